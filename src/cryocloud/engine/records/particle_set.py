@@ -1,0 +1,37 @@
+"""Particles as the stages see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cryocloud.engine.records.ctf_parameters import CtfParameters
+
+ImageReader = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class ParticleSet:
+    """n particles: a reader of their images, their optics and their current poses.
+
+    ``read_images`` maps row numbers [b] to float32 images [b, D, D] (white protein on black).
+    ``rotation`` [n, 3, 3] and ``shift_px`` [n, 2] (x, y) are float64; a particle's model is
+    CTF * slice(rotation) * exp(+2 pi i k.shift / D), so the shift is RELION's origin in pixels.
+    ``half_set`` is 1 or 2, or 0 where none was assigned; ``class_number`` counts from 1, 0 = none.
+    """
+
+    read_images: ImageReader
+    box_size_px: int
+    pixel_size_angstrom: float
+    ctf: CtfParameters
+    rotation: Tensor
+    shift_px: Tensor
+    half_set: Tensor
+    class_number: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ctf)
