@@ -1,0 +1,62 @@
+"""Atomic models from PDB and mmCIF files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocloud.engine.errors import InputError
+
+
+@dataclass(frozen=True)
+class AtomicModel:
+    """n atoms; positions in Angstrom as xyz columns, B-factors in Angstrom^2."""
+
+    positions_angstrom: NDArray[np.float64]
+    element: NDArray[np.str_]
+    b_factor_angstrom2: NDArray[np.float64]
+    occupancy: NDArray[np.float64]
+    chain: NDArray[np.str_]
+    residue_number: NDArray[np.int64]
+    residue_name: NDArray[np.str_]
+    atom_name: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.positions_angstrom)
+
+
+def read_atomic_model(path: Path | str) -> AtomicModel:
+    """Read the first model of a PDB or mmCIF file (also gzipped) with all its atoms except water.
+
+    Alternate conformations are all kept with their occupancy.
+
+    Raises
+    ------
+    InputError
+        Missing file, unreadable content, or no atoms.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a PDB or mmCIF model")
+    try:
+        structure = gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a readable PDB or mmCIF model ({error})") from error
+    structure.remove_waters()
+    rows = [entry for entry in structure[0].all()] if len(structure) else []
+    if not rows:
+        raise InputError(f"{path}: holds no atoms (water left out); give a PDB or mmCIF model with coordinates")
+    return AtomicModel(
+        positions_angstrom=np.array([row.atom.pos.tolist() for row in rows], dtype=np.float64),
+        element=np.array([row.atom.element.name for row in rows]),
+        b_factor_angstrom2=np.array([row.atom.b_iso for row in rows], dtype=np.float64),
+        occupancy=np.array([row.atom.occ for row in rows], dtype=np.float64),
+        chain=np.array([row.chain.name for row in rows]),
+        residue_number=np.array([row.residue.seqid.num for row in rows], dtype=np.int64),
+        residue_name=np.array([row.residue.name for row in rows]),
+        atom_name=np.array([row.atom.name for row in rows]),
+    )
