@@ -1,0 +1,33 @@
+"""Fourier transforms of images and volumes, pixel lists, shells, filters."""
+
+from cryocloud.engine.fourier.crop import fourier_crop, fourier_crop_volume
+from cryocloud.engine.fourier.filters import low_pass
+from cryocloud.engine.fourier.pixels import (
+    PixelList,
+    coefficients_to_images,
+    image_coefficients,
+    make_pixel_list,
+    phase_ramps,
+)
+from cryocloud.engine.fourier.shells import fsc, resolution_angstrom, ring_average, shell_average, shell_index
+from cryocloud.engine.fourier.transforms import irfft2, irfftn, rfft2, rfftn
+
+__all__ = [
+    "PixelList",
+    "coefficients_to_images",
+    "fourier_crop",
+    "fourier_crop_volume",
+    "fsc",
+    "image_coefficients",
+    "irfft2",
+    "irfftn",
+    "low_pass",
+    "make_pixel_list",
+    "phase_ramps",
+    "resolution_angstrom",
+    "rfft2",
+    "rfftn",
+    "ring_average",
+    "shell_average",
+    "shell_index",
+]

@@ -1,0 +1,92 @@
+"""The band-limited half-plane of Fourier pixels that scores and reconstructions run over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Complex64, Float, Float32
+from torch import Tensor
+
+from cryocloud.engine.fourier.transforms import irfft2, rfft2
+
+
+@dataclass(frozen=True)
+class PixelList:
+    """Fourier pixels of a D x D image with 0 < |k| <= r_max, one of each Friedel pair, ordered by ring.
+
+    ``kx``, ``ky`` (float32 [n]) are integer frequencies, ``ring`` (int64 [n]) is round(|k|) and
+    ``flat_index`` (int64 [n]) the place in a flattened rfft2 array. A smaller band is a prefix.
+    """
+
+    box_size_px: int
+    r_max_px: int
+    kx: Tensor
+    ky: Tensor
+    ring: Tensor
+    flat_index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.kx)
+
+    def count_within(self, r_max_px: int) -> int:
+        """Number of leading pixels whose ring is at most ``r_max_px``."""
+        return int(torch.searchsorted(self.ring, r_max_px, right=True))
+
+    def within(self, r_max_px: int) -> PixelList:
+        """The prefix of rings up to ``r_max_px``."""
+        n = self.count_within(r_max_px)
+        reach = min(r_max_px, self.r_max_px)
+        return PixelList(
+            self.box_size_px, reach, self.kx[:n], self.ky[:n], self.ring[:n], self.flat_index[:n]
+        )
+
+    def to(self, device: torch.device | str) -> PixelList:
+        """The same list on another device."""
+        moved = (t.to(device) for t in (self.kx, self.ky, self.ring, self.flat_index))
+        return PixelList(self.box_size_px, self.r_max_px, *moved)
+
+
+@lru_cache(maxsize=32)
+def make_pixel_list(box_size_px: int, r_max_px: int) -> PixelList:
+    """Pixels with round(|k|) from 1 to ``r_max_px`` (at most D/2 - 1, so that no Nyquist pixel enters)."""
+    r_max_px = min(r_max_px, box_size_px // 2 - 1)
+    ky = torch.fft.fftfreq(box_size_px, 1 / box_size_px)
+    kx = torch.fft.rfftfreq(box_size_px, 1 / box_size_px)
+    ky, kx = torch.meshgrid(ky, kx, indexing="ij")
+    radius = torch.hypot(kx, ky)
+    ring = radius.round().long()
+    keep = (ring >= 1) & (ring <= r_max_px) & ~((kx == 0) & (ky < 0))
+    flat_index = keep.flatten().nonzero()[:, 0]
+    order = torch.argsort(ring.flatten()[flat_index], stable=True)
+    flat_index = flat_index[order]
+    pick = (t.flatten()[flat_index].contiguous() for t in (kx, ky, ring))
+    return PixelList(box_size_px, r_max_px, *pick, flat_index)
+
+
+def image_coefficients(images: Float32[Tensor, "b d d"], pixels: PixelList) -> Complex64[Tensor, "b n"]:
+    """Unitary Fourier coefficients rfft2(image) / D of images at the pixels of the list."""
+    return rfft2(images).flatten(1)[:, pixels.flat_index] / pixels.box_size_px
+
+
+def coefficients_to_images(
+    coefficients: Complex64[Tensor, "b n"], pixels: PixelList
+) -> Float32[Tensor, "b d d"]:
+    """Images [b, D, D] that have the given coefficients and nothing elsewhere."""
+    box = pixels.box_size_px
+    plane = torch.zeros(
+        len(coefficients), box * (box // 2 + 1), dtype=torch.complex64, device=coefficients.device
+    )
+    plane[:, pixels.flat_index] = coefficients * box
+    mirrored = (pixels.kx == 0) & (pixels.ky > 0)
+    plane[:, (box - pixels.ky[mirrored]).long() * (box // 2 + 1)] = coefficients[:, mirrored].conj() * box
+    return irfft2(plane.view(-1, box, box // 2 + 1), box)
+
+
+def phase_ramps(shift_px: Float[Tensor, "s 2"], pixels: PixelList) -> Complex64[Tensor, "s n"]:
+    """exp(-2 pi i k.shift / D): multiplying an image's coefficients moves its content by +shift."""
+    shift = shift_px.to(torch.float32)
+    angle = (-2 * math.pi / pixels.box_size_px) * (shift[:, :1] * pixels.kx + shift[:, 1:] * pixels.ky)
+    return torch.polar(torch.ones_like(angle), angle)

@@ -1,0 +1,182 @@
+"""Sufficient statistics of a reconstruction and the volume that solves them."""
+
+from __future__ import annotations
+
+import numba
+import torch
+from jaxtyping import Complex64, Float, Float32, Float64
+from torch import Tensor
+
+from cryocloud.engine.fourier import PixelList, irfftn, shell_average
+from cryocloud.engine.native.insertion import insert_trilinear, symmetrize_trilinear
+from cryocloud.engine.reconstruction.grid import grid_reach, gridding_correction, trilinear_corners
+
+_WEIGHT_FLOOR = 1e-3
+_CUDA_SLICES_AT_ONCE = 1024
+
+
+class Accumulator:
+    """Sums of C X / sigma^2 (``numerator``) and C^2 / sigma^2 (``weight``) over inserted slices.
+
+    Both live on a padded half grid [2R+1, 2R+1, R+1] with the zero frequency at [R, R, 0].
+    """
+
+    def __init__(
+        self, box_size_px: int, r_max_px: int, *, padding: int = 2, device: torch.device | str = "cpu"
+    ) -> None:
+        reach = grid_reach(min(r_max_px, box_size_px // 2 - 1), padding)
+        shape = (2 * reach + 1, 2 * reach + 1, reach + 1)
+        self.box_size_px = box_size_px
+        self.r_max_px = min(r_max_px, box_size_px // 2 - 1)
+        self.padding = padding
+        self.numerator = torch.zeros(shape, dtype=torch.complex64, device=device)
+        self.weight = torch.zeros(shape, dtype=torch.float32, device=device)
+
+    def insert(
+        self,
+        data: Complex64[Tensor, "b n"],
+        weight: Float32[Tensor, "b n"],
+        rotation: Float[Tensor, "b 3 3"],
+        pixels: PixelList,
+    ) -> None:
+        """Add b slices: data C X / sigma^2 (shift undone) and weights C^2 / sigma^2 at poses M."""
+        rotation = rotation.to(torch.float32).contiguous()
+        if self.numerator.is_cuda:
+            self._insert_cuda(data, weight, rotation, pixels)
+            return
+        arrays = (self.numerator, self.weight, data.resolve_conj().contiguous(), weight.contiguous(), rotation)
+        insert_trilinear(
+            *(a.numpy() for a in arrays),
+            pixels.kx.numpy(),
+            pixels.ky.numpy(),
+            float(self.padding),
+            numba.get_num_threads(),
+        )
+
+    def scale_(self, factor: float) -> None:
+        """Multiply both sums, to let old statistics fade."""
+        self.numerator *= factor
+        self.weight *= factor
+
+    def add_(self, other: Accumulator) -> None:
+        """Add another accumulator of the same geometry."""
+        self.numerator += other.numerator
+        self.weight += other.weight
+
+    def symmetrized(self, operators: Float64[Tensor, "g 3 3"]) -> Accumulator:
+        """A copy summed over the operators of a point group."""
+        result = Accumulator(
+            self.box_size_px, self.r_max_px, padding=self.padding, device=self.numerator.device
+        )
+        numerator, weight = self._friedel_completed()
+        if len(operators) == 1:
+            result.numerator, result.weight = numerator, weight
+            return result
+        limit = float(self.padding * self.r_max_px + self.padding // 2)
+        if not numerator.is_cuda:
+            symmetrize_trilinear(
+                numerator.numpy(),
+                weight.numpy(),
+                operators.to(torch.float32).numpy(),
+                limit,
+                result.numerator.numpy(),
+                result.weight.numpy(),
+            )
+            return result
+        grid, inside = self._positions(limit)
+        for operator in operators.to(numerator.device, torch.float32):
+            flat, corner_weight, mirrored = trilinear_corners(grid @ operator.T, numerator.shape[2] - 1)
+            value = (numerator.view(-1)[flat] * corner_weight).sum(-1)
+            result.numerator[inside] += torch.where(mirrored, value.conj(), value)
+            result.weight[inside] += (weight.view(-1)[flat] * corner_weight).sum(-1)
+        return result
+
+    def ring_weight(self) -> Float64[Tensor, " r"]:
+        """Mean accumulated weight in each image ring 0 .. r_max: the inverse noise variance of the map."""
+        _, weight = self._friedel_completed()
+        return shell_average(weight, self.shell(), self.r_max_px + 1)
+
+    def shell(self) -> Tensor:
+        """Image ring round(|k| / padding) of each grid point."""
+        reach = self.weight.shape[2] - 1
+        line = torch.arange(-reach, reach + 1, device=self.weight.device, dtype=torch.float32)
+        squared = line[:, None, None] ** 2 + line[None, :, None] ** 2 + line[None, None, reach:] ** 2
+        return (squared.sqrt() / self.padding).round().long()
+
+    def _positions(self, limit: float) -> tuple[Tensor, Tensor]:
+        reach = self.weight.shape[2] - 1
+        line = torch.arange(-reach, reach + 1, device=self.weight.device, dtype=torch.float32)
+        z, y, x = torch.meshgrid(line, line, line[reach:], indexing="ij")
+        inside = z**2 + y**2 + x**2 <= limit**2
+        return torch.stack([x[inside], y[inside], z[inside]], 1), inside
+
+    def _friedel_completed(self) -> tuple[Tensor, Tensor]:
+        """Copies in which the plane x = 0 holds both members of each Friedel pair."""
+        numerator, weight = self.numerator.clone(), self.weight.clone()
+        numerator[:, :, 0] += self.numerator[:, :, 0].flip(0, 1).conj()
+        weight[:, :, 0] += self.weight[:, :, 0].flip(0, 1)
+        return numerator, weight
+
+    def _insert_cuda(self, data: Tensor, weight: Tensor, rotation: Tensor, pixels: PixelList) -> None:
+        reach = self.weight.shape[2] - 1
+        plane = torch.stack([pixels.kx, pixels.ky]) * self.padding
+        numerator = torch.view_as_real(self.numerator).view(-1, 2)
+        for start in range(0, len(rotation), _CUDA_SLICES_AT_ONCE):
+            rows = slice(start, start + _CUDA_SLICES_AT_ONCE)
+            flat, corner, mirrored = trilinear_corners((rotation[rows][:, :, :2] @ plane).mT, reach)
+            value = torch.where(mirrored, data[rows].conj(), data[rows])
+            spread = torch.view_as_real((value[..., None] * corner).resolve_conj()).view(-1, 2)
+            numerator.index_add_(0, flat.view(-1), spread)
+            self.weight.view(-1).index_add_(0, flat.view(-1), (weight[rows][..., None] * corner).view(-1))
+
+
+def solve(
+    accumulator: Accumulator,
+    *,
+    operators: Float64[Tensor, "g 3 3"] | None = None,
+    inverse_tau2: Float64[Tensor, " r"] | None = None,
+    r_max_px: int | None = None,
+) -> Float32[Tensor, "d d d"]:
+    """Volume S_num / (S_den + 1/tau^2), transformed back and freed of the interpolation's envelope.
+
+    Parameters
+    ----------
+    operators
+        Point group to sum over first.
+    inverse_tau2
+        1/tau^2 of each ring 0 .. r_max, the prior precision of the map; none gives the unregularized map.
+    r_max_px
+        Rings beyond are zero (default: all that were accumulated).
+
+    Notes
+    -----
+    Weights are floored at a thousandth of their ring's mean, so that nearly unseen directions do not blow up.
+    """
+    identity = torch.eye(3, dtype=torch.float64)[None]
+    full = accumulator.symmetrized(identity if operators is None else operators)
+    shell = full.shell()
+    limit = full.r_max_px if r_max_px is None else min(r_max_px, full.r_max_px)
+    mean_weight = shell_average(full.weight, shell, full.r_max_px + 1)
+    inside = shell <= limit
+    index = shell[inside]
+    floor = (_WEIGHT_FLOOR * mean_weight).clamp(min=1e-30)[index].to(torch.float32)
+    denominator = torch.maximum(full.weight[inside], floor)
+    if inverse_tau2 is not None:
+        denominator = denominator + inverse_tau2[index].to(torch.float32)
+    quotient = torch.zeros_like(full.numerator)
+    quotient[inside] = full.numerator[inside] / denominator
+    return _to_volume(quotient, full.box_size_px, full.padding)
+
+
+def _to_volume(grid: Tensor, box_size_px: int, padding: int) -> Tensor:
+    size = box_size_px * padding
+    reach = grid.shape[2] - 1
+    kept = min(reach, size // 2 - 1)
+    rows = torch.arange(-kept, kept + 1, device=grid.device) % size
+    transform = torch.zeros(size, size, size // 2 + 1, dtype=torch.complex64, device=grid.device)
+    center = slice(reach - kept, reach + kept + 1)
+    transform[rows[:, None], rows[None, :], : kept + 1] = grid[center, center, : kept + 1]
+    padded = irfftn(transform, size) * box_size_px
+    start = size // 2 - box_size_px // 2
+    inside = slice(start, start + box_size_px)
+    return padded[inside, inside, inside] / gridding_correction(box_size_px, padding, grid.device)

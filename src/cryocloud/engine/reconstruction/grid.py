@@ -1,0 +1,34 @@
+"""The padded Fourier grid that slicing and insertion share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def grid_reach(r_max_px: int, padding: int) -> int:
+    """Largest index needed to interpolate frequencies of rings up to ``r_max_px``: grid [2R+1, 2R+1, R+1]."""
+    return padding * r_max_px + padding // 2 + 2
+
+
+def gridding_correction(box_size_px: int, padding: int, device: torch.device | str) -> Tensor:
+    """sinc^2 along each axis [D, D, D]: what trilinear interpolation on the padded grid multiplies an object by."""
+    line = torch.arange(box_size_px, dtype=torch.float32, device=device) - box_size_px // 2
+    fall = torch.sinc(line / (box_size_px * padding)) ** 2
+    return fall[:, None, None] * fall[None, :, None] * fall[None, None, :]
+
+
+def trilinear_corners(position: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Flat indices [..., 8], weights [..., 8] and conjugation mask [...] of grid positions xyz [..., 3]."""
+    mirrored = position[..., 0] < 0
+    position = torch.where(mirrored[..., None], -position, position)
+    base = torch.floor(position)
+    fraction = position - base
+    bits = torch.tensor(
+        [[c & 1, (c >> 1) & 1, c >> 2] for c in range(8)], device=position.device, dtype=torch.long
+    )
+    corner = base.long()[..., None, :] + bits
+    weight = torch.where(bits.bool(), fraction[..., None, :], 1 - fraction[..., None, :]).prod(-1)
+    edge = 2 * reach + 1
+    flat = ((corner[..., 2] + reach) * edge + corner[..., 1] + reach) * (reach + 1) + corner[..., 0]
+    return flat, weight, mirrored
