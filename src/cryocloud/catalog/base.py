@@ -1,0 +1,75 @@
+"""What a job type declares: parameters with units, typed inputs, outputs and a cost forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+REQUIRED: Any = ...
+
+
+class Parameters(BaseModel):
+    """Base of every job type's parameters: frozen, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def parameter(default: Any, *, unit: str = "", help: str, **constraints: Any) -> Any:
+    """Declare one parameter; ``REQUIRED`` as default makes it required.
+
+    ``constraints`` are pydantic's (``gt``, ``ge``, ``lt``, ``le``, ``min_length`` ...). The unit goes
+    to the help page, the forms and the documentation. Returns ``Any`` as pydantic's ``Field`` does,
+    so that it can stand as the default of a field of any type.
+    """
+    return Field(default, description=help, json_schema_extra={"unit": unit}, **constraints)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file, folder or glob that a job reads; ``name`` is its option on the command line.
+
+    ``literals`` are words taken instead of a path (``simulate_map --model procedural``).
+    """
+
+    name: str
+    kind: str
+    help: str
+    required: bool = True
+    literals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a forecast may know before the job starts; zero where a fact does not apply."""
+
+    items: int = 0
+    image_height_px: int = 0
+    image_width_px: int = 0
+    frames: int = 0
+    box_size_px: int = 0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Expected cost of a job on one core."""
+
+    memory_bytes: float
+    disk_bytes: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class JobType:
+    """One kind of job. ``outputs`` are the fixed file names that it leaves in its folder."""
+
+    name: str
+    version: int
+    title: str
+    summary: str
+    parameters: type[Parameters]
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    forecast: Callable[[Any, Facts], Forecast]

@@ -1,0 +1,155 @@
+"""The process that runs one job body: ``python -m cryocloud.jobs ATTEMPT_DIR``.
+
+Started by ``cryocloud.compute.runner``. It leaves ``outcome.json`` in the attempt directory and
+exits with the code of the command-line contract; here, and only here, errors become exit codes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cryocloud import __version__
+from cryocloud.catalog import UnknownJobType, load_job_type
+from cryocloud.catalog.messages import plain_validation_message
+from cryocloud.compute import attempt as protocol
+from cryocloud.compute.attempt import Attempt, AttemptSpec
+from cryocloud.compute.context import JobCancelled, JobContext
+from cryocloud.compute.files import write_json
+from cryocloud.engine.errors import InputError
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a failed job ends: exit code and the line for the person who started it."""
+
+    code: int
+    message: str
+
+
+def main(arguments: list[str]) -> int:
+    attempt = Attempt(Path(arguments[0]))
+    spec = attempt.read_spec()
+    _end_with_the_runner()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: attempt.request_cancel())
+    outcome: dict[str, Any] = {"message": "", "device": None, "decisions": [], "exceptions": 0}
+    try:
+        job = _run(attempt, spec, outcome)
+        code = protocol.DONE_WITH_EXCEPTIONS if job.exceptions else protocol.DONE
+        shutil.rmtree(job.checkpoints, ignore_errors=True)
+    except BaseException as error:
+        failure = _failure(error, spec)
+        if failure.code in (protocol.INTERNAL_ERROR, protocol.DISK_FULL):
+            traceback.print_exc()
+        print(failure.message, file=sys.stderr, flush=True)
+        code, outcome["message"] = failure.code, failure.message
+    _write_outcome(attempt, outcome)
+    return code
+
+
+def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any]) -> JobContext:
+    job_type = load_job_type(spec.job_type)
+    parameters = job_type.parameters.model_validate(spec.parameters)
+    outcome["device"] = device = _resolve_device(spec.device)
+    job = JobContext(attempt, spec, parameters, device)
+    outcome["decisions"] = job.decisions
+    resumed = " (resumed)" if spec.resumed else ""
+    job.log(f"{spec.job_type} {spec.version}, CryoCloud {__version__}, seed {spec.seed}, {device}{resumed}")
+    body: Callable[[JobContext], None] = importlib.import_module(f"cryocloud.jobs.{spec.job_type}").run
+    body(job)
+    outcome["exceptions"] = len(job.exceptions)
+    return job
+
+
+def _resolve_device(asked: str) -> str:
+    if asked == "cpu":
+        return "cpu"
+    import torch  # noqa: PLC0415 - seconds of import that a job on the CPU may not need
+
+    available = torch.cuda.is_available()
+    if asked == "cuda" and not available:
+        raise InputError("--device cuda: no CUDA device is usable here; choose --device cpu or auto")
+    return "cuda" if available else "cpu"
+
+
+def _failure(error: BaseException, spec: AttemptSpec) -> Failure:
+    """The one place where errors become exit codes and plain messages."""
+    match error:
+        case JobCancelled():
+            return Failure(protocol.CANCELLED, "cancelled; run the same command again to go on from here")
+        case ValidationError():
+            return Failure(protocol.BAD_INPUT, plain_validation_message(error))
+        case InputError() | UnknownJobType():
+            return Failure(protocol.BAD_INPUT, str(error))
+        case OSError(errno=number) if number in protocol.DISK_FULL_ERRORS:
+            return Failure(protocol.DISK_FULL, disk_full_message(spec.out, error.filename))
+        case MemoryError():
+            return Failure(protocol.INTERNAL_ERROR, _memory_message(error))
+        case RuntimeError() if _is_out_of_memory(error):
+            return Failure(protocol.INTERNAL_ERROR, _memory_message(error))
+    kind = type(error).__name__
+    return Failure(protocol.INTERNAL_ERROR, f"internal error in {spec.job_type}: {kind}: {_first_line(error)}")
+
+
+def disk_full_message(out: str, path: object) -> str:
+    """Which disk is full, and how to go on."""
+    where = path if isinstance(path, str | os.PathLike) else out
+    free_mb = shutil.disk_usage(out).free / 1e6
+    return (
+        f"disk full while writing {os.fspath(where)} ({free_mb:.0f} MB free); finished work is kept: "
+        "free some space and run the same command again"
+    )
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error)
+    return "out of memory" in text or "can't allocate memory" in text
+
+
+def _memory_message(error: BaseException) -> str:
+    return (
+        f"not enough memory ({_first_line(error) or 'allocation refused'}); use a smaller box, fewer classes "
+        "or a machine with more memory, then run the same command again: it goes on from the last checkpoint"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _write_outcome(attempt: Attempt, outcome: dict[str, Any]) -> None:
+    try:
+        write_json(attempt.outcome_file, outcome)
+    except OSError as error:
+        if error.errno not in protocol.DISK_FULL_ERRORS:
+            raise
+        print(f"{attempt.outcome_file} not written: disk full", file=sys.stderr)
+
+
+def _end_with_the_runner() -> None:
+    """Without a runner nobody would account for or stop this process; the pipe closes when it dies."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+
+    def wait_for_close() -> None:
+        while os.read(0, 1):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=wait_for_close, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

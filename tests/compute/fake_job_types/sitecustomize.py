@@ -1,0 +1,10 @@
+"""Adds the job types beside this file to the installed ones, in every process that has this folder on PYTHONPATH."""
+
+from pathlib import Path
+
+import cryocloud.catalog.types
+import cryocloud.jobs
+
+HERE = Path(__file__).parent
+cryocloud.catalog.types.__path__.append(str(HERE / "catalog"))
+cryocloud.jobs.__path__.append(str(HERE / "jobs"))
