@@ -1,0 +1,1 @@
+"""Comparison of images with references: likelihood scores, posteriors over poses, local refinement."""
