@@ -1,0 +1,369 @@
+"""Particle and micrograph tables: RELION's two-table layout (optics groups + items) of versions 3.1 to 5.
+
+Tables of RELION 3.0 (pixel size as magnification and detector pixel, optics in each row, origins in pixels)
+are upgraded on reading. Columns that we do not know pass through with every value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.geometry import euler_from_rotation, rotation_from_euler
+from cryocloud.engine.io.image_names import ImageStacks, split_image_names
+from cryocloud.engine.io.star import read_star, write_star
+from cryocloud.engine.records.ctf_parameters import CtfParameters
+from cryocloud.engine.records.particle_set import ParticleSet
+
+# Poses are known to about 1e-3 degree; six decimals are what RELION writes too.
+POSE_DECIMALS = 6
+# A calibration error of 0.1 % moves no Fourier ring of a box below 1000 px by a whole pixel.
+PIXEL_SIZE_TOLERANCE = 1e-3
+
+_PATH_LABELS = (
+    "rlnImageName",
+    "rlnMicrographName",
+    "rlnMicrographNameNoDW",
+    "rlnMicrographMetadata",
+    "rlnMicrographMovieName",
+    "rlnMicrographGainName",
+    "rlnMicrographDefectFile",
+    "rlnMicrographPowerSpectrum",
+    "rlnMicrographCoordinates",
+    "rlnCtfImage",
+    "rlnCtfPowerSpectrum",
+    "rlnReferenceImage",
+    "rlnMtfFileName",
+)
+_OPTICS_LABELS_30 = (
+    "rlnVoltage",
+    "rlnSphericalAberration",
+    "rlnAmplitudeContrast",
+    "rlnBeamTiltX",
+    "rlnBeamTiltY",
+    "rlnBeamTiltClass",
+    "rlnMtfFileName",
+)
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+
+
+@dataclass(frozen=True)
+class ParticleTables:
+    """``optics`` (a row a group) and ``particles`` (a row a particle); relative names count from ``folder``."""
+
+    optics: pd.DataFrame
+    particles: pd.DataFrame
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> ParticleTables:
+        """The particles at ``rows`` (row numbers or a mask), in that order."""
+        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return replace(self, particles=self.particles.iloc[chosen].reset_index(drop=True))
+
+
+@dataclass(frozen=True)
+class MicrographTables:
+    """``optics`` (a row a group) and ``micrographs`` (a row a micrograph); relative names count from ``folder``."""
+
+    optics: pd.DataFrame
+    micrographs: pd.DataFrame
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.micrographs)
+
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> MicrographTables:
+        """The micrographs at ``rows`` (row numbers or a mask), in that order."""
+        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return replace(self, micrographs=self.micrographs.iloc[chosen].reset_index(drop=True))
+
+
+def read_particles(path: Path | str, *, optics: Mapping[str, float] | None = None) -> ParticleTables:
+    """Read particles of any RELION version.
+
+    Parameters
+    ----------
+    path
+        STAR file.
+    optics
+        Optics labels and values that replace (or supply) what the file says, in each group; for instance
+        ``{"rlnImagePixelSize": 1.5}``.
+
+    Raises
+    ------
+    InputError
+        No particles, no ``rlnImageName``, no pixel size, a row whose optics group is not listed. The message
+        names column and file.
+    """
+    path = Path(path)
+    optics_table, particles = _read_tables(path, "particles", "rlnImageName", "rlnImagePixelSize", optics or {})
+    return ParticleTables(optics_table, particles, path.parent)
+
+
+def write_particles(path: Path | str, tables: ParticleTables) -> None:
+    """Write a RELION 3.1+ STAR file; relative file names are rewritten to count from its folder."""
+    path = Path(path)
+    write_star(path, {"optics": _rebased(tables.optics, tables.folder, path.parent),
+                      "particles": _rebased(tables.particles, tables.folder, path.parent)})  # fmt: skip
+
+
+def read_micrographs(path: Path | str, *, optics: Mapping[str, float] | None = None) -> MicrographTables:
+    """Read micrographs of any RELION version; parameters and errors as `read_particles`."""
+    path = Path(path)
+    optics_table, micrographs = _read_tables(
+        path, "micrographs", "rlnMicrographName", "rlnMicrographPixelSize", optics or {}
+    )
+    return MicrographTables(optics_table, micrographs, path.parent)
+
+
+def write_micrographs(path: Path | str, tables: MicrographTables) -> None:
+    """Write a RELION 3.1+ STAR file; relative file names are rewritten to count from its folder."""
+    path = Path(path)
+    write_star(path, {"optics": _rebased(tables.optics, tables.folder, path.parent),
+                      "micrographs": _rebased(tables.micrographs, tables.folder, path.parent)})  # fmt: skip
+
+
+def resolve_path(folder: Path, name: str) -> Path:
+    """Where a file named in a STAR file lies: from the STAR's folder, then from the working directory.
+
+    A name found in neither place resolves to the STAR's folder.
+    """
+    beside = folder / name
+    if beside.exists() or not Path(name).exists():
+        return beside
+    return Path(name).absolute()
+
+
+def optics_of_rows(optics: pd.DataFrame, rows: pd.DataFrame, label: str) -> NDArray[np.float64]:
+    """Value of an optics column for each row, float64 [n]; rows without optics group use the only group.
+
+    Raises
+    ------
+    InputError
+        The column is missing.
+    """
+    if label not in optics:
+        raise InputError(f"column _{label} is missing in data_optics; give its value when importing the data")
+    values = _float_column(optics, label)
+    if "rlnOpticsGroup" not in rows:
+        return np.full(len(rows), values[0])
+    position = pd.Series(np.arange(len(optics)), index=_whole_column(optics, "rlnOpticsGroup"))
+    return values[position.loc[_whole_column(rows, "rlnOpticsGroup")].to_numpy()]
+
+
+def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
+    """CTF parameters of particles or micrographs; no phase shift and no B-factor where the columns are absent.
+
+    Raises
+    ------
+    InputError
+        A mandatory column (defocus, voltage, aberration, amplitude contrast) is missing.
+    """
+    for label in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"):
+        if label not in rows:
+            raise InputError(f"column _{label} is missing; estimate the CTF first (cryocloud run ctf)")
+
+    def optional(label: str) -> Tensor:
+        return torch.from_numpy(_float_column(rows, label) if label in rows else np.zeros(len(rows)))
+
+    return CtfParameters(
+        defocus_u_angstrom=optional("rlnDefocusU"),
+        defocus_v_angstrom=optional("rlnDefocusV"),
+        defocus_angle_deg=optional("rlnDefocusAngle"),
+        voltage_kv=torch.from_numpy(optics_of_rows(optics, rows, "rlnVoltage")),
+        spherical_aberration_mm=torch.from_numpy(optics_of_rows(optics, rows, "rlnSphericalAberration")),
+        amplitude_contrast=torch.from_numpy(optics_of_rows(optics, rows, "rlnAmplitudeContrast")),
+        phase_shift_deg=optional("rlnPhaseShift"),
+        b_factor_angstrom2=optional("rlnCtfBfactor"),
+    )
+
+
+def particle_set(tables: ParticleTables) -> ParticleSet:
+    """What stages work on: a reader of the images, optics and poses.
+
+    Images are memory-mapped and read row by row when asked for. Missing angles and origins are zero.
+
+    Raises
+    ------
+    InputError
+        No particles, missing stacks, boxes that are not square or differ, pixel sizes that differ by more
+        than 0.1 %, image numbers beyond the end of their stack.
+    """
+    if len(tables) == 0:
+        raise InputError(f"{tables.folder}: the table holds no particles; an earlier step left none")
+    particles = tables.particles
+    pixel_size_angstrom = _common_pixel_size(tables)
+    stacks = ImageStacks(particles["rlnImageName"], lambda name: resolve_path(tables.folder, name))
+    shift_px = _zeros_where_absent(particles, _ORIGINS) / pixel_size_angstrom
+    rot, tilt, psi = (torch.from_numpy(column) for column in _zeros_where_absent(particles, _ANGLES).T.copy())
+    return ParticleSet(
+        read_images=stacks.read,
+        box_size_px=stacks.box_size_px,
+        pixel_size_angstrom=pixel_size_angstrom,
+        ctf=ctf_parameters(tables.optics, particles),
+        rotation=rotation_from_euler(rot, tilt, psi),
+        shift_px=torch.from_numpy(shift_px),
+        half_set=torch.from_numpy(_whole_or_zero(particles, "rlnRandomSubset")),
+        class_number=torch.from_numpy(_whole_or_zero(particles, "rlnClassNumber")),
+    )
+
+
+def with_poses(tables: ParticleTables, rotation: Tensor, shift_px: Tensor) -> ParticleTables:
+    """The tables with angles from ``rotation`` [n, 3, 3] and origins from ``shift_px`` [n, 2] (x, y).
+
+    Angles in degrees and origins in Angstrom are rounded to six decimals.
+    """
+    particles = tables.particles.copy()
+    angles = euler_from_rotation(rotation.detach().cpu().to(torch.float64))
+    for label, angle in zip(_ANGLES, angles, strict=True):
+        particles[label] = np.round(angle.numpy(), POSE_DECIMALS)
+    pixel_size = optics_of_rows(tables.optics, particles, "rlnImagePixelSize")
+    shift = shift_px.detach().cpu().to(torch.float64).numpy() * pixel_size[:, None]
+    for label, origin in zip(_ORIGINS, shift.T, strict=True):
+        particles[label] = np.round(origin, POSE_DECIMALS)
+    return replace(tables, particles=particles)
+
+
+def _read_tables(
+    path: Path, kind: str, name_label: str, pixel_label: str, overrides: Mapping[str, float]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if path.suffix == ".cs":
+        raise InputError(f"{path}: is a cryoSPARC file; turn it into STAR first (cryocloud run import_particles)")
+    blocks = read_star(path)
+    optics = blocks.pop("optics", None)
+    rows = blocks[kind] if kind in blocks else _first_with(blocks, name_label)
+    if rows is None:
+        raise InputError(f"{path}: no table has column _{name_label}, so it lists no {kind}; check the file")
+    if name_label not in rows:
+        raise InputError(f"{path}: column _{name_label} is missing in data_{kind}; check the file")
+    if optics is None:
+        optics, rows = _upgraded(rows, pixel_label, overrides, path)
+    for label, value in overrides.items():
+        optics = optics.assign(**{label: float(value)})
+    for label in ("rlnOpticsGroup", pixel_label):
+        if label not in optics:
+            raise InputError(f"{path}: column _{label} is missing in data_optics; import the data with its value")
+    _check_groups(optics, rows, path)
+    return optics, rows
+
+
+def _first_with(blocks: Mapping[str, pd.DataFrame], label: str) -> pd.DataFrame | None:
+    return next((table for table in blocks.values() if label in table), None)
+
+
+def _check_groups(optics: pd.DataFrame, rows: pd.DataFrame, path: Path) -> None:
+    if "rlnOpticsGroup" not in rows:
+        if len(optics) != 1:
+            raise InputError(f"{path}: column _rlnOpticsGroup is missing but there are {len(optics)} optics groups")
+        return
+    known = set(_whole_column(optics, "rlnOpticsGroup").tolist())
+    if len(known) < len(optics):
+        raise InputError(f"{path}: an optics group is listed twice in data_optics; number them 1, 2, ...")
+    unknown = set(_whole_column(rows, "rlnOpticsGroup").tolist()) - known
+    if unknown:
+        raise InputError(f"{path}: optics group {min(unknown)} is used but not listed in data_optics; add it there")
+
+
+def _upgraded(
+    rows: pd.DataFrame, pixel_label: str, overrides: Mapping[str, float], path: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """RELION 3.0 rows as optics groups and rows of version 3.1."""
+    rows = rows.copy()
+    pixel_size = _pixel_size_30(rows, overrides.get(pixel_label), path)
+    moved = [label for label in _OPTICS_LABELS_30 if label in rows]
+    keys = rows[moved].assign(**{pixel_label: pixel_size, "rlnMicrographOriginalPixelSize": pixel_size})
+    group = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64) + 1
+    optics = keys.groupby(group).first().reset_index(drop=True)
+    numbers = np.arange(1, len(optics) + 1)
+    optics.insert(0, "rlnOpticsGroup", numbers)
+    optics.insert(1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str"))
+    for old, new in (("rlnOriginX", "rlnOriginXAngst"), ("rlnOriginY", "rlnOriginYAngst")):
+        if old in rows and new not in rows:
+            rows[new] = np.round(_float_column(rows, old) * pixel_size, POSE_DECIMALS)
+    gone = [*moved, "rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize", "rlnOriginX", "rlnOriginY"]
+    rows = rows.drop(columns=[label for label in gone if label in rows]).assign(rlnOpticsGroup=group)
+    return optics, rows
+
+
+def _pixel_size_30(rows: pd.DataFrame, override: float | None, path: Path) -> NDArray[np.float64]:
+    if override is not None:
+        return np.full(len(rows), override)
+    if "rlnPixelSize" in rows:
+        return _float_column(rows, "rlnPixelSize")
+    for label in ("rlnMagnification", "rlnDetectorPixelSize"):
+        if label not in rows:
+            raise InputError(
+                f"{path}: no data_optics table and no column _{label}, so the pixel size is unknown; "
+                "import the data with its pixel size"
+            )
+    micrometer_in_angstrom = 1e4
+    pixel_size = _float_column(rows, "rlnDetectorPixelSize") * micrometer_in_angstrom / _float_column(rows, "rlnMagnification")
+    return np.round(pixel_size, POSE_DECIMALS)
+
+
+def _rebased(table: pd.DataFrame, old: Path, new: Path) -> pd.DataFrame:
+    """The table with its relative file names counted from folder ``new``; names of missing files stay."""
+    if old.resolve() == new.resolve():
+        return table
+    columns = {label: _rebased_names(table[label], old, new) for label in _PATH_LABELS if label in table}
+    result = table.assign(**columns)
+    result.attrs = dict(table.attrs)
+    return result
+
+
+def _rebased_names(names: pd.Series, old: Path, new: Path) -> pd.Series:
+    split = split_image_names(names)
+    target = new.resolve()
+    renamed: dict[str, str] = {}
+    for name in set(split.files):
+        found = resolve_path(old, name)
+        movable = not Path(name).is_absolute() and name and found.exists()
+        renamed[name] = os.path.relpath(found.resolve(), target) if movable else name
+    joined = [prefix + renamed[name] for prefix, name in zip(split.prefixes, split.files, strict=True)]
+    return pd.Series(joined, index=names.index, dtype="str")
+
+
+def _common_pixel_size(tables: ParticleTables) -> float:
+    sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
+    smallest, largest = float(sizes.min()), float(sizes.max())
+    if not smallest > 0:
+        raise InputError(f"pixel size {smallest:g} A is not positive; import the particles with their pixel size")
+    if largest > smallest * (1 + PIXEL_SIZE_TOLERANCE):
+        raise InputError(
+            f"particles have pixel sizes from {smallest:g} to {largest:g} A; bring them to one size or select "
+            "one optics group"
+        )
+    return float(sizes[0])
+
+
+def _zeros_where_absent(rows: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float64]:
+    columns = [_float_column(rows, label) if label in rows else np.zeros(len(rows)) for label in labels]
+    return np.stack(columns, axis=1)
+
+
+def _float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
+    try:
+        return table[label].to_numpy().astype(np.float64)
+    except ValueError as error:
+        raise InputError(f"column _{label} has a value that is no number ({error}); repair the table") from error
+
+
+def _whole_column(table: pd.DataFrame, label: str) -> NDArray[np.int64]:
+    return _float_column(table, label).astype(np.int64)
+
+
+def _whole_or_zero(rows: pd.DataFrame, label: str) -> NDArray[np.int64]:
+    return _whole_column(rows, label) if label in rows else np.zeros(len(rows), dtype=np.int64)
