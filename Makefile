@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-slow bench docs
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.cryocloud-setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## a virtual environment with everything in it
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CryoCloud needs Python 3.11 or later; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[engine,test,dev,docs]'
+	touch $@
+
+demo: $(STAMP) ## simulate micrographs, process them and compare with the truth (5 minutes on 2 cores)
+	$(BIN)/cryocloud demo --out demo --overwrite
+
+check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python checks/size_limits.py
+	$(BIN)/python checks/licenses.py
+
+test: $(STAMP) ## all quick tests (10 minutes on 2 cores)
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
+
+test-slow: $(STAMP) ## the long tests
+	$(BIN)/python -m pytest -n 2 -m slow
+
+bench: $(STAMP) ## speed and accuracy against known truth and against RELION
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## the manual as web pages in site/
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"

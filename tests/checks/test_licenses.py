@@ -1,0 +1,28 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+CHECKS = Path(__file__).parents[2] / "checks"
+spec = importlib.util.spec_from_file_location("licenses", CHECKS / "licenses.py")
+licenses = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(licenses)
+
+
+@pytest.mark.parametrize(("text", "forbidden"), [
+    ("BSD-3-Clause", False),
+    ("Apache-2.0 AND MIT", False),
+    ("MPL-2.0", False),
+    ("GPL-2.0-only", True),
+    ("LGPL-3.0-or-later", True),
+    ("GNU General Public License v3 (GPLv3)", True),
+    ("GPL-2.0-only OR MIT", False),
+    ("BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1", False),
+])  # fmt: skip
+def test_copyleft_is_told_from_permissive(text: str, forbidden: bool) -> None:
+    assert licenses.is_forbidden(text) is forbidden
+
+
+def test_closure_follows_extras() -> None:
+    assert {"cryocloud", "pydantic", "torch", "numpy"} <= licenses.installed_closure("cryocloud", ("engine",))
+    assert "torch" not in licenses.installed_closure("cryocloud", ())
