@@ -1,0 +1,196 @@
+"""Local refinement of particle poses by Levenberg-Marquardt steps on the likelihood."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex64, Float, Float32, Float64, Int64
+from torch import Tensor
+
+from cryocloud.engine.fourier import PixelList
+from cryocloud.engine.geometry import rotation_from_vector
+from cryocloud.engine.native.local_pose import refine_poses
+from cryocloud.engine.reconstruction import VolumeTransform
+from cryocloud.engine.reconstruction.grid import trilinear_corners
+
+_LARGEST_STEP_DEG = 6.0
+
+
+@dataclass(frozen=True)
+class Observations:
+    """b images to compare with models: coefficients X [b, n], CTF times scale [b, n], noise variance a ring."""
+
+    coefficients: Tensor
+    transfer: Tensor
+    sigma2: Tensor
+
+
+@dataclass(frozen=True)
+class LocalPoses:
+    """m poses at their likelihood optimum.
+
+    ``misfit`` [m] is minus the log posterior up to a constant of the image; ``normal`` [m, 5, 5] is half its Hessian
+    in (rotation vector about the image axes in rad, shift in px), whose halved inverse is the pose's covariance.
+    """
+
+    rotation: Tensor
+    shift_px: Tensor
+    misfit: Tensor
+    normal: Tensor
+
+
+def refine_local_poses(
+    reference: VolumeTransform,
+    observations: Observations,
+    image: Int64[Tensor, " m"],
+    rotation: Float64[Tensor, "m 3 3"],
+    shift_px: Float64[Tensor, "m 2"],
+    *,
+    pixels: PixelList,
+    n_steps: int = 4,
+    sigma_shift_px: float = math.inf,
+) -> LocalPoses:
+    """Improve m poses of b images against one reference.
+
+    Parameters
+    ----------
+    image
+        Row of ``observations`` that each pose belongs to.
+    rotation, shift_px
+        Start poses; the model is CTF * slice(M) * exp(+2 pi i k.shift / D).
+    sigma_shift_px
+        Width of the Gaussian prior on shifts.
+
+    Notes
+    -----
+    Each step solves the damped normal equations of 5 unknowns, with rotations applied from the right (about the
+    image's own axes) and bounded by 6 degrees; damping is multiplied by 0.3 after success, by 5 after failure
+    (Levenberg 1944, Marquardt 1963).
+    """
+    prior = 0.0 if math.isinf(sigma_shift_px) else 0.5 / sigma_shift_px**2
+    inverse_sigma2 = (1 / observations.sigma2).to(torch.float32)[pixels.ring]
+    if reference.grid.is_cuda:
+        weighted = Observations(observations.coefficients, observations.transfer, inverse_sigma2)
+        return _refine_batched(reference, weighted, image, rotation, shift_px, pixels, (n_steps, prior))
+    n = len(pixels)
+    result = LocalPoses(
+        rotation.clone(), shift_px.clone(), torch.empty(len(image)).double(), torch.empty(len(image), 5, 5).double()
+    )
+    refine_poses(
+        reference.grid.numpy(),
+        torch.stack([pixels.kx, pixels.ky]).numpy(),
+        observations.coefficients[:, :n].contiguous().numpy(),
+        observations.transfer[:, :n].contiguous().numpy(),
+        inverse_sigma2.numpy(),
+        image.numpy(),
+        _settings(reference, n_steps, prior),
+        *(t.numpy() for t in (result.rotation, result.shift_px, result.misfit, result.normal)),
+    )
+    return result
+
+
+def _settings(reference: VolumeTransform, n_steps: int, prior: float) -> tuple[float, float, int, float, float]:
+    turn = 2 * math.pi / reference.box_size_px
+    return float(reference.padding), turn, n_steps, math.radians(_LARGEST_STEP_DEG), prior
+
+
+def _refine_batched(
+    reference: VolumeTransform,
+    observations: Observations,
+    image: Tensor,
+    rotation: Tensor,
+    shift_px: Tensor,
+    pixels: PixelList,
+    options: tuple[int, float],
+) -> LocalPoses:
+    """The same iteration as the compiled kernel, all samples at once in tensors."""
+    n_steps, prior = options
+    largest = math.radians(_LARGEST_STEP_DEG)
+    pose, move = rotation.clone(), shift_px.clone()
+    damping = torch.full((len(image),), 1e-2, dtype=torch.float64, device=pose.device)
+    ridge = torch.diag(torch.tensor([0, 0, 0, prior, prior], dtype=torch.float64, device=pose.device))
+    cost, normal, gradient = _linearize(reference, observations, image, pose, move, pixels)
+    cost = cost + prior * (move**2).sum(1)
+    for _ in range(n_steps):
+        system = normal + ridge
+        diagonal = torch.diagonal(system, dim1=1, dim2=2)
+        system = system + torch.diag_embed(damping[:, None] * diagonal + 1e-12)
+        right = gradient.clone()
+        right[:, 3:] -= prior * move
+        step = torch.linalg.solve(system, right)
+        angle = step[:, :3].norm(dim=1).clamp(min=1e-12)
+        step = step * (largest / angle).clamp(max=1)[:, None]
+        trial, trial_move = pose @ rotation_from_vector(step[:, :3]), move + step[:, 3:]
+        trial_cost, trial_normal, trial_gradient = _linearize(
+            reference, observations, image, trial, trial_move, pixels
+        )
+        trial_cost = trial_cost + prior * (trial_move**2).sum(1)
+        better = trial_cost < cost
+        pose = torch.where(better[:, None, None], trial, pose)
+        move = torch.where(better[:, None], trial_move, move)
+        cost = torch.where(better, trial_cost, cost)
+        normal = torch.where(better[:, None, None], trial_normal, normal)
+        gradient = torch.where(better[:, None], trial_gradient, gradient)
+        damping = torch.where(better, damping * 0.3, damping * 5)
+    return LocalPoses(pose, move, cost, normal)
+
+
+def _linearize(
+    reference: VolumeTransform,
+    observations: Observations,
+    image: Int64[Tensor, " m"],
+    rotation: Float64[Tensor, "m 3 3"],
+    shift_px: Float64[Tensor, "m 2"],
+    pixels: PixelList,
+) -> tuple[Tensor, Tensor, Tensor]:
+    n = len(pixels)
+    inverse_sigma2 = observations.sigma2
+    model, jacobian = _model_and_jacobian(
+        reference, observations.transfer[image][:, :n], rotation, shift_px, pixels
+    )
+    data = observations.coefficients[image][:, :n]
+    residual = (data - model) * inverse_sigma2
+    misfit = (inverse_sigma2 * (model.abs() ** 2 - 2 * (model.conj() * data).real)).sum(1, dtype=torch.float64)
+    gradient = (jacobian.conj() * residual[:, None]).real.sum(2, dtype=torch.float64)
+    normal = ((jacobian * inverse_sigma2) @ jacobian.mH).real.to(torch.float64)
+    return misfit, normal, gradient
+
+
+def _model_and_jacobian(
+    reference: VolumeTransform,
+    transfer: Float32[Tensor, "m n"],
+    rotation: Float[Tensor, "m 3 3"],
+    shift_px: Float[Tensor, "m 2"],
+    pixels: PixelList,
+) -> tuple[Complex64[Tensor, "m n"], Complex64[Tensor, "m 5 n"]]:
+    padding, reach = reference.padding, reference.grid.shape[2] - 1
+    axes = rotation.to(torch.float32) * padding
+    plane = torch.stack([pixels.kx, pixels.ky])
+    position = (axes[:, :, :2] @ plane).mT
+    flat, weight, mirrored = trilinear_corners(position, reach)
+    corners = reference.grid.view(-1)[flat]
+    fraction = torch.where(mirrored[..., None], -position, position)
+    fraction = fraction - torch.floor(fraction)
+    slopes = []
+    for axis in range(3):
+        bit = torch.tensor([(c >> axis) & 1 for c in range(8)], device=position.device)
+        others = [a for a in range(3) if a != axis]
+        side = torch.where(bit == 1, 1.0, -1.0)
+        for other in others:
+            upper = torch.tensor([(c >> other) & 1 for c in range(8)], device=position.device) == 1
+            side = side * torch.where(upper, fraction[..., other, None], 1 - fraction[..., other, None])
+        slopes.append((corners * side).sum(-1))
+    value = (corners * weight).sum(-1)
+    value = torch.where(mirrored, value.conj(), value)
+    gradient = torch.stack([torch.where(mirrored, -s.conj(), s) for s in slopes], 1)
+    along = axes.mT.to(torch.complex64) @ gradient
+    turn = 2 * math.pi / pixels.box_size_px
+    angle = turn * (shift_px.to(torch.float32) @ plane)
+    phase = torch.polar(transfer, angle)
+    model = value * phase
+    in_plane = along[:, 1] * pixels.kx - along[:, 0] * pixels.ky
+    rotations = [along[:, 2] * pixels.ky, -along[:, 2] * pixels.kx, in_plane]
+    columns = [r * phase for r in rotations] + [1j * turn * k * model for k in (pixels.kx, pixels.ky)]
+    return model, torch.stack(columns, 1)

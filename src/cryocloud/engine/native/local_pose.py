@@ -1,0 +1,185 @@
+"""Levenberg-Marquardt refinement of poses, one thread a sample."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_FLOAT_ARRAY = NDArray[np.float32]
+
+
+@numba.njit(fastmath=True, cache=True)
+def linearize(
+    grid: NDArray[np.complex64],
+    pixels: NDArray[np.float32],
+    image: NDArray[np.complex64],
+    transfer: NDArray[np.float32],
+    inverse_sigma2: NDArray[np.float32],
+    rotation: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    scales: tuple[float, float],
+    normal: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> float:
+    """Misfit sum |m|^2/s2 - 2 Re <X, m>/s2 of one pose; fills the 5 x 5 normal matrix and the descent direction.
+
+    ``pixels`` is [2, n] (kx, ky); ``scales`` = (padding, 2 pi / D). Unknowns: rotation vector about the image's
+    axes (rad), shift (px). The derivative is that of the trilinear interpolant.
+    """
+    padding, turn = scales
+    reach = grid.shape[2] - 1
+    ax, ay, az = rotation[0, 0] * padding, rotation[1, 0] * padding, rotation[2, 0] * padding
+    bx, by, bz = rotation[0, 1] * padding, rotation[1, 1] * padding, rotation[2, 1] * padding
+    cx, cy, cz = rotation[0, 2] * padding, rotation[1, 2] * padding, rotation[2, 2] * padding
+    n11 = n12 = n13 = n14 = n15 = n22 = n23 = n24 = n25 = 0.0
+    n33 = n34 = n35 = n44 = n45 = n55 = 0.0
+    g1 = g2 = g3 = g4 = g5 = misfit = 0.0
+    for j in range(pixels.shape[1]):
+        kx, ky = pixels[0, j], pixels[1, j]
+        x, y, z = ax * kx + bx * ky, ay * kx + by * ky, az * kx + bz * ky
+        sign = np.float32(1.0)
+        if x < 0:
+            x, y, z, sign = -x, -y, -z, np.float32(-1.0)
+        x0, y0, z0 = int(x), int(math.floor(y)), int(math.floor(z))
+        fx, fy, fz = np.float32(x - x0), np.float32(y - y0), np.float32(z - z0)
+        y0, z0 = y0 + reach, z0 + reach
+        v000, v001 = grid[z0, y0, x0], grid[z0, y0, x0 + 1]
+        v010, v011 = grid[z0, y0 + 1, x0], grid[z0, y0 + 1, x0 + 1]
+        v100, v101 = grid[z0 + 1, y0, x0], grid[z0 + 1, y0, x0 + 1]
+        v110, v111 = grid[z0 + 1, y0 + 1, x0], grid[z0 + 1, y0 + 1, x0 + 1]
+        e00, e01 = v000 + (v001 - v000) * fx, v010 + (v011 - v010) * fx
+        e10, e11 = v100 + (v101 - v100) * fx, v110 + (v111 - v110) * fx
+        low, high = e00 + (e01 - e00) * fy, e10 + (e11 - e10) * fy
+        value = low + (high - low) * fz
+        dz = high - low
+        dy = (e01 - e00) * (1 - fz) + (e11 - e10) * fz
+        dx = ((v001 - v000) * (1 - fy) + (v011 - v010) * fy) * (1 - fz) + (
+            (v101 - v100) * (1 - fy) + (v111 - v110) * fy
+        ) * fz
+        if sign < 0:
+            value = value.conjugate()
+            dx, dy, dz = -dx.conjugate(), -dy.conjugate(), -dz.conjugate()
+        along_x = ax * dx + ay * dy + az * dz
+        along_y = bx * dx + by * dy + bz * dz
+        along_n = cx * dx + cy * dy + cz * dz
+        angle = turn * (shift[0] * kx + shift[1] * ky)
+        phase = complex(math.cos(angle), math.sin(angle)) * transfer[j]
+        model = value * phase
+        w = inverse_sigma2[j]
+        d1, d2 = along_n * phase * ky, along_n * phase * (-kx)
+        d3 = (along_y * kx - along_x * ky) * phase
+        d4 = complex(-model.imag, model.real) * (turn * kx)
+        d5 = complex(-model.imag, model.real) * (turn * ky)
+        rr, ri = (image[j].real - model.real) * w, (image[j].imag - model.imag) * w
+        misfit += w * (model.real * (model.real - 2 * image[j].real))
+        misfit += w * (model.imag * (model.imag - 2 * image[j].imag))
+        g1 += d1.real * rr + d1.imag * ri
+        g2 += d2.real * rr + d2.imag * ri
+        g3 += d3.real * rr + d3.imag * ri
+        g4 += d4.real * rr + d4.imag * ri
+        g5 += d5.real * rr + d5.imag * ri
+        n11 += w * (d1.real * d1.real + d1.imag * d1.imag)
+        n12 += w * (d1.real * d2.real + d1.imag * d2.imag)
+        n13 += w * (d1.real * d3.real + d1.imag * d3.imag)
+        n14 += w * (d1.real * d4.real + d1.imag * d4.imag)
+        n15 += w * (d1.real * d5.real + d1.imag * d5.imag)
+        n22 += w * (d2.real * d2.real + d2.imag * d2.imag)
+        n23 += w * (d2.real * d3.real + d2.imag * d3.imag)
+        n24 += w * (d2.real * d4.real + d2.imag * d4.imag)
+        n25 += w * (d2.real * d5.real + d2.imag * d5.imag)
+        n33 += w * (d3.real * d3.real + d3.imag * d3.imag)
+        n34 += w * (d3.real * d4.real + d3.imag * d4.imag)
+        n35 += w * (d3.real * d5.real + d3.imag * d5.imag)
+        n44 += w * (d4.real * d4.real + d4.imag * d4.imag)
+        n45 += w * (d4.real * d5.real + d4.imag * d5.imag)
+        n55 += w * (d5.real * d5.real + d5.imag * d5.imag)
+    gradient[0], gradient[1], gradient[2], gradient[3], gradient[4] = g1, g2, g3, g4, g5
+    rows = (n11, n12, n13, n14, n15, n22, n23, n24, n25, n33, n34, n35, n44, n45, n55)
+    place = 0
+    for a in range(5):
+        for b in range(a, 5):
+            normal[a, b] = normal[b, a] = rows[place]
+            place += 1
+    return misfit
+
+
+@numba.njit(cache=True)
+def _rotated(rotation: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """rotation @ exp(step x) by Rodrigues' formula."""
+    angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
+    cross = np.array([[0.0, -step[2], step[1]], [step[2], 0.0, -step[0]], [-step[1], step[0], 0.0]])
+    a = math.sin(angle) / angle if angle > 1e-9 else 1.0
+    b = (1 - math.cos(angle)) / angle**2 if angle > 1e-6 else 0.5
+    result: NDArray[np.float64] = rotation @ (np.eye(3) + a * cross + b * cross @ cross)
+    return result
+
+
+@numba.njit(parallel=True, cache=True)
+def refine_poses(
+    grid: NDArray[np.complex64],
+    pixels: NDArray[np.float32],
+    images: NDArray[np.complex64],
+    transfer: NDArray[np.float32],
+    inverse_sigma2: NDArray[np.float32],
+    image_of: NDArray[np.int64],
+    settings: tuple[float, float, int, float, float],
+    rotation: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    misfit: NDArray[np.float64],
+    normal: NDArray[np.float64],
+) -> None:
+    """Improve each sample's pose in place; ``misfit`` [m] and ``normal`` [m, 5, 5] describe where it ended.
+
+    ``settings`` = (padding, 2 pi / D, steps, largest rotation step in rad, 1 / (2 sigma_shift^2)).
+    """
+    padding, turn, n_steps, largest, prior = settings
+    for m in numba.prange(len(image_of)):
+        i = image_of[m]
+        damping = 1e-2
+        gradient, trial_gradient = np.empty(5), np.empty(5)
+        trial_normal = np.empty((5, 5))
+        pose, move = rotation[m].copy(), shift[m].copy()
+        cost = linearize(
+            grid, pixels, images[i], transfer[i], inverse_sigma2, pose, move, (padding, turn), normal[m], gradient
+        )
+        cost += prior * (move[0] ** 2 + move[1] ** 2)
+        for _ in range(n_steps):
+            system = normal[m].copy()
+            right = gradient.copy()
+            for a in range(2):
+                system[3 + a, 3 + a] += prior
+                right[3 + a] -= prior * move[a]
+            for a in range(5):
+                system[a, a] += damping * system[a, a] + 1e-12
+            step = np.linalg.solve(system, right)
+            angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
+            if angle > largest:
+                step *= largest / angle
+            trial, trial_move = _rotated(pose, step), move + step[3:]
+            trial_cost = linearize(
+                grid,
+                pixels,
+                images[i],
+                transfer[i],
+                inverse_sigma2,
+                trial,
+                trial_move,
+                (padding, turn),
+                trial_normal,
+                trial_gradient,
+            )
+            trial_cost += prior * (trial_move[0] ** 2 + trial_move[1] ** 2)
+            if trial_cost < cost:
+                pose, move = trial, trial_move
+                gain, cost = cost - trial_cost, trial_cost
+                normal[m] = trial_normal
+                gradient[:] = trial_gradient
+                damping *= 0.3
+                if gain < 1e-2:
+                    break
+            else:
+                damping *= 5
+        rotation[m], shift[m], misfit[m] = pose, move, cost
