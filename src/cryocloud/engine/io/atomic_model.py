@@ -47,9 +47,11 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable PDB or mmCIF model ({error})") from error
     structure.remove_waters()
-    rows = [entry for entry in structure[0].all()] if len(structure) else []
+    rows = list(structure[0].all()) if len(structure) else []
     if not rows:
-        raise InputError(f"{path}: holds no atoms (water left out); give a PDB or mmCIF model with coordinates")
+        raise InputError(
+            f"{path}: holds no atoms (water left out); give a PDB or mmCIF model with coordinates"
+        )
     return AtomicModel(
         positions_angstrom=np.array([row.atom.pos.tolist() for row in rows], dtype=np.float64),
         element=np.array([row.atom.element.name for row in rows]),

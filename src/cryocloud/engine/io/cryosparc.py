@@ -33,13 +33,13 @@ def read_cs(path: Path | str) -> ParticleTables:
     Poses: ``alignments3D/pose`` is a rotation vector v with rotation M = exp([v]x) in our convention (its
     transpose is RELION's Euler matrix); ``alignments2D/pose`` is psi in radians; shifts are origins in pixels
     of ``psize_A``, same sign as RELION's. Defocus angles and phase shifts come in radians. Splits and classes
-    count from 0. File names lose cryoSPARC's leading ">" and count from the project folder, so they are looked
-    for from the .cs file's folder and the folders above.
+    count from 0. File names lose cryoSPARC's leading ">"; they count from the project folder, so they are
+    looked for from the .cs file's folder and the folders above.
 
     Raises
     ------
     InputError
-        No NumPy header, pickled content (never loaded), missing fields, no particles. Field and file are named.
+        No NumPy header, pickled content (never loaded), missing fields, no particles; the message names both.
 
     Notes
     -----
@@ -48,7 +48,7 @@ def read_cs(path: Path | str) -> ParticleTables:
     """
     path = Path(path)
     records = _load(path)
-    missing = [name for name in _REQUIRED if name not in (records.dtype.names or ())]
+    missing = [name for name in _REQUIRED if name not in _fields(records)]
     if missing:
         raise InputError(
             f"{path}: field {missing[0]} is missing; export the particles with their images (blob) and CTF "
@@ -63,7 +63,7 @@ def read_cs(path: Path | str) -> ParticleTables:
     names = [f"{number:06d}@{file}" for number, file in zip(numbers, files.tolist(), strict=True)]
     particles = pd.DataFrame({"rlnImageName": pd.Series(names, dtype="str")})
     particles = particles.assign(**_locations(records), **_ctf(records), **_pose(records))
-    if "blob/sign" in records.dtype.names:
+    if "blob/sign" in _fields(records):
         particles["ccImageSign"] = records["blob/sign"].astype(np.int64)
     optics, particles["rlnOpticsGroup"] = _optics(records)
     return ParticleTables(optics, particles, folder)
@@ -72,8 +72,11 @@ def read_cs(path: Path | str) -> ParticleTables:
 def unconverted_aberrations(path: Path | str) -> list[str]:
     """Fields of a .cs file with non-zero values that RELION tables made by `read_cs` do not carry."""
     records = _load(Path(path))
-    names = records.dtype.names or ()
-    return [name for name in _UNCONVERTED if name in names and np.any(records[name] != 0)]
+    return [name for name in _UNCONVERTED if name in _fields(records) and np.any(records[name] != 0)]
+
+
+def _fields(records: NDArray[Any]) -> tuple[str, ...]:
+    return records.dtype.names or ()
 
 
 def _load(path: Path) -> NDArray[Any]:
@@ -113,7 +116,7 @@ def _decimal(column: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _locations(records: NDArray[Any]) -> dict[str, Any]:
-    fields = records.dtype.names or ()
+    fields = _fields(records)
     columns: dict[str, Any] = {}
     if "location/micrograph_path" in fields:
         columns["rlnMicrographName"] = pd.Series(
@@ -134,7 +137,7 @@ def _ctf(records: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         "ctf/phase_shift_rad": ("rlnPhaseShift", _DEGREES),
         "ctf/bfactor": ("rlnCtfBfactor", 1.0),
     }
-    fields = records.dtype.names or ()
+    fields = _fields(records)
     return {
         label: _decimal(records[name].astype(np.float64) * factor)
         for name, (label, factor) in conversions.items()
@@ -143,7 +146,7 @@ def _ctf(records: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _pose(records: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    fields = records.dtype.names or ()
+    fields = _fields(records)
     columns: dict[str, NDArray[Any]] = {}
     if "alignments3D/pose" in fields:
         prefix = "alignments3D"
@@ -170,7 +173,7 @@ def _pose(records: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def _optics(records: NDArray[Any]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    fields = records.dtype.names or ()
+    fields = _fields(records)
     keys = pd.DataFrame({label: _decimal(records[name]) for name, label in _OPTICS.items() if name in fields})
     keys["rlnImagePixelSize"] = _decimal(records["blob/psize_A"])
     if "blob/shape" in fields:
@@ -178,13 +181,17 @@ def _optics(records: NDArray[Any]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         keys["rlnImageDimensionality"] = 2
     if "ctf/tilt_A" in fields and "ctf/cs_mm" in fields and np.any(records["ctf/tilt_A"] != 0):
         # cryoSPARC stores Cs * tilt; Cs in mm is 1e7 Angstrom, tilt in mrad is 1e3 rad.
-        tilt_mrad = records["ctf/tilt_A"].astype(np.float64) / records["ctf/cs_mm"].astype(np.float64)[:, None] * 1e-4
+        tilt_mrad = (
+            records["ctf/tilt_A"].astype(np.float64) / records["ctf/cs_mm"].astype(np.float64)[:, None] * 1e-4
+        )
         keys["rlnBeamTiltX"], keys["rlnBeamTiltY"] = np.round(tilt_mrad, POSE_DECIMALS).T
     exposure_group = records["ctf/exp_group_id"].astype(np.int64) if "ctf/exp_group_id" in fields else 0
     keys["exposure_group"] = exposure_group
-    group = keys.groupby(list(keys.columns), sort=True).ngroup().to_numpy(dtype=np.int64) + 1
+    group = np.asarray(keys.groupby(list(keys.columns), sort=True).ngroup(), dtype=np.int64) + 1
     optics = keys.drop(columns="exposure_group").groupby(group).first().reset_index(drop=True)
     numbers = np.arange(1, len(optics) + 1)
     optics.insert(0, "rlnOpticsGroup", numbers)
-    optics.insert(1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str"))
+    optics.insert(
+        1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str")
+    )
     return optics, group

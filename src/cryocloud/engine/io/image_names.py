@@ -46,7 +46,9 @@ def split_image_names(names: pd.Series) -> SplitImageNames:
             sections[row] = int(number) - 1 if number.isdecimal() else -1
     if (sections < 0).any():
         first = names.iloc[int(np.argmax(sections < 0))]
-        raise InputError(f"image name {first!r}: what stands before @ must be a number from 1; repair the table")
+        raise InputError(
+            f"image name {first!r}: what stands before @ must be a number from 1; repair the table"
+        )
     return SplitImageNames(prefixes, sections, files)
 
 
@@ -62,7 +64,9 @@ class ImageStacks:
     def __init__(self, names: pd.Series, resolve: Callable[[str], Path]) -> None:
         split = split_image_names(names)
         self._sections = split.sections
-        files, self._file_of_row = np.unique(np.array(split.files, dtype=object).astype(str), return_inverse=True)
+        files, self._file_of_row = np.unique(
+            np.array(split.files, dtype=object).astype(str), return_inverse=True
+        )
         self._paths = [resolve(str(name)) for name in files]
         self._open: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self.box_size_px = self._checked_box_size()
@@ -100,12 +104,19 @@ class ImageStacks:
         boxes = {header.shape_zyx[1:] for header in headers}
         height, width = min(boxes)
         if len(boxes) > 1:
-            raise InputError(f"images have sizes {sorted(boxes)}; particles need one box size, extract them again")
+            raise InputError(
+                f"images have sizes {sorted(boxes)}; particles need one box size, extract them again"
+            )
         if height != width:
-            raise InputError(f"images are {width} x {height} px; particles need a square box, extract them again")
+            raise InputError(
+                f"images are {width} x {height} px; particles need a square box, extract them again"
+            )
         last_section = np.full(len(headers), -1, dtype=np.int64)
         np.maximum.at(last_section, self._file_of_row, self._sections)
         for path, header, last in zip(self._paths, headers, last_section.tolist(), strict=True):
             if last >= header.shape_zyx[0]:
-                raise InputError(f"{path}: image {last + 1} is asked for, the stack has {header.shape_zyx[0]}; check the table")
+                count = header.shape_zyx[0]
+                raise InputError(
+                    f"{path}: image {last + 1} is asked for, the stack has {count}; mend the table"
+                )
         return height

@@ -23,17 +23,27 @@ from cryocloud.engine.io.star_fields import number_fields, text_fields
 VERSION_COMMENT = "# version 30001"
 
 # Labels that hold text whatever their values look like (an optics group named "1", a file named "003").
-_TEXT_LABEL = re.compile(r"rln.*(Name|Names|Label|FileName|File|Variable|Symmetry|SymmetryGroup)$|rlnJobOptionValue$")
+_TEXT_LABEL = re.compile(
+    r"rln.*(Name|Names|Label|FileName|File|Variable|Symmetry|SymmetryGroup)$|rlnJobOptionValue$"
+)
 _TOKEN = re.compile(r"""("(?:[^"]|"(?=\S))*"|'(?:[^']|'(?=\S))*')(?=\s|$)|(\S+)""")
 _NUMBER_START = frozenset("0123456789+-.nNiI")
 
 
+# Tokens of Python take ten times the bytes of their text; a chunk of rows bounds that.
+_ROWS_A_CHUNK = 1 << 16
+
+
 @dataclass
 class _Block:
+    """A data_ block as text: the values of its pairs, or the lines of its loop."""
+
     name: str
     line_number: int
     labels: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
+    row_numbers: list[int] = field(default_factory=list)
     is_loop: bool = False
 
 
@@ -60,15 +70,17 @@ def read_star(path: Path | str) -> dict[str, pd.DataFrame]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not text (byte {error.start}); a STAR file is needed") from error
     tables: dict[str, pd.DataFrame] = {}
-    for block in _blocks(text, path):
+    for block in _blocks(lines, path):
         if block.name in tables:
-            raise InputError(f"{path}, line {block.line_number}: second block data_{block.name}; rename one of them")
+            raise InputError(
+                f"{path}, line {block.line_number}: second block data_{block.name}; rename one of them"
+            )
         tables[block.name] = _table(block, path)
     if not tables:
         raise InputError(f"{path}: holds no data_ block; a STAR file is needed")
@@ -87,46 +99,51 @@ def write_star(path: Path | str, blocks: Mapping[str, pd.DataFrame]) -> None:
         A text value that a STAR file cannot hold (line break, or both kinds of quotes).
     """
     path = Path(path)
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     for name, table in blocks.items():
         parts.append(f"\n{VERSION_COMMENT}\n\ndata_{name}\n\n".encode())
         as_pairs = table.attrs.get("loop") is False and len(table) == 1
-        parts.append(_pairs(table, path) if as_pairs else _loop(table, path))
-    with replaced_when_complete(path) as temporary:
-        temporary.write_bytes(b"".join(parts))
+        parts += _pairs(table, path) if as_pairs else _loop(table, path)
+    with replaced_when_complete(path) as temporary, temporary.open("wb") as stream:
+        stream.writelines(parts)
 
 
-def _blocks(text: str, path: Path) -> Iterator[_Block]:
+def _blocks(lines: list[str], path: Path) -> Iterator[_Block]:
     block: _Block | None = None
-    in_header = False
-    rows: list[str] = []
-    first_row_number = 0
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         stripped = line.strip()
         if not stripped or stripped[0] == "#":
             continue
-        if stripped.startswith("data_") and " " not in stripped and "\t" not in stripped:
+        if stripped.startswith("data_") and len(stripped.split()) == 1:
             if block is not None:
-                _add_rows(block, rows, first_row_number, path)
                 yield block
-            block, in_header, rows = _Block(stripped[5:], number), False, []
+            block = _Block(stripped[5:], number)
         elif block is None:
-            raise InputError(f"{path}, line {number}: {stripped[:40]!r} before the first data_ block; not a STAR file")
-        elif stripped == "loop_":
-            if block.labels:
-                raise InputError(f"{path}, line {number}: second table in data_{block.name}; give each its own block")
-            block.is_loop = in_header = True
-        elif stripped[0] == "_" and (in_header or not block.is_loop):
-            _add_label(block, stripped, number, path)
-        elif not block.is_loop:
-            raise InputError(f"{path}, line {number}: {stripped[:40]!r} is neither a label nor loop_ in data_{block.name}")
+            raise InputError(
+                f"{path}, line {number}: {stripped[:40]!r} before the first data_ block; not a STAR file"
+            )
         else:
-            if in_header:
-                in_header, first_row_number = False, number
-            rows.append(line)
+            _add_line(block, stripped, number, path)
     if block is not None:
-        _add_rows(block, rows, first_row_number, path)
         yield block
+
+
+def _add_line(block: _Block, line: str, number: int, path: Path) -> None:
+    if line == "loop_":
+        if block.labels:
+            raise InputError(
+                f"{path}, line {number}: second table in data_{block.name}; give each its own block"
+            )
+        block.is_loop = True
+    elif line[0] == "_" and not block.rows:
+        _add_label(block, line, number, path)
+    elif block.is_loop:
+        block.rows.append(line)
+        block.row_numbers.append(number)
+    else:
+        raise InputError(
+            f"{path}, line {number}: {line[:40]!r} in data_{block.name} is no label and no loop_; mend the file"
+        )
 
 
 def _add_label(block: _Block, line: str, number: int, path: Path) -> None:
@@ -135,33 +152,17 @@ def _add_label(block: _Block, line: str, number: int, path: Path) -> None:
     if label in block.labels:
         raise InputError(f"{path}, line {number}: column _{label} twice in data_{block.name}; remove one")
     block.labels.append(label)
-    if not block.is_loop:
-        if len(tokens) != 2:
-            raise InputError(f"{path}, line {number}: _{label} needs one value, has {len(tokens) - 1}; quote values with spaces")
-        block.values.append(tokens[1])
-
-
-def _add_rows(block: _Block, rows: list[str], first_row_number: int, path: Path) -> None:
-    if not block.is_loop or not rows:
+    if block.is_loop:
         return
-    width = len(block.labels)
-    joined = "\n".join(rows)
-    plain = not any(mark in joined for mark in "\"'#")
-    values = joined.split() if plain else [token for row in rows for token in _tokens(row)]
-    widths = {len(row.split()) if plain else len(_tokens(row)) for row in rows} if len(values) != width * len(rows) else {width}
-    if widths != {width}:
-        for offset, row in enumerate(rows):
-            found = len(_tokens(row))
-            if found != width:
-                raise InputError(
-                    f"{path}, about line {first_row_number + offset}: data_{block.name} has {width} columns, this row "
-                    f"{found} values; the file is cut off or a value with spaces lacks quotes"
-                )
-    block.values = values
+    if len(tokens) != 2:
+        raise InputError(
+            f"{path}, line {number}: _{label} has {len(tokens) - 1} values, not 1; quote a value with spaces"
+        )
+    block.values.append(tokens[1])
 
 
 def _tokens(line: str) -> list[str]:
-    if "#" not in line and '"' not in line and "'" not in line:
+    if _is_plain(line):
         return line.split()
     tokens: list[str] = []
     for quoted, bare in _TOKEN.findall(line):
@@ -171,21 +172,59 @@ def _tokens(line: str) -> list[str]:
     return tokens
 
 
+def _is_plain(text: str) -> bool:
+    return '"' not in text and "'" not in text and "#" not in text
+
+
 def _table(block: _Block, path: Path) -> pd.DataFrame:
-    width = len(block.labels)
-    columns = {
-        label: _column(label, block.values[position::width], is_loop=block.is_loop)
-        for position, label in enumerate(block.labels)
-    }
-    table = pd.DataFrame(columns)
+    if block.is_loop:
+        columns = _loop_columns(block, path)
+    else:
+        columns = [_column(label, [value]) for label, value in zip(block.labels, block.values, strict=True)]
+    table = pd.DataFrame(dict(zip(block.labels, columns, strict=True)))
     table.attrs["loop"] = block.is_loop
     return table
 
 
-def _column(label: str, values: list[str], *, is_loop: bool) -> pd.Series:
-    if _TEXT_LABEL.match(label):
-        return pd.Series(values, dtype="str")
-    numbers = _numbers(values)
+def _loop_columns(block: _Block, path: Path) -> list[pd.Series]:
+    width = len(block.labels)
+    chunks: list[list[pd.Series]] = []
+    for start in range(0, len(block.rows), _ROWS_A_CHUNK):
+        values = _chunk_values(block, slice(start, start + _ROWS_A_CHUNK), path)
+        chunks.append(
+            [_column(label, values[position::width]) for position, label in enumerate(block.labels)]
+        )
+    if not chunks:
+        return [pd.Series([], dtype="str") for _ in block.labels]
+    return [_joined(block, position, [chunk[position] for chunk in chunks]) for position in range(width)]
+
+
+def _chunk_values(block: _Block, chunk: slice, path: Path) -> list[str]:
+    """Values of some rows, row after row; each row has one value a column."""
+    rows, width = block.rows[chunk], len(block.labels)
+    joined = "\n".join(rows)
+    tokens_of_rows = (row.split() for row in rows) if _is_plain(joined) else (_tokens(row) for row in rows)
+    values: list[str] = []
+    for number, tokens in zip(block.row_numbers[chunk], tokens_of_rows, strict=True):
+        if len(tokens) != width:
+            raise InputError(
+                f"{path}, line {number}: {len(tokens)} values for the {width} columns of data_{block.name}; "
+                "the file is cut off, or a value with spaces lacks quotes"
+            )
+        values += tokens
+    return values
+
+
+def _joined(block: _Block, position: int, parts: list[pd.Series]) -> pd.Series:
+    texts = [part.dtype.kind not in "if" for part in parts]
+    if any(texts) and not all(texts):
+        # A name among numbers: the numbers are names too ("1", "2", "2b") and keep their letters.
+        return pd.Series([_tokens(row)[position] for row in block.rows], dtype="str")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _column(label: str, values: list[str]) -> pd.Series:
+    numbers = None if _TEXT_LABEL.match(label) else _numbers(values)
     return pd.Series(values, dtype="str") if numbers is None else pd.Series(numbers)
 
 
@@ -215,30 +254,37 @@ def _decimals(values: list[str]) -> NDArray[np.float64] | None:
     return None if any("_" in value for value in values) else numbers
 
 
-def _loop(table: pd.DataFrame, path: Path) -> bytes:
-    header = ["loop_"] + [f"_{label} #{number}" for number, label in enumerate(table.columns, start=1)]
-    lines = "\n".join(header).encode() + b"\n"
+def _loop(table: pd.DataFrame, path: Path) -> list[bytes | memoryview]:
+    labels = [f"_{label} #{number}" for number, label in enumerate(table.columns, start=1)]
+    header = "\n".join(["loop_", *labels]).encode() + b"\n"
     if len(table) == 0:
-        return lines + b"\n"
+        return [header, b"\n"]
     fields = [_fields(table[label], path) for label in table.columns]
-    space = np.full((len(table), 1), ord(" "), dtype=np.uint8)
-    newline = np.full((len(table), 1), ord("\n"), dtype=np.uint8)
-    pieces = [piece for column in fields for piece in (column, space)]
-    return lines + np.hstack([*pieces[:-1], newline]).tobytes() + b"\n"
+    lines = np.empty((len(table), sum(column.shape[1] + 1 for column in fields)), dtype=np.uint8)
+    end = 0
+    for column in fields:
+        lines[:, end : end + column.shape[1]] = column
+        end += column.shape[1] + 1
+        lines[:, end - 1] = ord(" ")
+    lines[:, -1] = ord("\n")
+    return [header, lines.data, b"\n"]
 
 
-def _pairs(table: pd.DataFrame, path: Path) -> bytes:
+def _pairs(table: pd.DataFrame, path: Path) -> list[bytes | memoryview]:
     width = max((len(label) for label in table.columns), default=0)
     lines = [
-        f"_{label:<{width}} ".encode() + _fields(table[label], path).tobytes().strip() for label in table.columns
+        f"_{label:<{width}} ".encode() + _fields(table[label], path).tobytes().strip()
+        for label in table.columns
     ]
-    return b"\n".join(lines) + b"\n\n"
+    return [b"\n".join(lines) + b"\n\n"]
 
 
 def _fields(column: pd.Series, path: Path) -> NDArray[np.uint8]:
     if column.dtype.kind in "iufb":
         return number_fields(column.to_numpy())
+    if column.isna().any():
+        raise InputError(f"{path}: column {column.name} has rows without a value; fill them before writing")
     try:
-        return text_fields([str(value) for value in column])
+        return text_fields([str(value) for value in column.tolist()])
     except ValueError as error:
         raise InputError(f"{path}: column {column.name}: {error}") from error

@@ -14,6 +14,8 @@ _DECIMALS = 6
 # 10^9 with six decimals is 10^15, still exact in float64.
 _FIXED_POINT_LIMIT = 1e9
 _SPACE, _MINUS, _POINT, _ZERO = (ord(mark) for mark in " -.0")
+# A value that begins so would be read as label, comment, quote, text block or (blank) as nothing.
+_SPECIAL_STARTS = [ord(mark) for mark in " _#\"';$"]
 
 
 def number_fields(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -28,7 +30,8 @@ def number_fields(values: NDArray[Any]) -> NDArray[np.uint8]:
         fits = (np.abs(values) < _FIXED_POINT_LIMIT) & (scaled / 10.0**_DECIMALS == values)
     if fits.all():
         return _whole_fields(scaled.astype(np.int64), decimals=_DECIMALS)
-    return _ascii_matrix([repr(value).encode() for value in values.tolist()], align_right=True)
+    # The shortest decimals that are read back as the same number, all in one C loop.
+    return _byte_matrix(repr(values.tolist())[1:-1].split(", "))
 
 
 def text_fields(values: list[str]) -> NDArray[np.uint8]:
@@ -39,15 +42,20 @@ def text_fields(values: list[str]) -> NDArray[np.uint8]:
     ValueError
         A text that STAR cannot hold.
     """
-    quoted = {value: _quoted(value).encode() for value in set(values)}
-    return _ascii_matrix([quoted[value] for value in values], align_right=False)
+    joined = "".join(values)
+    if joined.isascii() and not _has_blank(joined):
+        matrix = _byte_matrix(values)
+        if not np.isin(matrix[:, 0], _SPECIAL_STARTS).any():
+            return matrix
+    quoted = {value: _quoted(value) for value in set(values)}
+    return _byte_matrix([quoted[value] for value in values])
 
 
 def _quoted(value: str) -> str:
-    if "\n" in value or "\r" in value:
-        raise ValueError(f"{value!r} has a line break; a STAR value is one line")
-    starts_oddly = value[:1] in ("", "#", "_", '"', "'", ";", "$")
-    if not starts_oddly and not any(mark.isspace() for mark in value):
+    if any(ord(mark) < _SPACE for mark in value):
+        raise ValueError(f"{value!r} has a line break or control character; a STAR value is one line of text")
+    special = not value or ord(value[0]) in _SPECIAL_STARTS or not value.isascii()
+    if not special and not _has_blank(value):
         return value
     for quote in ('"', "'"):
         if quote not in value:
@@ -55,10 +63,14 @@ def _quoted(value: str) -> str:
     raise ValueError(f"{value!r} has blanks and both kinds of quotes; rename it")
 
 
-def _ascii_matrix(texts: list[bytes], *, align_right: bool) -> NDArray[np.uint8]:
-    column = np.array(texts, dtype=np.bytes_)
-    if align_right:
-        column = np.char.rjust(column, column.itemsize)
+def _has_blank(text: str) -> bool:
+    # One search a character beats a regular expression: each is a memchr.
+    return any(blank in text for blank in map(chr, range(_SPACE + 1)))
+
+
+def _byte_matrix(texts: list[str]) -> NDArray[np.uint8]:
+    # At least one byte, so that a column of empty texts has a first byte to look at.
+    column = np.array([text.encode() or b" " for text in texts], dtype=np.bytes_)
     matrix = column.view(np.uint8).reshape(len(texts), column.itemsize)
     return np.where(matrix == 0, np.uint8(_SPACE), matrix)
 

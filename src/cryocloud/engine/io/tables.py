@@ -59,7 +59,7 @@ _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 @dataclass(frozen=True)
 class ParticleTables:
-    """``optics`` (a row a group) and ``particles`` (a row a particle); relative names count from ``folder``."""
+    """``optics`` (a row a group), ``particles`` (a row each); relative names count from ``folder``."""
 
     optics: pd.DataFrame
     particles: pd.DataFrame
@@ -76,7 +76,7 @@ class ParticleTables:
 
 @dataclass(frozen=True)
 class MicrographTables:
-    """``optics`` (a row a group) and ``micrographs`` (a row a micrograph); relative names count from ``folder``."""
+    """``optics`` (a row a group), ``micrographs`` (a row each); relative names count from ``folder``."""
 
     optics: pd.DataFrame
     micrographs: pd.DataFrame
@@ -109,7 +109,9 @@ def read_particles(path: Path | str, *, optics: Mapping[str, float] | None = Non
         names column and file.
     """
     path = Path(path)
-    optics_table, particles = _read_tables(path, "particles", "rlnImageName", "rlnImagePixelSize", optics or {})
+    optics_table, particles = _read_tables(
+        path, "particles", "rlnImageName", "rlnImagePixelSize", optics or {}
+    )
     return ParticleTables(optics_table, particles, path.parent)
 
 
@@ -160,12 +162,13 @@ def optics_of_rows(optics: pd.DataFrame, rows: pd.DataFrame, label: str) -> NDAr
     values = _float_column(optics, label)
     if "rlnOpticsGroup" not in rows:
         return np.full(len(rows), values[0])
-    position = pd.Series(np.arange(len(optics)), index=_whole_column(optics, "rlnOpticsGroup"))
-    return values[position.loc[_whole_column(rows, "rlnOpticsGroup")].to_numpy()]
+    groups = _whole_column(optics, "rlnOpticsGroup")
+    order = np.argsort(groups)
+    return values[order[np.searchsorted(groups[order], _whole_column(rows, "rlnOpticsGroup"))]]
 
 
 def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
-    """CTF parameters of particles or micrographs; no phase shift and no B-factor where the columns are absent.
+    """CTF parameters of particles or micrographs; phase shift and B-factor are 0 without their columns.
 
     Raises
     ------
@@ -241,7 +244,9 @@ def _read_tables(
     path: Path, kind: str, name_label: str, pixel_label: str, overrides: Mapping[str, float]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     if path.suffix == ".cs":
-        raise InputError(f"{path}: is a cryoSPARC file; turn it into STAR first (cryocloud run import_particles)")
+        raise InputError(
+            f"{path}: is a cryoSPARC file; turn it into STAR first (cryocloud run import_particles)"
+        )
     blocks = read_star(path)
     optics = blocks.pop("optics", None)
     rows = blocks[kind] if kind in blocks else _first_with(blocks, name_label)
@@ -255,7 +260,9 @@ def _read_tables(
         optics = optics.assign(**{label: float(value)})
     for label in ("rlnOpticsGroup", pixel_label):
         if label not in optics:
-            raise InputError(f"{path}: column _{label} is missing in data_optics; import the data with its value")
+            raise InputError(
+                f"{path}: column _{label} is missing in data_optics; import the data with its value"
+            )
     _check_groups(optics, rows, path)
     return optics, rows
 
@@ -267,14 +274,18 @@ def _first_with(blocks: Mapping[str, pd.DataFrame], label: str) -> pd.DataFrame 
 def _check_groups(optics: pd.DataFrame, rows: pd.DataFrame, path: Path) -> None:
     if "rlnOpticsGroup" not in rows:
         if len(optics) != 1:
-            raise InputError(f"{path}: column _rlnOpticsGroup is missing but there are {len(optics)} optics groups")
+            raise InputError(
+                f"{path}: column _rlnOpticsGroup is missing but there are {len(optics)} optics groups"
+            )
         return
     known = set(_whole_column(optics, "rlnOpticsGroup").tolist())
     if len(known) < len(optics):
         raise InputError(f"{path}: an optics group is listed twice in data_optics; number them 1, 2, ...")
     unknown = set(_whole_column(rows, "rlnOpticsGroup").tolist()) - known
     if unknown:
-        raise InputError(f"{path}: optics group {min(unknown)} is used but not listed in data_optics; add it there")
+        raise InputError(
+            f"{path}: optics group {min(unknown)} is used but not listed in data_optics; add it there"
+        )
 
 
 def _upgraded(
@@ -289,7 +300,9 @@ def _upgraded(
     optics = keys.groupby(group).first().reset_index(drop=True)
     numbers = np.arange(1, len(optics) + 1)
     optics.insert(0, "rlnOpticsGroup", numbers)
-    optics.insert(1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str"))
+    optics.insert(
+        1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str")
+    )
     for old, new in (("rlnOriginX", "rlnOriginXAngst"), ("rlnOriginY", "rlnOriginYAngst")):
         if old in rows and new not in rows:
             rows[new] = np.round(_float_column(rows, old) * pixel_size, POSE_DECIMALS)
@@ -310,7 +323,11 @@ def _pixel_size_30(rows: pd.DataFrame, override: float | None, path: Path) -> ND
                 "import the data with its pixel size"
             )
     micrometer_in_angstrom = 1e4
-    pixel_size = _float_column(rows, "rlnDetectorPixelSize") * micrometer_in_angstrom / _float_column(rows, "rlnMagnification")
+    pixel_size = (
+        _float_column(rows, "rlnDetectorPixelSize")
+        * micrometer_in_angstrom
+        / _float_column(rows, "rlnMagnification")
+    )
     return np.round(pixel_size, POSE_DECIMALS)
 
 
@@ -340,11 +357,13 @@ def _common_pixel_size(tables: ParticleTables) -> float:
     sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
     smallest, largest = float(sizes.min()), float(sizes.max())
     if not smallest > 0:
-        raise InputError(f"pixel size {smallest:g} A is not positive; import the particles with their pixel size")
+        raise InputError(
+            f"pixel size {smallest:g} A is not positive; import the particles with their pixel size"
+        )
     if largest > smallest * (1 + PIXEL_SIZE_TOLERANCE):
         raise InputError(
-            f"particles have pixel sizes from {smallest:g} to {largest:g} A; bring them to one size or select "
-            "one optics group"
+            f"particles have pixel sizes from {smallest:g} to {largest:g} A; bring them to one size or "
+            "select one optics group"
         )
     return float(sizes[0])
 
@@ -358,7 +377,9 @@ def _float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
     try:
         return table[label].to_numpy().astype(np.float64)
     except ValueError as error:
-        raise InputError(f"column _{label} has a value that is no number ({error}); repair the table") from error
+        raise InputError(
+            f"column _{label} has a value that is no number ({error}); repair the table"
+        ) from error
 
 
 def _whole_column(table: pd.DataFrame, label: str) -> NDArray[np.int64]:
