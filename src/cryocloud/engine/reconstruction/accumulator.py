@@ -42,9 +42,10 @@ class Accumulator:
         """Add b slices: data C X / sigma^2 (shift undone) and weights C^2 / sigma^2 at poses M."""
         rotation = rotation.to(torch.float32).contiguous()
         if self.numerator.is_cuda:
-            self._insert_cuda(data, weight, rotation, pixels)
+            self._insert_by_scatter(data, weight, rotation, pixels)
             return
-        arrays = (self.numerator, self.weight, data.resolve_conj().contiguous(), weight.contiguous(), rotation)
+        sources = (data.resolve_conj().contiguous(), weight.contiguous(), rotation)
+        arrays = (self.numerator, self.weight, *sources)
         insert_trilinear(
             *(a.numpy() for a in arrays),
             pixels.kx.numpy(),
@@ -72,23 +73,13 @@ class Accumulator:
         if len(operators) == 1:
             result.numerator, result.weight = numerator, weight
             return result
+        operators = operators.to(numerator.device, torch.float32)
         limit = float(self.padding * self.r_max_px + self.padding // 2)
-        if not numerator.is_cuda:
-            symmetrize_trilinear(
-                numerator.numpy(),
-                weight.numpy(),
-                operators.to(torch.float32).numpy(),
-                limit,
-                result.numerator.numpy(),
-                result.weight.numpy(),
-            )
+        if numerator.is_cuda:
+            result._gather_symmetric(numerator, weight, operators, limit)
             return result
-        grid, inside = self._positions(limit)
-        for operator in operators.to(numerator.device, torch.float32):
-            flat, corner_weight, mirrored = trilinear_corners(grid @ operator.T, numerator.shape[2] - 1)
-            value = (numerator.view(-1)[flat] * corner_weight).sum(-1)
-            result.numerator[inside] += torch.where(mirrored, value.conj(), value)
-            result.weight[inside] += (weight.view(-1)[flat] * corner_weight).sum(-1)
+        sources = (numerator.numpy(), weight.numpy(), operators.numpy())
+        symmetrize_trilinear(*sources, limit, result.numerator.numpy(), result.weight.numpy())
         return result
 
     def ring_weight(self) -> Float64[Tensor, " r"]:
@@ -102,6 +93,15 @@ class Accumulator:
         line = torch.arange(-reach, reach + 1, device=self.weight.device, dtype=torch.float32)
         squared = line[:, None, None] ** 2 + line[None, :, None] ** 2 + line[None, None, reach:] ** 2
         return (squared.sqrt() / self.padding).round().long()
+
+    def _gather_symmetric(self, numerator: Tensor, weight: Tensor, operators: Tensor, limit: float) -> None:
+        """Add what the operators make of other sums, with torch alone."""
+        grid, inside = self._positions(limit)
+        for operator in operators:
+            flat, corner_weight, mirrored = trilinear_corners(grid @ operator.T, weight.shape[2] - 1)
+            value = (numerator.view(-1)[flat] * corner_weight).sum(-1)
+            self.numerator[inside] += torch.where(mirrored, value.conj(), value)
+            self.weight[inside] += (weight.view(-1)[flat] * corner_weight).sum(-1)
 
     def _positions(self, limit: float) -> tuple[Tensor, Tensor]:
         reach = self.weight.shape[2] - 1
@@ -117,17 +117,20 @@ class Accumulator:
         weight[:, :, 0] += self.weight[:, :, 0].flip(0, 1)
         return numerator, weight
 
-    def _insert_cuda(self, data: Tensor, weight: Tensor, rotation: Tensor, pixels: PixelList) -> None:
+    def _insert_by_scatter(self, data: Tensor, weight: Tensor, rotation: Tensor, pixels: PixelList) -> None:
+        """Insertion with torch alone."""
         reach = self.weight.shape[2] - 1
         plane = torch.stack([pixels.kx, pixels.ky]) * self.padding
         numerator = torch.view_as_real(self.numerator).view(-1, 2)
         for start in range(0, len(rotation), _CUDA_SLICES_AT_ONCE):
             rows = slice(start, start + _CUDA_SLICES_AT_ONCE)
-            flat, corner, mirrored = trilinear_corners((rotation[rows][:, :, :2] @ plane).mT, reach)
+            position = (rotation[rows][:, :, :2] @ plane).mT.contiguous()
+            flat, corner, mirrored = trilinear_corners(position, reach)
             value = torch.where(mirrored, data[rows].conj(), data[rows])
-            spread = torch.view_as_real((value[..., None] * corner).resolve_conj()).view(-1, 2)
+            spread = torch.view_as_real((value[..., None] * corner).resolve_conj()).reshape(-1, 2)
             numerator.index_add_(0, flat.view(-1), spread)
-            self.weight.view(-1).index_add_(0, flat.view(-1), (weight[rows][..., None] * corner).view(-1))
+            spread_weight = (weight[rows][..., None] * corner).reshape(-1)
+            self.weight.view(-1).index_add_(0, flat.view(-1), spread_weight)
 
 
 def solve(

@@ -12,7 +12,7 @@ def grid_reach(r_max_px: int, padding: int) -> int:
 
 
 def gridding_correction(box_size_px: int, padding: int, device: torch.device | str) -> Tensor:
-    """sinc^2 along each axis [D, D, D]: what trilinear interpolation on the padded grid multiplies an object by."""
+    """sinc^2 along each axis [D, D, D]: what trilinear interpolation on the padded grid does to an object."""
     line = torch.arange(box_size_px, dtype=torch.float32, device=device) - box_size_px // 2
     fall = torch.sinc(line / (box_size_px * padding)) ** 2
     return fall[:, None, None] * fall[None, :, None] * fall[None, None, :]

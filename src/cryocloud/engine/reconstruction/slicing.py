@@ -61,15 +61,20 @@ def slice_volume(
     These are the unitary coefficients of the volume's projections along the rotated z axis.
     """
     rotation = rotation.to(torch.float32).contiguous()
-    n_slices, n_pixels = len(rotation), len(pixels)
-    out = torch.empty(n_slices, n_pixels, dtype=torch.complex64, device=transform.grid.device)
-    if not transform.grid.is_cuda:
-        arrays = (transform.grid, rotation, pixels.kx, pixels.ky)
-        slice_trilinear(*(a.numpy() for a in arrays), float(transform.padding), out.numpy())
-        return out
+    if transform.grid.is_cuda:
+        return _slice_by_gather(transform, rotation, pixels)
+    out = torch.empty(len(rotation), len(pixels), dtype=torch.complex64)
+    arrays = (transform.grid, rotation, pixels.kx, pixels.ky)
+    slice_trilinear(*(a.numpy() for a in arrays), float(transform.padding), out.numpy())
+    return out
+
+
+def _slice_by_gather(transform: VolumeTransform, rotation: Tensor, pixels: PixelList) -> Tensor:
+    """The same on any device with torch alone."""
+    out = torch.empty(len(rotation), len(pixels), dtype=torch.complex64, device=transform.grid.device)
     reach = transform.grid.shape[2] - 1
     plane = torch.stack([pixels.kx, pixels.ky]) * transform.padding
-    for start in range(0, n_slices, _CUDA_SLICES_AT_ONCE):
+    for start in range(0, len(rotation), _CUDA_SLICES_AT_ONCE):
         block = rotation[start : start + _CUDA_SLICES_AT_ONCE]
         flat, weight, mirrored = trilinear_corners((block[:, :, :2] @ plane).mT, reach)
         value = (transform.grid.view(-1)[flat] * weight).sum(-1)
