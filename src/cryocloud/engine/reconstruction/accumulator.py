@@ -29,6 +29,7 @@ class Accumulator:
         self.box_size_px = box_size_px
         self.r_max_px = min(r_max_px, box_size_px // 2 - 1)
         self.padding = padding
+        self.friedel_complete = False
         self.numerator = torch.zeros(shape, dtype=torch.complex64, device=device)
         self.weight = torch.zeros(shape, dtype=torch.float32, device=device)
 
@@ -40,6 +41,7 @@ class Accumulator:
         pixels: PixelList,
     ) -> None:
         """Add b slices: data C X / sigma^2 (shift undone) and weights C^2 / sigma^2 at poses M."""
+        assert not self.friedel_complete
         rotation = rotation.to(torch.float32).contiguous()
         if self.numerator.is_cuda:
             self._insert_by_scatter(data, weight, rotation, pixels)
@@ -65,10 +67,11 @@ class Accumulator:
         self.weight += other.weight
 
     def symmetrized(self, operators: Float64[Tensor, "g 3 3"]) -> Accumulator:
-        """A copy summed over the operators of a point group."""
+        """A copy summed over the operators of a point group, with the plane x = 0 completed; takes no more slices."""
         result = Accumulator(
             self.box_size_px, self.r_max_px, padding=self.padding, device=self.numerator.device
         )
+        result.friedel_complete = True
         numerator, weight = self._friedel_completed()
         if len(operators) == 1:
             result.numerator, result.weight = numerator, weight
@@ -112,6 +115,8 @@ class Accumulator:
 
     def _friedel_completed(self) -> tuple[Tensor, Tensor]:
         """Copies in which the plane x = 0 holds both members of each Friedel pair."""
+        if self.friedel_complete:
+            return self.numerator, self.weight
         numerator, weight = self.numerator.clone(), self.weight.clone()
         numerator[:, :, 0] += self.numerator[:, :, 0].flip(0, 1).conj()
         weight[:, :, 0] += self.weight[:, :, 0].flip(0, 1)

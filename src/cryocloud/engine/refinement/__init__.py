@@ -1,0 +1,13 @@
+"""Gold-standard 3D refinement: two halves of the particles that never meet above the start resolution."""
+
+from cryocloud.engine.refinement.records import RefinementParameters, RefinementState
+from cryocloud.engine.refinement.refine import combined_map, half_maps, refine, start_refinement
+
+__all__ = [
+    "RefinementParameters",
+    "RefinementState",
+    "combined_map",
+    "half_maps",
+    "refine",
+    "start_refinement",
+]
