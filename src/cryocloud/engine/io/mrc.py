@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, BinaryIO, Literal
 
 import mrcfile
 import numpy as np
@@ -167,7 +167,7 @@ class MrcStackWriter:
         header["dmin"], header["dmax"], header["dmean"], header["rms"] = self._statistics.summary()
         return header
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> MrcStackWriter:
         return self
 
     def __exit__(
