@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -47,10 +48,13 @@ class Excess:
 def main(arguments: list[str]) -> int:
     folders = [Path(argument) for argument in arguments] or [ROOT / folder for folder in FOLDERS]
     exceptions = tomllib.loads(EXCEPTIONS.read_text(encoding="utf-8"))["exception"]
-    excesses = [excess for folder in folders for excess in excesses_below(folder)]
-    complaints = [f"{e.where}: {e.text}" for e in excesses if not any(_covers(x, e) for x in exceptions)]
+    complaints, idle = [], list(exceptions)
+    for excess in chain.from_iterable(excesses_below(folder) for folder in folders):
+        reasons = [exception for exception in exceptions if _covers(exception, excess)]
+        idle = [exception for exception in idle if exception not in reasons]
+        if not reasons:
+            complaints.append(f"{excess.where}: {excess.text}")
     if not arguments:
-        idle = [x for x in exceptions if not any(_covers(x, e) for e in excesses)]
         complaints += [f"{x['where']}: its exception for {x['limit']} is not needed" for x in idle]
     print("\n".join([*complaints, f"size limits: {len(complaints)} complaints"]))
     return 1 if complaints else 0
@@ -86,7 +90,9 @@ def _function_excesses(key: str, function: Function, code_lines: set[int]) -> It
         yield Excess(key, "length", f"{length} code lines, at most {FUNCTION_CODE_LINES}; split it by step")
     parameters = _parameter_count(function)
     if parameters > PARAMETERS:
-        yield Excess(key, "parameters", f"{parameters} parameters, at most {PARAMETERS}; use a frozen dataclass")
+        yield Excess(
+            key, "parameters", f"{parameters} parameters, at most {PARAMETERS}; use a frozen dataclass"
+        )
     complexity = 1 + sum(isinstance(node, BRANCHES) for node in _own_nodes(function))
     if complexity > COMPLEXITY:
         yield Excess(key, "complexity", f"complexity {complexity}, at most {COMPLEXITY}; name the parts")
@@ -128,7 +134,11 @@ def _code_lines(source: str, tree: ast.AST) -> set[int]:
         if token.type not in NOT_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
 

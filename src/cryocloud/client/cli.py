@@ -1,33 +1,63 @@
-"""The ``cryocloud`` command. Everything heavier than argparse is imported by the command that needs it."""
+"""The ``cryocloud`` command. What is heavier than argparse is imported by the command that needs it."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryocloud import __version__
 
+CANCELLED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: ``module:function`` takes the rest of the command line and returns the exit code."""
+
+    function: str
+    help: str
+
+
+COMMANDS = {
+    "run": Command("cryocloud.client.run:run", "run one job"),
+    "workflow": Command("cryocloud.client.workflow:workflow", "run a whole workflow, such as spa"),
+    "jobs": Command("cryocloud.client.run:jobs", "list the job types and workflows"),
+    "demo": Command(
+        "cryocloud.client.demo:demo", "simulate micrographs, process them, compare with the truth"
+    ),
+    "doctor": Command("cryocloud.client.doctor:doctor", "say what this machine offers and what is missing"),
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Entry point; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
-    command = parser.parse_args(arguments[:1])
-    if command.command is None:
+    name = parser.parse_args(given[:1]).command
+    if name is None:
         parser.print_help()
         return 0
-    rest = arguments[1:]
-    match command.command:
-        case "run":
-            from cryocloud.client.run import run
-            return run(rest)
-    parser.error(f"unknown command {command.command}")
+    module, function = COMMANDS[name].function.split(":")
+    try:
+        return int(getattr(importlib.import_module(module), function)(given[1:]))
+    except KeyboardInterrupt:
+        return CANCELLED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cryocloud", description="Cryo-EM micrographs to density maps.")
+    listed = "\n".join(f"  {name:<10} {command.help}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="cryocloud",
+        usage="cryocloud COMMAND [options]",
+        description="Cryo-EM micrographs to density maps.",
+        epilog=f"commands:\n{listed}\n\ncryocloud COMMAND --help tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"cryocloud {__version__}")
-    parser.add_argument("command", nargs="?", choices=["run"])
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
 
 

@@ -14,9 +14,14 @@ from cryocloud.catalog.base import Parameters
 from cryocloud.catalog.messages import option_name
 
 CONSTRAINT_WORDS = {
-    "gt": "above {}", "ge": "at least {}", "lt": "below {}", "le": "at most {}", "multiple_of": "a multiple of {}",
-    "min_length": "at least {} values", "max_length": "at most {} values",
-}  # fmt: skip
+    "gt": "above {}",
+    "ge": "at least {}",
+    "lt": "below {}",
+    "le": "at most {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "at least {} values",
+    "max_length": "at most {} values",
+}
 NONE = "none"
 
 

@@ -6,18 +6,22 @@ import argparse
 import glob
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from cryocloud.catalog import UnknownJobType, job_type_names, load_job_type
+from cryocloud.catalog import UnknownName, job_type_names, load_job_type, load_workflow, workflow_names
 from cryocloud.catalog.base import Input, JobType
 from cryocloud.catalog.messages import option_name, plain_validation_message
+from cryocloud.catalog.workflow import Workflow
 from cryocloud.client.options import add_parameter, parameter_values
 from cryocloud.client.processes import become_module
 
 BAD_INPUT = 2
+
+CatalogEntry = JobType | Workflow
 
 
 class BadOption(ValueError):
@@ -27,87 +31,79 @@ class BadOption(ValueError):
 def run(arguments: list[str]) -> int:
     """Parse, check what can be checked without the engine, and become the local lane."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print_job_types()
+        print("usage: cryocloud run JOBTYPE [options]      (cryocloud run JOBTYPE --help lists them)\n")
+        _print_job_types()
         return 0 if arguments else BAD_INPUT
+    return start_from_catalog("run", arguments, load_job_type, "job_type", "cryocloud.compute.lane")
+
+
+def jobs(arguments: list[str]) -> int:
+    """Everything that can be run, a line each."""
+    argparse.ArgumentParser(prog="cryocloud jobs", description=jobs.__doc__).parse_args(arguments)
+    print("job types (cryocloud run JOBTYPE --help)\n")
+    _print_job_types()
+    print("\nworkflows (cryocloud workflow run NAME --help)\n")
+    for name in workflow_names():
+        print(f"  {name:<22} {load_workflow(name).title}")
+    return 0
+
+
+def start_from_catalog(
+    command: str,
+    arguments: list[str],
+    load: Callable[[str], CatalogEntry],
+    kind: str,
+    module: str,
+) -> int:
+    """Become ``module`` with the order that ``arguments`` (name and options) describe."""
     try:
-        job_type = load_job_type(arguments[0])
-    except UnknownJobType as error:
-        print(f"cryocloud run: {error}", file=sys.stderr)
+        entry = load(arguments[0])
+    except UnknownName as error:
+        print(f"cryocloud {command}: {error}", file=sys.stderr)
         return BAD_INPUT
-    options = vars(job_parser(job_type).parse_args(arguments[1:]))
+    options = vars(entry_parser(command, entry).parse_args(arguments[1:]))
     try:
-        order = make_order(job_type, options)
+        order = {kind: entry.name, **make_order(entry, options)}
     except ValidationError as error:
-        return _refuse(job_type, plain_validation_message(error))
+        return _refuse(entry, plain_validation_message(error))
     except BadOption as error:
-        return _refuse(job_type, str(error))
-    become_module("cryocloud.compute.lane", order)
+        return _refuse(entry, str(error))
+    become_module(module, order)
 
 
-def print_job_types() -> None:
-    """What can be run, a line each."""
-    print("usage: cryocloud run JOBTYPE [options]      (cryocloud run JOBTYPE --help lists them)\n")
-    for name in job_type_names():
-        print(f"  {name:<22} {load_job_type(name).title}")
-
-
-def job_parser(job_type: JobType) -> argparse.ArgumentParser:
-    """The parser of one job type."""
+def entry_parser(command: str, entry: CatalogEntry) -> argparse.ArgumentParser:
+    """The parser for the options of one job type or workflow."""
     parser = argparse.ArgumentParser(
-        prog=f"cryocloud run {job_type.name}", usage="%(prog)s [options] --out DIR", description=job_type.summary, allow_abbrev=False
+        prog=f"cryocloud {command} {entry.name}",
+        usage="%(prog)s [options] --out DIR",
+        description=entry.summary,
+        allow_abbrev=False,
     )
     inputs = parser.add_argument_group("inputs")
-    for entry in job_type.inputs:
-        words = f" (or the word {' or '.join(entry.literals)})" if entry.literals else ""
+    for item in entry.inputs:
+        words = f" (or the word {' or '.join(item.literals)})" if item.literals else ""
         inputs.add_argument(
-            option_name(entry.name), dest=f"input:{entry.name}", required=entry.required,
-            metavar="PATH", help=(entry.help + words).replace("%", "%%"),
-        )  # fmt: skip
+            option_name(item.name),
+            dest=f"input:{item.name}",
+            required=item.required,
+            metavar="PATH",
+            help=(item.help + words).replace("%", "%%"),
+        )
     parameters = parser.add_argument_group("parameters")
-    for name, field in job_type.parameters.model_fields.items():
+    for name, field in entry.parameters.model_fields.items():
         add_parameter(parameters, name, field)
-    add_run_options(parser.add_argument_group("run"))
+    _add_run_options(parser.add_argument_group("run"))
     return parser
 
 
-def add_run_options(group: argparse._ArgumentGroup) -> None:
-    """Options that every job has."""
-    group.add_argument("--out", required=True, metavar="DIR", help="folder for the results; an unfinished job in it is resumed")
-    group.add_argument("--threads", type=positive, default=None, metavar="N", help="CPU threads (default: all cores at hand)")
-    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute (default auto)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)")
-    group.add_argument("--progress", choices=["auto", "json", "plain"], default="auto", help="form of the progress on stderr")
-    group.add_argument("--overwrite", action="store_true", help="redo the job that DIR holds")
-
-
-def positive(text: str) -> int:
-    """A whole number above zero."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return number
-
-
-def make_order(job_type: JobType, options: dict[str, Any]) -> dict[str, Any]:
+def make_order(entry: CatalogEntry, options: dict[str, Any]) -> dict[str, Any]:
     """What the lane needs to know, with validated parameters and absolute paths."""
-    parameters = job_type.parameters.model_validate(parameter_values(job_type.parameters, options))
-    inputs = {}
-    for entry in job_type.inputs:
-        value = options[f"input:{entry.name}"]
-        if value is not None:
-            inputs[entry.name] = resolve_input(entry, value)
+    parameters = entry.parameters.model_validate(parameter_values(entry.parameters, options))
+    given = {item: options[f"input:{item.name}"] for item in entry.inputs}
     return {
-        "job_type": job_type.name,
         "parameters": parameters.model_dump(mode="json"),
-        "inputs": inputs,
-        **run_options(options),
-    }
-
-
-def run_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of ``add_run_options`` as the lane takes them."""
-    return {
-        "out": str(Path(options["out"]).absolute()),
+        "inputs": {item.name: resolve_input(item, text) for item, text in given.items() if text is not None},
+        "out": str(Path(options["out"]).expanduser().absolute()),
         "seed": options["seed"],
         "threads": options["threads"] or len(os.sched_getaffinity(0)),
         "device": options["device"],
@@ -116,18 +112,43 @@ def run_options(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def resolve_input(entry: Input, value: str) -> str:
+def resolve_input(item: Input, text: str) -> str:
     """An absolute path or pattern that stands for something, or the literal word."""
-    if value in entry.literals:
-        return value
-    path = Path(value).expanduser().absolute()
+    if text in item.literals:
+        return text
+    path = Path(text).expanduser().absolute()
     if path.exists() or any(Path(match).is_file() for match in glob.iglob(str(path))):
         return str(path)
-    if glob.has_magic(value):
-        raise BadOption(f"{option_name(entry.name)} '{value}': no file matches; check the folder and the quotes")
-    raise BadOption(f"{option_name(entry.name)} {value}: no such file or folder")
+    if glob.has_magic(text):
+        raise BadOption(
+            f"{option_name(item.name)} '{text}': no file matches; check the folder and the quotes"
+        )
+    raise BadOption(f"{option_name(item.name)} {text}: no such file or folder")
 
 
-def _refuse(job_type: JobType, message: str) -> int:
-    print(f"{job_type.name}: {message}", file=sys.stderr)
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for the results, resumed if unfinished"
+    )
+    group.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: all cores)")
+    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default auto")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all random draws (default 0)")
+    group.add_argument("--progress", choices=["auto", "json", "plain"], default="auto", help="form on stderr")
+    group.add_argument("--overwrite", action="store_true", help="redo what DIR holds")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return number
+
+
+def _print_job_types() -> None:
+    for name in job_type_names():
+        print(f"  {name:<22} {load_job_type(name).title}")
+
+
+def _refuse(entry: CatalogEntry, message: str) -> int:
+    print(f"{entry.name}: {message}", file=sys.stderr)
     return BAD_INPUT

@@ -6,7 +6,10 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
+
+from cryocloud.catalog.units import spoken_number
 
 BAR_WIDTH = 24
 PLAIN_INTERVAL_S = 10.0
@@ -21,9 +24,11 @@ class Display(Protocol):
 
     def finish(self, code: int, message: str, out: str) -> None: ...
 
+    def summary(self, key_numbers: Mapping[str, float], report: str) -> None: ...
+
 
 def make_display(progress: str, title: str) -> Display:
-    """The display for ``--progress auto|json|plain|none`` and the standard error at hand."""
+    """The display for ``--progress auto|json|plain`` and the standard error at hand."""
     if progress == "json":
         return JsonDisplay(title)
     if progress == "auto" and sys.stderr.isatty():
@@ -45,6 +50,11 @@ class JsonDisplay:
 
     def finish(self, code: int, message: str, out: str) -> None:
         self._write({"job": self.title, "event": "end", "code": code, "message": message, "out": out})
+
+    def summary(self, key_numbers: Mapping[str, float], report: str) -> None:
+        self._write(
+            {"job": self.title, "event": "summary", "key_numbers": dict(key_numbers), "report": report}
+        )
 
     def _write(self, value: dict[str, Any]) -> None:
         print(json.dumps(value), file=sys.stderr, flush=True)
@@ -69,6 +79,9 @@ class PlainDisplay:
 
     def finish(self, code: int, message: str, out: str) -> None:
         self._write(f"{self.title}: {_closing_line(code, message, out)}")
+
+    def summary(self, key_numbers: Mapping[str, float], report: str) -> None:
+        self._write(f"{self.title}: {_summary_line(key_numbers, report)}")
 
     def _write(self, line: str) -> None:
         print(line.rstrip(), file=sys.stderr, flush=True)
@@ -98,6 +111,9 @@ class BarDisplay:
         self.bar = ""
         self._lasting(f"{self.title:<20} {_closing_line(code, message, out)}")
 
+    def summary(self, key_numbers: Mapping[str, float], report: str) -> None:
+        self._lasting(_summary_line(key_numbers, report))
+
     def _lasting(self, line: str) -> None:
         print(f"\r\x1b[K{line}", file=sys.stderr)
         self._draw()
@@ -113,3 +129,8 @@ def _closing_line(code: int, message: str, out: str) -> str:
     if code == 3:
         return f"completed with exceptions, see {out}/exceptions.csv"
     return message
+
+
+def _summary_line(key_numbers: Mapping[str, float], report: str) -> str:
+    spoken = (spoken_number(name, value) for name, value in key_numbers.items())
+    return ", ".join(f"{name} {value}" for name, value in spoken) + f"; report: {report}"

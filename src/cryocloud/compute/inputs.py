@@ -29,7 +29,10 @@ def fingerprint(value: str) -> list[list[Any]]:
 
 def checksum_inputs(inputs: dict[str, str]) -> dict[str, Any]:
     """Per input: what was named and the SHA-256 of every file behind it."""
-    return {name: {"path": value, "files": [_checksum(f) for f in input_files(value)]} for name, value in inputs.items()}
+    return {
+        name: {"path": value, "files": [_checksum(f) for f in input_files(value)]}
+        for name, value in inputs.items()
+    }
 
 
 def _checksum(path: Path) -> dict[str, Any]:

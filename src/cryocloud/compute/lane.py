@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,9 +72,8 @@ def main() -> int:
     except OSError as error:
         if error.errno not in protocol.DISK_FULL_ERRORS:
             raise
-        display.error(f"disk full at {order.out}; free some space and run the same command again")
+        display.error(disk_full_message(order.out))
         return protocol.INTERNAL_ERROR
-    display.finish(ending.code, ending.message, order.out)
     return command_line_code(ending.code)
 
 
@@ -85,7 +84,7 @@ def command_line_code(code: int) -> int:
 
 
 def run(order: Order, display: Display) -> Ending:
-    """Run one job in ``order.out``, or go on with it, and wait for its end."""
+    """Run one job in ``order.out``, or go on with it, and show its life to the end."""
     attempt = prepare(order)
     command = [sys.executable, "-m", "cryocloud.compute.runner", str(attempt.folder), "--attached"]
     runner = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
@@ -93,19 +92,30 @@ def run(order: Order, display: Display) -> Ending:
         for event in _events(attempt, runner):
             display.event(event)
         status = runner.wait()
+    ending = _ending(attempt, status, order.out)
+    display.finish(ending.code, ending.message, order.out)
+    return ending
+
+
+def _ending(attempt: Attempt, status: int, out: str) -> Ending:
     if attempt.exit_file.exists():
         ended = read_json(attempt.exit_file)
         return Ending(ended["code"], ended["message"])
     if status == protocol.DISK_FULL:
-        return Ending(status, f"disk full at {order.out}; free some space and run the same command again")
+        return Ending(status, disk_full_message(out))
     return Ending(protocol.INTERNAL_ERROR, f"the runner ended without a record (status {status})")
+
+
+def disk_full_message(out: str) -> str:
+    """For the case that not even the reason could be written down."""
+    return f"disk full at {out}; free some space and run the same command again"
 
 
 def prepare(order: Order) -> Attempt:
     """A fresh attempt directory in ``order.out``, or ``RefusedError`` with the remedy."""
     job_type = load_job_type(order.job_type)
     out = Path(order.out)
-    _make_folder(out)
+    make_folder(out)
     with _lock(out):
         attempt = Attempt(out / ATTEMPT)
         _wait_until_free(attempt, out)
@@ -124,7 +134,9 @@ def prepare(order: Order) -> Attempt:
         if order.overwrite:
             _empty(out)
         elif (out / "job.json").exists():
-            raise RefusedError(f"--out {out}: holds a finished job; choose another folder, or --overwrite to redo it")
+            raise RefusedError(
+                f"--out {out}: holds a finished job; choose another folder, or --overwrite to redo it"
+            )
         elif attempt.spec_file.exists():
             spec = _resumed(spec, attempt, out)
         else:
@@ -135,7 +147,8 @@ def prepare(order: Order) -> Attempt:
     return attempt
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Create the folder for results, or say why that cannot be."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -147,7 +160,9 @@ def _make_folder(out: Path) -> None:
 def _refuse_foreign_files(out: Path, outputs: tuple[str, ...]) -> None:
     present = [name for name in (*outputs, "metrics.json") if (out / name).exists()]
     if present:
-        raise RefusedError(f"--out {out}: holds {', '.join(present)} of another origin; choose another folder")
+        raise RefusedError(
+            f"--out {out}: holds {', '.join(present)} of another origin; choose another folder"
+        )
 
 
 def _empty(out: Path) -> None:
@@ -178,7 +193,11 @@ def _resumed(spec: AttemptSpec, attempt: Attempt, out: Path) -> AttemptSpec:
     """``spec`` as the continuation of the unfinished attempt; other parameters would mix two jobs."""
     former = attempt.read_spec()
     ended = read_json(attempt.exit_file) if attempt.exit_file.exists() else None
-    beat = read_json(attempt.heartbeat_file) if attempt.heartbeat_file.exists() else {"wall_s": 0.0, "cpu_s": 0.0}
+    beat = (
+        read_json(attempt.heartbeat_file)
+        if attempt.heartbeat_file.exists()
+        else {"wall_s": 0.0, "cpu_s": 0.0}
+    )
     difference = _difference(former, spec)
     if difference and ended and ended["code"] == protocol.BAD_INPUT:
         _empty(out)
@@ -229,9 +248,8 @@ def _signals_ask_to_stop(attempt: Attempt) -> Iterator[None]:
     def ask(number: int, frame: object) -> None:
         attempt.request_cancel()
 
-    former: dict[int, Callable[..., Any] | int | None] = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        former[number] = signal.signal(number, ask)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:
@@ -241,7 +259,7 @@ def _signals_ask_to_stop(attempt: Attempt) -> Iterator[None]:
 
 def _events(attempt: Attempt, runner: subprocess.Popen[bytes]) -> Iterator[Event]:
     """Events as they come, until the runner has ended and all are read."""
-    position, ended = 0, False
+    position = 0
     while True:
         ended = runner.poll() is not None
         with suppress(FileNotFoundError), attempt.events_file.open("rb") as stream:

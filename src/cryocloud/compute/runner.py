@@ -121,12 +121,17 @@ class _Run:
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_memory_bytes": usage.ru_maxrss * 1024,
         }
-        outcome = read_json(self.attempt.outcome_file) if self.attempt.outcome_file.exists() else {"message": ""}
+        outcome = (
+            read_json(self.attempt.outcome_file) if self.attempt.outcome_file.exists() else {"message": ""}
+        )
         code, message = self._verdict(outcome["message"])
         try:
             if code in (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS):
                 write_json(self.out / "job.json", self._job_record(code, outcome, spent))
-            write_json(self.attempt.exit_file, {"code": code, "message": message, "finished_at_s": time.time(), **spent})
+            write_json(
+                self.attempt.exit_file,
+                {"code": code, "message": message, "finished_at_s": time.time(), **spent},
+            )
         except OSError as error:
             print(f"{self.out}: the end could not be recorded: {error}", file=sys.stderr)
             return protocol.DISK_FULL if error.errno in protocol.DISK_FULL_ERRORS else protocol.INTERNAL_ERROR
@@ -137,11 +142,15 @@ class _Run:
         if status >= 0:
             return status, message or self._default_message(status)
         if self.killed:
-            return protocol.CANCELLED, "cancelled; run the same command again to go on from the last checkpoint"
+            return (
+                protocol.CANCELLED,
+                "cancelled; run the same command again to go on from the last checkpoint",
+            )
         if status == -signal.SIGKILL:
             return protocol.INTERNAL_ERROR, (
-                "the system ended the job, most likely because memory ran out; use a smaller box, fewer classes or "
-                "a machine with more memory, then run the same command again: it goes on from the last checkpoint"
+                "the system ended the job, most likely because memory ran out; use a smaller box, fewer "
+                "classes or a machine with more memory, then run the same command again: it goes on from "
+                "the last checkpoint"
             )
         name = signal.Signals(-status).name
         return protocol.INTERNAL_ERROR, f"the job process ended by {name}; see {self.out / 'log.txt'}"

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cryocloud import __version__
-from cryocloud.catalog import UnknownJobType, load_job_type
+from cryocloud.catalog import UnknownName, load_job_type
 from cryocloud.catalog.messages import plain_validation_message
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.attempt import Attempt, AttemptSpec
@@ -76,7 +76,7 @@ def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any]) -> JobCon
 def _resolve_device(asked: str) -> str:
     if asked == "cpu":
         return "cpu"
-    import torch  # noqa: PLC0415 - seconds of import that a job on the CPU may not need
+    import torch
 
     available = torch.cuda.is_available()
     if asked == "cuda" and not available:
@@ -91,7 +91,7 @@ def _failure(error: BaseException, spec: AttemptSpec) -> Failure:
             return Failure(protocol.CANCELLED, "cancelled; run the same command again to go on from here")
         case ValidationError():
             return Failure(protocol.BAD_INPUT, plain_validation_message(error))
-        case InputError() | UnknownJobType():
+        case InputError() | UnknownName():
             return Failure(protocol.BAD_INPUT, str(error))
         case OSError(errno=number) if number in protocol.DISK_FULL_ERRORS:
             return Failure(protocol.DISK_FULL, disk_full_message(spec.out, error.filename))
@@ -100,7 +100,9 @@ def _failure(error: BaseException, spec: AttemptSpec) -> Failure:
         case RuntimeError() if _is_out_of_memory(error):
             return Failure(protocol.INTERNAL_ERROR, _memory_message(error))
     kind = type(error).__name__
-    return Failure(protocol.INTERNAL_ERROR, f"internal error in {spec.job_type}: {kind}: {_first_line(error)}")
+    return Failure(
+        protocol.INTERNAL_ERROR, f"internal error in {spec.job_type}: {kind}: {_first_line(error)}"
+    )
 
 
 def disk_full_message(out: str, path: object) -> str:

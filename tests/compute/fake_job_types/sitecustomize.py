@@ -1,4 +1,4 @@
-"""Adds the job types beside this file to the installed ones, in every process that has this folder on PYTHONPATH."""
+"""Adds the job types beside this file in every process that has this folder on PYTHONPATH."""
 
 from pathlib import Path
 
