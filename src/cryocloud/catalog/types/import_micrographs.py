@@ -1,0 +1,37 @@
+"""Take aligned, summed micrographs into a project."""
+
+from __future__ import annotations
+
+from cryocloud.catalog.base import Facts, Forecast, Input, JobType
+from cryocloud.catalog.optics import OpticsParameters
+
+# Reading, checking and counting, measured at 16-bit micrographs in the page cache.
+CPU_S_PER_PIXEL = 1.2e-8
+ROWS_AT_A_TIME = 512
+
+
+class ImportMicrographsParameters(OpticsParameters):
+    pass
+
+
+def forecast(parameters: ImportMicrographsParameters, facts: Facts) -> Forecast:
+    pixels = facts.image_height_px * facts.image_width_px
+    return Forecast(
+        memory_bytes=3e8 + 16 * ROWS_AT_A_TIME * facts.image_width_px,
+        disk_bytes=2e6 + 500 * facts.items,
+        cpu_s=2 + CPU_S_PER_PIXEL * pixels * facts.items,
+    )
+
+
+JOB_TYPE = JobType(
+    name="import_micrographs",
+    version=1,
+    title="Import micrographs",
+    summary="Checks aligned, summed micrographs (MRC) one by one and lists the good ones with their optics.",
+    parameters=ImportMicrographsParameters,
+    inputs=(
+        Input("input", "micrographs", "MRC files: a pattern in quotes, a folder, one file, or a STAR list"),
+    ),
+    outputs=("micrographs.star", "exceptions.csv"),
+    forecast=forecast,
+)

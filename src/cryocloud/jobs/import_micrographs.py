@@ -1,0 +1,269 @@
+"""Import micrographs: check each file, set bad ones aside, list the rest with their optics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cryocloud.catalog.base import Facts
+from cryocloud.catalog.types.import_micrographs import JOB_TYPE, ROWS_AT_A_TIME
+from cryocloud.compute.context import JobContext
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.mrc import MrcHeader, open_mrc, read_mrc_header
+from cryocloud.engine.io.tables import MicrographTables, read_micrographs, resolve_path, write_micrographs
+from cryocloud.jobs.kit.optics import given_optics, require_optics
+from cryocloud.jobs.kit.plots import draw_histogram, draw_image, label_axes, panels
+from cryocloud.jobs.kit.preflight import (
+    find_files,
+    most_common_shape,
+    pixel_sizes_differ,
+    require_pixel_size,
+    require_resources,
+)
+
+PIXEL_LABEL = "rlnMicrographPixelSize"
+SUFFIXES = (".mrc", ".map", ".mrcs")
+SHEET_COUNT = 12
+SHEET_EDGE_PX = 256
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a pass over the pixels of one micrograph found; ``fault`` is empty for a good one."""
+
+    fault: str
+    mean: float
+    deviation: float
+
+
+def run(job: JobContext) -> None:
+    """Check all micrographs and write ``micrographs.star``."""
+    listed, files = _listed_micrographs(job)
+    headers = _headers(job, files)
+    headers = _of_one_shape(job, headers)
+    height_px, width_px = next(iter(headers.values())).shape_zyx[1:]
+    facts = Facts(items=len(headers), image_height_px=height_px, image_width_px=width_px)
+    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
+    tables = _with_optics(job, listed, files, headers)
+    pixels = _checked_pixels(job, list(headers))
+    good = [path for path, found in pixels.items() if not found.fault]
+    if not good:
+        raise InputError(
+            f"none of {len(files)} micrographs is usable; the reasons are in {job.out}/exceptions.csv"
+        )
+    chosen = np.array([path in set(good) for path in files])
+    write_micrographs(job.out / "micrographs.star", tables.select(chosen))
+    _plot_sheet(job, good[:SHEET_COUNT])
+    _plot_statistics(job, good, pixels)
+    job.metrics(
+        micrographs=len(good),
+        quarantined=len(files) - len(good),
+        image_width_px=width_px,
+        image_height_px=height_px,
+        pixel_size_angstrom=float(tables.optics[PIXEL_LABEL].iloc[0]),
+        intensity_mean=float(np.median([pixels[path].mean for path in good])),
+        intensity_deviation=float(np.median([pixels[path].deviation for path in good])),
+    )
+    job.progress(1.0, f"{len(good)} of {len(files)} micrographs are usable")
+
+
+def _listed_micrographs(job: JobContext) -> tuple[MicrographTables | None, list[Path]]:
+    """The tables, where the input is a STAR list, and the file of each micrograph."""
+    source = job.inputs["input"]
+    if source.suffix == ".star" and source.is_file():
+        tables = read_micrographs(source, optics=given_optics(job.parameters, PIXEL_LABEL))
+        files = [resolve_path(tables.folder, name) for name in tables.micrographs["rlnMicrographName"]]
+    else:
+        tables, files = None, find_files(source, suffixes=SUFFIXES)
+    if not files:
+        raise InputError(f"{source}: lists no micrographs; give another file")
+    job.log(f"{len(files)} micrographs")
+    return tables, files
+
+
+def _headers(job: JobContext, files: list[Path]) -> dict[Path, MrcHeader]:
+    headers: dict[Path, MrcHeader] = {}
+    for path in files:
+        try:
+            header = read_mrc_header(path)
+        except InputError as error:
+            job.quarantine(str(path), str(error))
+            continue
+        sections = header.shape_zyx[0]
+        if sections > 1:
+            job.quarantine(
+                str(path), f"holds {sections} sections: a movie or a stack, not a micrograph; align it first"
+            )
+        else:
+            headers[path] = header
+    if not headers:
+        first = next(iter(job.exceptions.values()))
+        raise InputError(f"none of {len(files)} files is a micrograph; the first: {first}")
+    return headers
+
+
+def _of_one_shape(job: JobContext, headers: dict[Path, MrcHeader]) -> dict[Path, MrcHeader]:
+    common = most_common_shape(header.shape_zyx for header in headers.values())
+    kept = {path: header for path, header in headers.items() if header.shape_zyx == common}
+    if len(kept) < len(headers):
+        size = f"{common[2]} x {common[1]} px"
+        job.decision(
+            "micrograph size", size, f"{len(kept)} of {len(headers)} have it; the others are set aside"
+        )
+        for path in headers.keys() - kept.keys():
+            height_px, width_px = headers[path].shape_zyx[1:]
+            job.quarantine(
+                str(path),
+                f"is {width_px} x {height_px} px, most are {size}; import it by itself if it is wanted",
+            )
+    return kept
+
+
+def _with_optics(
+    job: JobContext, listed: MicrographTables | None, files: list[Path], headers: dict[Path, MrcHeader]
+) -> MicrographTables:
+    """Tables of all files, bad ones included, with complete optics."""
+    if listed is None:
+        given = given_optics(job.parameters, PIXEL_LABEL)
+        if PIXEL_LABEL not in given:
+            given[PIXEL_LABEL] = _pixel_size_of_headers(job, headers)
+        tables = _new_tables(job.out, files, given)
+    else:
+        tables = listed
+    require_optics(tables.optics)
+    for pixel_size_angstrom in tables.optics[PIXEL_LABEL]:
+        require_pixel_size(float(pixel_size_angstrom), "optics")
+    _compare_with_headers(job, float(tables.optics[PIXEL_LABEL].iloc[0]), headers)
+    return tables
+
+
+def _pixel_size_of_headers(job: JobContext, headers: dict[Path, MrcHeader]) -> float:
+    named = {path: header for path, header in headers.items() if header.has_pixel_size}
+    if len(named) < len(headers):
+        path = next(path for path in headers if path not in named)
+        raise InputError(
+            f"{path}: the header's pixel size is {headers[path].pixel_size_angstrom:g} A, which means unknown; "
+            "give --pixel-size-angstrom"
+        )
+    sizes = sorted(header.pixel_size_angstrom for header in named.values())
+    if pixel_sizes_differ(sizes[0], sizes[-1]):
+        raise InputError(
+            f"the headers' pixel sizes go from {sizes[0]:g} to {sizes[-1]:g} A; give --pixel-size-angstrom, or "
+            "import one kind at a time"
+        )
+    job.decision("pixel size", sizes[0], "taken from the headers of the micrographs, since none was given")
+    return sizes[0]
+
+
+def _new_tables(out: Path, files: list[Path], given: dict[str, float]) -> MicrographTables:
+    names = [os.path.relpath(path.resolve(), out.resolve()) for path in files]
+    optics = pd.DataFrame({"rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1]})
+    optics["rlnMicrographOriginalPixelSize"] = given[PIXEL_LABEL]
+    optics = optics.assign(**given)
+    micrographs = pd.DataFrame({"rlnMicrographName": pd.Series(names, dtype="str"), "rlnOpticsGroup": 1})
+    return MicrographTables(optics, micrographs, out)
+
+
+def _compare_with_headers(
+    job: JobContext, pixel_size_angstrom: float, headers: dict[Path, MrcHeader]
+) -> None:
+    unknown = sum(not header.has_pixel_size for header in headers.values())
+    if unknown:
+        job.log(f"{unknown} headers have no pixel size (0 or 1); {pixel_size_angstrom:g} A is used")
+    differing = {
+        path: header.pixel_size_angstrom
+        for path, header in headers.items()
+        if header.has_pixel_size and pixel_sizes_differ(header.pixel_size_angstrom, pixel_size_angstrom)
+    }
+    if differing:
+        path, size = next(iter(differing.items()))
+        job.log(
+            f"WARNING: {len(differing)} headers disagree with the pixel size {pixel_size_angstrom:g} A, which is used; "
+            f"{path.name} says {size:g} A"
+        )
+    job.metrics(pixel_size_mismatches=len(differing), pixel_size_unknown=unknown)
+
+
+def _checked_pixels(job: JobContext, paths: list[Path]) -> dict[Path, Pixels]:
+    checked: dict[Path, Pixels] = {}
+    with closing(_inspected(paths, job.threads)) as inspections:
+        for path, found in zip(paths, inspections, strict=True):
+            if found.fault:
+                job.quarantine(str(path), found.fault)
+            checked[path] = found
+            job.progress(0.95 * len(checked) / len(paths), path.name)
+    return checked
+
+
+def _inspected(paths: list[Path], threads: int) -> Iterator[Pixels]:
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from pool.map(_inspect, paths)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _inspect(path: Path) -> Pixels:
+    image = open_mrc(path)[0]
+    bad, total, squares = 0, 0.0, 0.0
+    reference = float(image[0, 0]) if np.isfinite(image[0, 0]) else 0.0
+    for row in range(0, len(image), ROWS_AT_A_TIME):
+        rows = image[row : row + ROWS_AT_A_TIME].astype(np.float64)
+        finite = np.isfinite(rows)
+        bad += rows.size - int(np.count_nonzero(finite))
+        # Differences to one pixel keep the variance of bright images exact.
+        rows = np.where(finite, rows - reference, 0.0)
+        total += float(rows.sum())
+        squares += float(np.square(rows).sum())
+    mean = total / image.size
+    deviation = max(0.0, squares / image.size - mean**2) ** 0.5
+    fault = ""
+    if bad:
+        fault = f"{bad:,} of {image.size:,} pixels are NaN or infinite; make the micrograph again"
+    elif deviation == 0:
+        fault = f"all pixels are {reference:g}; the micrograph is blank"
+    return Pixels(fault, mean + reference, deviation)
+
+
+def _plot_sheet(job: JobContext, paths: list[Path]) -> None:
+    pictures = [_thumbnail(path) for path in paths]
+    columns = min(4, len(pictures))
+    rows = -(-len(pictures) // columns)
+    height, width = pictures[0].shape
+    with panels(
+        job.plots / "contact_sheet.png", rows, columns, size_in=(2.4, 2.4 * height / width + 0.25),
+        title=f"First {len(pictures)} micrographs",
+    ) as cells:  # fmt: skip
+        for position, cell in enumerate(cells.flat):
+            cell.set_axis_off()
+            if position < len(pictures):
+                draw_image(cell, pictures[position], title=paths[position].stem)
+
+
+def _thumbnail(path: Path) -> NDArray[np.float32]:
+    image: NDArray[Any] = open_mrc(path)[0]
+    binning = max(1, max(image.shape) // SHEET_EDGE_PX)
+    height, width = (max(binning, edge // binning * binning) for edge in image.shape)
+    blocks = image[:height, :width].reshape(height // binning, binning, width // binning, binning)
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def _plot_statistics(job: JobContext, good: list[Path], pixels: dict[Path, Pixels]) -> None:
+    sample = [open_mrc(path)[0, ::8, ::8].astype(np.float32).ravel() for path in good[:SHEET_COUNT]]
+    with panels(job.plots / "intensities.png", 1, 2) as cells:
+        draw_histogram(
+            cells[0, 0], [("", np.concatenate(sample))], x_label="intensity", y_label="pixels",
+            title=f"Pixels of {len(sample)} micrographs",
+        )  # fmt: skip
+        means, deviations = ([getattr(pixels[path], name) for path in good] for name in ("mean", "deviation"))
+        cells[0, 1].scatter(means, deviations, s=14, alpha=0.8, linewidths=0)
+        label_axes(cells[0, 1], x_label="mean", y_label="standard deviation", title="Each micrograph")
