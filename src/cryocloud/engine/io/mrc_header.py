@@ -180,10 +180,11 @@ def _gate(fields: NDArray[Any], path: Path, compression: str) -> MrcHeader:
     else:
         surplus_bytes = path.stat().st_size - promised_bytes
     if surplus_bytes < 0:
+        mode = int(fields["mode"])
         raise InputError(
-            f"{path}: the header promises {columns} x {rows} x {sections} pixels of mode {int(fields['mode'])}"
-            f" = {promised_bytes:,} bytes, the file has {promised_bytes + surplus_bytes:,}; it is truncated or "
-            "its header damaged, copy it again"
+            f"{path}: the header promises {columns} x {rows} x {sections} pixels of mode {mode}, "
+            f"{promised_bytes:,} bytes, but the file has {promised_bytes + surplus_bytes:,}; "
+            "it is truncated or its header damaged, copy it again"
         )
     axes = _stored_axes(fields, path)
     by_axis = dict(zip(axes, (sections, rows, columns), strict=True))

@@ -142,7 +142,7 @@ def _add_line(block: _Block, line: str, number: int, path: Path) -> None:
         block.row_numbers.append(number)
     else:
         raise InputError(
-            f"{path}, line {number}: {line[:40]!r} in data_{block.name} is no label and no loop_; mend the file"
+            f"{path}, line {number}: {line[:40]!r} in data_{block.name} is neither label nor loop_; mend it"
         )
 
 

@@ -52,12 +52,41 @@ def extend_backbone(start: Float, torsion_rad: Float) -> Float:
 
 
 @njit(cache=True)
-def _turn_about(points: Float, first: int, origin: Float, axis: Float, angle: float) -> None:
+def _turn_about(points: Float, first: int, bond: int, axis: Float, angle: float) -> None:
+    """Rotate the points from ``first`` on about the unit axis through ``points[bond]``."""
     cosine, sine = math.cos(angle), math.sin(angle)
+    ax, ay, az = axis[0], axis[1], axis[2]
+    ox, oy, oz = points[bond, 0], points[bond, 1], points[bond, 2]
     for i in range(first, len(points)):
-        v = points[i] - origin
-        along = (v * axis).sum()
-        points[i] = origin + v * cosine + np.cross(axis, v) * sine + axis * (along * (1 - cosine))
+        x, y, z = points[i, 0] - ox, points[i, 1] - oy, points[i, 2] - oz
+        along = (x * ax + y * ay + z * az) * (1 - cosine)
+        points[i, 0] = ox + x * cosine + (ay * z - az * y) * sine + ax * along
+        points[i, 1] = oy + y * cosine + (az * x - ax * z) * sine + ay * along
+        points[i, 2] = oz + z * cosine + (ax * y - ay * x) * sine + az * along
+
+
+@njit(cache=True)
+def _best_turn(points: Float, bond: int, axis: Float, target: Float) -> float:
+    """Angle about the axis through ``points[bond]`` that brings the last three points closest to the target."""
+    numerator, denominator = 0.0, 0.0
+    last = len(points) - 3
+    for j in range(3):
+        along = 0.0
+        for k in range(3):
+            along += (points[last + j, k] - points[bond, k]) * axis[k]
+        rx = points[last + j, 0] - points[bond, 0] - along * axis[0]
+        ry = points[last + j, 1] - points[bond, 1] - along * axis[1]
+        rz = points[last + j, 2] - points[bond, 2] - along * axis[2]
+        tx, ty, tz = (
+            target[j, 0] - points[bond, 0],
+            target[j, 1] - points[bond, 1],
+            target[j, 2] - points[bond, 2],
+        )
+        numerator += tx * (axis[1] * rz - axis[2] * ry)
+        numerator += ty * (axis[2] * rx - axis[0] * rz)
+        numerator += tz * (axis[0] * ry - axis[1] * rx)
+        denominator += tx * rx + ty * ry + tz * rz
+    return math.atan2(numerator, denominator)
 
 
 @njit(cache=True)
@@ -69,26 +98,23 @@ def close_by_descent(chain: Float, target: Float, sweeps: int, tolerance: float)
     """
     points = chain.reshape(-1, 3)
     last = len(points)
+    axis = np.empty(3)
     error = 1e9
     for _ in range(sweeps):
         for bond in range(1, last - 2):
             if bond % 3 == 2:
                 continue
-            origin = points[bond]
-            axis = points[bond + 1] - origin
-            axis = axis / math.sqrt((axis * axis).sum())
-            numerator, denominator = 0.0, 0.0
-            for j in range(3):
-                f = points[last - 3 + j] - origin
-                t = target[j] - origin
-                radial = f - (f * axis).sum() * axis
-                aside = np.cross(axis, radial)
-                numerator += (t * aside).sum()
-                denominator += (t * radial).sum()
-            _turn_about(points, bond + 2, origin, axis, math.atan2(numerator, denominator))
+            length = 0.0
+            for k in range(3):
+                axis[k] = points[bond + 1, k] - points[bond, k]
+                length += axis[k] * axis[k]
+            for k in range(3):
+                axis[k] /= math.sqrt(length)
+            _turn_about(points, bond + 2, bond, axis, _best_turn(points, bond, axis, target))
         error = 0.0
         for j in range(3):
-            error += ((points[last - 3 + j] - target[j]) ** 2).sum()
+            for k in range(3):
+                error += (points[last - 3 + j, k] - target[j, k]) ** 2
         error = math.sqrt(error / 3)
         if error < tolerance:
             break
@@ -129,8 +155,8 @@ def best_closed_loop(
         chain = np.empty((count + 1, 3, 3))
         chain[0] = start
         chain[1:] = extend_backbone(start, torsion_rad[trial])
-        error = close_by_descent(chain, target, 150, 0.12)
-        if error > 0.3:
+        error = close_by_descent(chain, target, 150, 0.08)
+        if error > 0.2:
             continue
         inner = chain[1:-1].copy().reshape(-1, 3)
         score = overlap(inner, obstacles, distance) + 2.0 * self_overlap(inner, distance) + error
@@ -147,7 +173,10 @@ def self_overlap(points: Float, distance: float) -> float:
     total = 0.0
     for i in range(len(points)):
         for j in range(i + 7, len(points)):
-            square = ((points[i] - points[j]) ** 2).sum()
+            dx = points[i, 0] - points[j, 0]
+            dy = points[i, 1] - points[j, 1]
+            dz = points[i, 2] - points[j, 2]
+            square = dx * dx + dy * dy + dz * dz
             if square < distance * distance:
                 total += (distance - math.sqrt(square)) ** 2
     return total
@@ -155,46 +184,41 @@ def self_overlap(points: Float, distance: float) -> float:
 
 @njit(cache=True)
 def choose_rotamers(
-    frames: Float, origins: Float, library: Float, first: Int, rotamers: Int, atoms: Int, placed: Float,
-    owner: Int, order: Int,
-) -> Int:  # fmt: skip
-    """Greedy choice of the rotamer with the least overlap for each residue, in the given order.
+    frames: Float, origins: Float, library: Float, choice: Int, placed: Float, owner: Int, order: Int
+) -> tuple[Int, Float]:
+    """Choose the rotamer with the least overlap for each residue, in the given order, three times over.
 
-    ``frames`` [n, 3, 3] and ``origins`` [n, 3] carry local atom positions into space; residue i has
-    ``rotamers[i]`` alternatives of ``atoms[i]`` atoms each, stored from row ``first[i]`` of ``library``.
-    ``placed`` [m, 3] holds the backbone first and has room for all side chains; ``owner`` [m] is the
-    residue of each row, or -1 while the row is empty. Both are filled in. Returns the chosen rotamers.
+    ``frames`` [n, 3, 3] and ``origins`` [n, 3] carry local atom positions into space. A row of ``choice``
+    [n, 4] is a residue's first row in ``library``, its number of rotamers, their number of atoms, and the
+    row of ``placed`` where they go. ``owner`` is the residue of each row of ``placed``, -1 while it is
+    empty; both are filled in. Returns the chosen rotamers and their overlap scores.
     """
-    chosen = np.zeros(len(frames), np.int64)
-    used = 0
-    while used < len(owner) and owner[used] >= 0:
-        used += 1
-    for residue in order:
-        best_score = 1e18
-        count = atoms[residue]
-        best = np.empty((count, 3))
-        for rotamer in range(rotamers[residue]):
-            begin = first[residue] + rotamer * count
-            local = library[begin : begin + count]
-            points = local @ frames[residue].T + origins[residue]
-            score = _rotamer_overlap(points, placed, owner, used, residue) + 0.05 * rotamer
-            if score < best_score:
-                best_score, best = score, points
-                chosen[residue] = rotamer
-        for k in range(count):
-            placed[used], owner[used] = best[k], residue
-            used += 1
-    return chosen
+    chosen, score = np.zeros(len(frames), np.int64), np.zeros(len(frames))
+    for _ in range(3):
+        for residue in order:
+            begin, rotamers, count, slot = choice[residue]
+            score[residue] = 1e18
+            for rotamer in range(rotamers):
+                local = library[begin + rotamer * count : begin + (rotamer + 1) * count]
+                points = local @ frames[residue].T + origins[residue]
+                overlapping = _rotamer_overlap(points, placed, owner, residue)
+                if overlapping < score[residue]:
+                    score[residue], chosen[residue] = overlapping, rotamer
+                    best = points
+            for k in range(count):
+                placed[slot + k] = best[k]
+                owner[slot + k] = residue
+    return chosen, score
 
 
 @njit(cache=True)
-def _rotamer_overlap(points: Float, placed: Float, owner: Int, used: int, residue: int) -> float:
+def _rotamer_overlap(points: Float, placed: Float, owner: Int, residue: int) -> float:
     total = 0.0
     for k in range(len(points)):
         x, y, z = points[k, 0], points[k, 1], points[k, 2]
-        for j in range(used):
+        for j in range(len(placed)):
             dx = placed[j, 0] - x
-            if dx > 3.4 or dx < -3.4 or owner[j] == residue:
+            if dx > 3.4 or dx < -3.4 or owner[j] == residue or owner[j] < 0:
                 continue
             dy, dz = placed[j, 1] - y, placed[j, 2] - z
             square = dx * dx + dy * dy + dz * dz

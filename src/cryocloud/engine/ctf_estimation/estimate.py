@@ -1,0 +1,104 @@
+"""CTF estimation of one micrograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float32
+from torch import Tensor
+
+from cryocloud.engine.ctf_estimation.fit import RingFit, fit_rings, ring_strength
+from cryocloud.engine.ctf_estimation.quality import (
+    DirectionalLoss,
+    RadialFit,
+    directional_loss,
+    equiphase_average,
+    figure_of_merit,
+    fit_resolution_angstrom,
+)
+from cryocloud.engine.ctf_estimation.rings import Defocus, MicroscopeOptics
+from cryocloud.engine.ctf_estimation.search import Landscape, SearchRange, search_defocus
+from cryocloud.engine.ctf_estimation.spectrum import (
+    FlatSpectrum,
+    PowerSpectrum,
+    flatten_spectrum,
+    smooth_power_spectrum,
+)
+
+SEARCH_FINEST_ANGSTROM = 5.0
+
+
+@dataclass(frozen=True)
+class CtfSettings:
+    """What is fitted, and over which band of resolutions."""
+
+    coarsest_resolution_angstrom: float = 30.0
+    finest_resolution_angstrom: float = 4.0
+    spectrum_edge_px: int = 512
+    search: SearchRange = field(default_factory=SearchRange)
+    fit_phase_shift: bool = False
+
+
+@dataclass(frozen=True)
+class CtfEstimate:
+    """CTF of one micrograph with the evidence for it."""
+
+    defocus: Defocus
+    fit_resolution_angstrom: float
+    figure_of_merit: float
+    directional_loss: DirectionalLoss
+    spectrum: PowerSpectrum
+    flat: FlatSpectrum
+    fit: RingFit
+    radial: RadialFit
+    landscape: Landscape
+
+
+def estimate_ctf(
+    micrograph: Float32[Tensor, "h w"], *, pixel_size_angstrom: float, optics: MicroscopeOptics, settings: CtfSettings
+) -> CtfEstimate:
+    """Estimate defocus, astigmatism and optionally phase shift from the Thon rings of a micrograph.
+
+    Averaged tiles, exhaustive search, least squares on all pixels of the band from several starts, equiphase
+    average. The pixels' gray scale and sign do not matter.
+
+    Returns
+    -------
+    CtfEstimate
+        ``fit_resolution_angstrom`` is where the rings cease to correlate with the fit (0.5), up to Nyquist.
+
+    Raises
+    ------
+    InputError
+        The micrograph is too small or has no contrast.
+
+    References
+    ----------
+    Rohou & Grigorieff 2015, J. Struct. Biol. 192:216; Zhang 2016, J. Struct. Biol. 193:1 (equiphase average).
+    """
+    spectrum = smooth_power_spectrum(
+        micrograph, pixel_size_angstrom=pixel_size_angstrom, edge_px=settings.spectrum_edge_px
+    )
+    lowest = 1 / settings.coarsest_resolution_angstrom
+    flat = flatten_spectrum(spectrum, lowest_per_angstrom=lowest)
+    nyquist = 0.48 / spectrum.pixel_size_angstrom
+    finest = min(1 / settings.finest_resolution_angstrom, nyquist)
+    landscape = search_defocus(
+        flat.band(lowest, min(finest, 1 / SEARCH_FINEST_ANGSTROM)), optics, settings.search
+    )
+    band = flat.band(lowest, finest)
+    fits = [fit_rings(band, start, optics, fit_phase_shift=settings.fit_phase_shift) for start in landscape.starts]
+    fit = min(fits, key=lambda candidate: candidate.residual)
+    to_nyquist = ring_strength(flat, fit.defocus, optics)
+    radial = equiphase_average(flat, to_nyquist, optics, bin_per_angstrom=spectrum.step_per_angstrom)
+    return CtfEstimate(
+        defocus=fit.defocus,
+        fit_resolution_angstrom=fit_resolution_angstrom(radial),
+        figure_of_merit=figure_of_merit(band, fit, optics),
+        directional_loss=directional_loss(band, fit, optics),
+        spectrum=spectrum,
+        flat=flat,
+        fit=fit,
+        radial=radial,
+        landscape=landscape,
+    )
