@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +58,8 @@ def run(job: JobContext) -> None:
         raise InputError(
             f"none of {len(files)} micrographs is usable; the reasons are in {job.out}/exceptions.csv"
         )
-    chosen = np.array([path in set(good) for path in files])
+    usable = set(good)
+    chosen = np.array([path in usable for path in files])
     write_micrographs(job.out / "micrographs.star", tables.select(chosen))
     _plot_sheet(job, good[:SHEET_COUNT])
     _plot_statistics(job, good, pixels)
@@ -119,12 +118,12 @@ def _of_one_shape(job: JobContext, headers: dict[Path, MrcHeader]) -> dict[Path,
         job.decision(
             "micrograph size", size, f"{len(kept)} of {len(headers)} have it; the others are set aside"
         )
-        for path in headers.keys() - kept.keys():
-            height_px, width_px = headers[path].shape_zyx[1:]
-            job.quarantine(
-                str(path),
-                f"is {width_px} x {height_px} px, most are {size}; import it by itself if it is wanted",
-            )
+        for path, header in headers.items():
+            if header.shape_zyx != common:
+                _, height_px, width_px = header.shape_zyx
+                job.quarantine(
+                    str(path), f"is {width_px} x {height_px} px, most are {size}; import it by itself"
+                )
     return kept
 
 
@@ -151,14 +150,14 @@ def _pixel_size_of_headers(job: JobContext, headers: dict[Path, MrcHeader]) -> f
     if len(named) < len(headers):
         path = next(path for path in headers if path not in named)
         raise InputError(
-            f"{path}: the header's pixel size is {headers[path].pixel_size_angstrom:g} A, which means unknown; "
-            "give --pixel-size-angstrom"
+            f"{path}: the header's pixel size is {headers[path].pixel_size_angstrom:g} A, which stands for "
+            "unknown; give --pixel-size-angstrom"
         )
     sizes = sorted(header.pixel_size_angstrom for header in named.values())
     if pixel_sizes_differ(sizes[0], sizes[-1]):
         raise InputError(
-            f"the headers' pixel sizes go from {sizes[0]:g} to {sizes[-1]:g} A; give --pixel-size-angstrom, or "
-            "import one kind at a time"
+            f"the headers' pixel sizes go from {sizes[0]:g} to {sizes[-1]:g} A; give "
+            "--pixel-size-angstrom, or import one kind at a time"
         )
     job.decision("pixel size", sizes[0], "taken from the headers of the micrographs, since none was given")
     return sizes[0]
@@ -187,33 +186,54 @@ def _compare_with_headers(
     if differing:
         path, size = next(iter(differing.items()))
         job.log(
-            f"WARNING: {len(differing)} headers disagree with the pixel size {pixel_size_angstrom:g} A, which is used; "
-            f"{path.name} says {size:g} A"
+            f"WARNING: {len(differing)} headers have another pixel size ({path.name}: {size:g} A); "
+            f"{pixel_size_angstrom:g} A is used"
         )
     job.metrics(pixel_size_mismatches=len(differing), pixel_size_unknown=unknown)
 
 
 def _checked_pixels(job: JobContext, paths: list[Path]) -> dict[Path, Pixels]:
-    checked: dict[Path, Pixels] = {}
-    with closing(_inspected(paths, job.threads)) as inspections:
-        for path, found in zip(paths, inspections, strict=True):
-            if found.fault:
-                job.quarantine(str(path), found.fault)
-            checked[path] = found
-            job.progress(0.95 * len(checked) / len(paths), path.name)
-    return checked
-
-
-def _inspected(paths: list[Path], threads: int) -> Iterator[Pixels]:
-    with ThreadPoolExecutor(threads) as pool:
+    """A pass over all pixels; a resumed job looks only at the files that it has not seen."""
+    job.checkpoints.mkdir(exist_ok=True)
+    journal = job.checkpoints / "checked.jsonl"
+    checked = _read_journal(journal)
+    waiting = [path for path in paths if path not in checked]
+    with ThreadPoolExecutor(job.threads) as pool, journal.open("a") as lines:
         try:
-            yield from pool.map(_inspect, paths)
+            for path, found in zip(waiting, pool.map(_inspect, waiting), strict=True):
+                checked[path] = found
+                lines.write(json.dumps([str(path), *_stamp(path), *astuple(found)]) + "\n")
+                lines.flush()
+                job.progress(0.95 * len(checked) / len(paths), path.name)
         finally:
             pool.shutdown(cancel_futures=True)
+    for path in paths:
+        if checked[path].fault:
+            job.quarantine(str(path), checked[path].fault)
+    return {path: checked[path] for path in paths}
+
+
+def _read_journal(journal: Path) -> dict[Path, Pixels]:
+    """What an earlier attempt found out about files that have not changed since."""
+    if not journal.is_file():
+        return {}
+    # A killed process may have left half a line at the end.
+    lines = [line for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    journal.write_text("".join(lines))
+    entries = [(Path(entry[0]), entry[1:3], Pixels(*entry[3:])) for entry in map(json.loads, lines)]
+    return {path: found for path, stamp, found in entries if path.is_file() and stamp == _stamp(path)}
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _inspect(path: Path) -> Pixels:
-    image = open_mrc(path)[0]
+    try:
+        image = open_mrc(path)[0]
+    except InputError as error:
+        return Pixels(str(error), 0.0, 0.0)
     bad, total, squares = 0, 0.0, 0.0
     reference = float(image[0, 0]) if np.isfinite(image[0, 0]) else 0.0
     for row in range(0, len(image), ROWS_AT_A_TIME):
@@ -250,11 +270,11 @@ def _plot_sheet(job: JobContext, paths: list[Path]) -> None:
 
 
 def _thumbnail(path: Path) -> NDArray[np.float32]:
-    image: NDArray[Any] = open_mrc(path)[0]
+    image = open_mrc(path)[0]
     binning = max(1, max(image.shape) // SHEET_EDGE_PX)
     height, width = (max(binning, edge // binning * binning) for edge in image.shape)
     blocks = image[:height, :width].reshape(height // binning, binning, width // binning, binning)
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def _plot_statistics(job: JobContext, good: list[Path], pixels: dict[Path, Pixels]) -> None:

@@ -39,19 +39,7 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
     InputError
         Missing file, unreadable content, or no atoms.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a PDB or mmCIF model")
-    try:
-        structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a readable PDB or mmCIF model ({error})") from error
-    structure.remove_waters()
-    rows = list(structure[0].all()) if len(structure) else []
-    if not rows:
-        raise InputError(
-            f"{path}: holds no atoms (water left out); give a PDB or mmCIF model with coordinates"
-        )
+    rows = _atoms(Path(path))
     return AtomicModel(
         positions_angstrom=np.array([row.atom.pos.tolist() for row in rows], dtype=np.float64),
         element=np.array([row.atom.element.name for row in rows]),
@@ -62,3 +50,18 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
         residue_name=np.array([row.residue.name for row in rows]),
         atom_name=np.array([row.atom.name for row in rows]),
     )
+
+
+def _atoms(path: Path) -> list[gemmi.CRA]:
+    """Chain, residue and atom of each atom of the first model, without water."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a PDB or mmCIF model")
+    try:
+        structure = gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a readable PDB or mmCIF model ({error})") from error
+    structure.remove_waters()
+    rows = [*structure[0].all()] if len(structure) else []
+    if not rows:
+        raise InputError(f"{path}: holds no atoms (water left out); give a model with coordinates")
+    return rows

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import euler_from_rotation, rotation_from_vector
+from cryocloud.engine.io.optics_groups import optics_groups
 from cryocloud.engine.io.tables import POSE_DECIMALS, ParticleTables
 
 NUMPY_MAGIC = b"\x93NUMPY"
@@ -185,13 +186,7 @@ def _optics(records: NDArray[Any]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
             records["ctf/tilt_A"].astype(np.float64) / records["ctf/cs_mm"].astype(np.float64)[:, None] * 1e-4
         )
         keys["rlnBeamTiltX"], keys["rlnBeamTiltY"] = np.round(tilt_mrad, POSE_DECIMALS).T
-    exposure_group = records["ctf/exp_group_id"].astype(np.int64) if "ctf/exp_group_id" in fields else 0
-    keys["exposure_group"] = exposure_group
-    group = np.asarray(keys.groupby(list(keys.columns), sort=True).ngroup(), dtype=np.int64) + 1
-    optics = keys.drop(columns="exposure_group").groupby(group).first().reset_index(drop=True)
-    numbers = np.arange(1, len(optics) + 1)
-    optics.insert(0, "rlnOpticsGroup", numbers)
-    optics.insert(
-        1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str")
-    )
-    return optics, group
+    if "ctf/exp_group_id" not in fields:
+        return optics_groups(keys)
+    optics, group = optics_groups(keys.assign(exposure_group=records["ctf/exp_group_id"].astype(np.int64)))
+    return optics.drop(columns="exposure_group"), group

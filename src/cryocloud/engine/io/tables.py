@@ -20,6 +20,7 @@ from torch import Tensor
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import euler_from_rotation, rotation_from_euler
 from cryocloud.engine.io.image_names import ImageStacks, split_image_names
+from cryocloud.engine.io.optics_groups import optics_groups
 from cryocloud.engine.io.star import read_star, write_star
 from cryocloud.engine.records.ctf_parameters import CtfParameters
 from cryocloud.engine.records.particle_set import ParticleSet
@@ -118,8 +119,8 @@ def read_particles(path: Path | str, *, optics: Mapping[str, float] | None = Non
 def write_particles(path: Path | str, tables: ParticleTables) -> None:
     """Write a RELION 3.1+ STAR file; relative file names are rewritten to count from its folder."""
     path = Path(path)
-    write_star(path, {"optics": _rebased(tables.optics, tables.folder, path.parent),
-                      "particles": _rebased(tables.particles, tables.folder, path.parent)})  # fmt: skip
+    moved = with_folder(tables, path.parent)
+    write_star(path, {"optics": moved.optics, "particles": moved.particles})
 
 
 def read_micrographs(path: Path | str, *, optics: Mapping[str, float] | None = None) -> MicrographTables:
@@ -134,8 +135,9 @@ def read_micrographs(path: Path | str, *, optics: Mapping[str, float] | None = N
 def write_micrographs(path: Path | str, tables: MicrographTables) -> None:
     """Write a RELION 3.1+ STAR file; relative file names are rewritten to count from its folder."""
     path = Path(path)
-    write_star(path, {"optics": _rebased(tables.optics, tables.folder, path.parent),
-                      "micrographs": _rebased(tables.micrographs, tables.folder, path.parent)})  # fmt: skip
+    optics = _rebased(tables.optics, tables.folder, path.parent)
+    micrographs = _rebased(tables.micrographs, tables.folder, path.parent)
+    write_star(path, {"optics": optics, "micrographs": micrographs})
 
 
 def resolve_path(folder: Path, name: str) -> Path:
@@ -240,6 +242,15 @@ def with_poses(tables: ParticleTables, rotation: Tensor, shift_px: Tensor) -> Pa
     return replace(tables, particles=particles)
 
 
+def with_folder(tables: ParticleTables, folder: Path) -> ParticleTables:
+    """The tables with relative file names that count from another folder."""
+    return ParticleTables(
+        _rebased(tables.optics, tables.folder, folder),
+        _rebased(tables.particles, tables.folder, folder),
+        folder,
+    )
+
+
 def _read_tables(
     path: Path, kind: str, name_label: str, pixel_label: str, overrides: Mapping[str, float]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -295,14 +306,9 @@ def _upgraded(
     rows = rows.copy()
     pixel_size = _pixel_size_30(rows, overrides.get(pixel_label), path)
     moved = [label for label in _OPTICS_LABELS_30 if label in rows]
-    keys = rows[moved].assign(**{pixel_label: pixel_size, "rlnMicrographOriginalPixelSize": pixel_size})
-    group = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64) + 1
-    optics = keys.groupby(group).first().reset_index(drop=True)
-    numbers = np.arange(1, len(optics) + 1)
-    optics.insert(0, "rlnOpticsGroup", numbers)
-    optics.insert(
-        1, "rlnOpticsGroupName", pd.Series([f"opticsGroup{number}" for number in numbers], dtype="str")
-    )
+    values = {label: _float_column(rows, label) for label in moved if label != "rlnMtfFileName"}
+    values |= {pixel_label: pixel_size, "rlnMicrographOriginalPixelSize": pixel_size}
+    optics, group = optics_groups(rows[moved].assign(**values))
     for old, new in (("rlnOriginX", "rlnOriginXAngst"), ("rlnOriginY", "rlnOriginYAngst")):
         if old in rows and new not in rows:
             rows[new] = np.round(_float_column(rows, old) * pixel_size, POSE_DECIMALS)

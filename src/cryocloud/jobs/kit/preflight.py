@@ -1,4 +1,4 @@
-"""Checks before work: seconds that save hours. Each failure is an `InputError` with the value and the remedy."""
+"""Checks before work. Each failure is an `InputError` with the value and the remedy."""
 
 from __future__ import annotations
 
@@ -73,8 +73,14 @@ def require_equal_shapes(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> None:
     for name, shape in named[1:]:
         if shape != first_shape:
             raise InputError(
-                f"{name} is {_product(shape)}, {first_name} is {_product(first_shape)}; they must have one size"
+                f"{name}: {_product(shape)}, but {first_name}: {_product(first_shape)}; sizes must agree"
             )
+
+
+def require_cube(shape: tuple[int, ...], path: Path) -> None:
+    """A map with three equal edges."""
+    if len(shape) != 3 or len(set(shape)) != 1:
+        raise InputError(f"{path}: {_product(shape)}; a map must be a cube, pad it to equal edges")
 
 
 def require_resources(forecast: Forecast, out: Path) -> None:
@@ -98,8 +104,8 @@ def require_memory(needed_bytes: float) -> None:
     available_bytes = available_memory_bytes()
     if needed_bytes > MEMORY_SHARE * available_bytes:
         raise InputError(
-            f"about {_gigabytes(needed_bytes)} of memory will be needed, {_gigabytes(available_bytes)} are free; "
-            "use a smaller box, fewer classes or threads, or a machine with more memory"
+            f"about {_gigabytes(needed_bytes)} of memory will be needed, {_gigabytes(available_bytes)} are "
+            "free; use a smaller box, fewer classes or threads, or a machine with more memory"
         )
 
 

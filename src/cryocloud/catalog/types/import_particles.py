@@ -1,0 +1,40 @@
+"""Take particle stacks that another program extracted into a project."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cryocloud.catalog.base import Facts, Forecast, Input, JobType, parameter
+from cryocloud.catalog.optics import OpticsParameters
+
+CPU_S_PER_PIXEL = 8e-9
+IMAGES_AT_A_TIME = 256
+
+
+class ImportParticlesParameters(OpticsParameters):
+    invert_contrast: Literal["auto", "yes", "no"] = parameter(
+        "auto",
+        help="Write inverted copies, for particles dark on bright ice; auto: where a .cs file says so",
+    )
+
+
+def forecast(parameters: ImportParticlesParameters, facts: Facts) -> Forecast:
+    pixels = facts.box_size_px**2
+    writes_images = parameters.invert_contrast != "no"
+    return Forecast(
+        memory_bytes=3e8 + 2000 * facts.items + 16 * IMAGES_AT_A_TIME * pixels,
+        disk_bytes=2e6 + 500 * facts.items + (4 * pixels * facts.items if writes_images else 0),
+        cpu_s=3 + CPU_S_PER_PIXEL * pixels * facts.items,
+    )
+
+
+JOB_TYPE = JobType(
+    name="import_particles",
+    version=1,
+    title="Import particles",
+    summary="Reads particles of RELION 3.0 to 5 (STAR) or cryoSPARC (.cs) and checks every image.",
+    parameters=ImportParticlesParameters,
+    inputs=(Input("input", "particles", "A STAR file of RELION 3.0 to 5, or a .cs file of cryoSPARC"),),
+    outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
+    forecast=forecast,
+)

@@ -1,0 +1,215 @@
+"""Import particles: find the stacks, check each image, bring optics and contrast to our conventions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cryocloud.catalog.base import Facts
+from cryocloud.catalog.types.import_particles import IMAGES_AT_A_TIME, JOB_TYPE
+from cryocloud.compute.context import JobContext
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.cryosparc import read_cs, unconverted_aberrations
+from cryocloud.engine.io.image_names import split_image_names
+from cryocloud.engine.io.mrc import MrcHeader, MrcStackWriter, read_mrc_header
+from cryocloud.engine.io.tables import (
+    ParticleTables,
+    ctf_parameters,
+    optics_of_rows,
+    particle_set,
+    read_particles,
+    resolve_path,
+    with_folder,
+    write_particles,
+)
+from cryocloud.engine.records.particle_set import ParticleSet
+from cryocloud.jobs.kit.optics import given_optics, require_optics
+from cryocloud.jobs.kit.plots import plot_histogram, plot_image_grid
+from cryocloud.jobs.kit.preflight import most_common_shape, require_pixel_size, require_resources
+
+PIXEL_LABEL = "rlnImagePixelSize"
+SIGN_LABEL = "ccImageSign"
+SHEET_COUNT = 50
+# Five standard errors: one set in millions looks inverted by chance.
+CONTRAST_CERTAINTY = 5.0
+
+
+def run(job: JobContext) -> None:
+    """Check all particles and write ``particles.star``."""
+    tables = _tables(job)
+    listed = len(tables)
+    tables = _with_found_images(job, tables)
+    particles = particle_set(tables)
+    require_pixel_size(particles.pixel_size_angstrom, "optics")
+    job.log(f"{len(tables)} particles, box {particles.box_size_px} px of {particles.pixel_size_angstrom:g} A")
+    facts = Facts(items=len(tables), box_size_px=particles.box_size_px)
+    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
+    sign = _signs(job, tables)
+    good, contrast = _checked_images(job, tables, particles, sign)
+    if not good.any():
+        raise InputError(f"none of {listed} particles is usable; the reasons are in {job.out}/exceptions.csv")
+    tables, particles = tables.select(good), particle_set(tables.select(good))
+    if (sign < 0).any():
+        tables = _with_own_stack(job, tables, particles, sign[good])
+    optics = tables.optics.assign(rlnImageSize=particles.box_size_px, rlnImageDimensionality=2)
+    columns = tables.particles.drop(columns=SIGN_LABEL, errors="ignore")
+    tables = replace(tables, optics=optics, particles=columns)
+    write_particles(job.out / "particles.star", tables)
+    _report_contrast(job, contrast[good])
+    _plot(job, particle_set(tables), contrast[good])
+    job.metrics(
+        particles=len(tables),
+        quarantined=listed - len(tables),
+        box_size_px=particles.box_size_px,
+        pixel_size_angstrom=particles.pixel_size_angstrom,
+        optics_groups=len(tables.optics),
+        with_poses=float("rlnAnglePsi" in tables.particles),
+    )
+    job.progress(1.0, f"{len(tables)} of {listed} particles are usable")
+
+
+def _tables(job: JobContext) -> ParticleTables:
+    source = job.inputs["input"]
+    given = given_optics(job.parameters, PIXEL_LABEL)
+    if source.suffix == ".cs":
+        tables = read_cs(source)
+        tables = replace(tables, optics=tables.optics.assign(**given))
+        for name in unconverted_aberrations(source):
+            job.log(f"WARNING: {name} of cryoSPARC is not carried over; higher aberrations are neglected")
+    else:
+        tables = read_particles(source, optics=given)
+    if len(tables) == 0:
+        raise InputError(f"{source}: lists no particles; give another file")
+    require_optics(tables.optics)
+    ctf_parameters(tables.optics, tables.particles)
+    _compare_pixel_sizes(tables)
+    return tables
+
+
+def _compare_pixel_sizes(tables: ParticleTables) -> None:
+    sizes = np.unique(optics_of_rows(tables.optics, tables.particles, PIXEL_LABEL))
+    if len(sizes) > 1:
+        raise InputError(
+            f"the optics groups have pixel sizes {', '.join(f'{size:g}' for size in sizes)} A; import one "
+            "kind at a time, or give --pixel-size-angstrom to treat them as one"
+        )
+
+
+def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTables:
+    """The particles whose image exists, in a box of the common size."""
+    split = split_image_names(tables.particles["rlnImageName"])
+    names, file_of_row = np.unique(np.array(split.files), return_inverse=True)
+    counts = np.bincount(file_of_row)
+    headers: dict[int, MrcHeader] = {}
+    for number, name in enumerate(names.tolist()):
+        try:
+            headers[number] = read_mrc_header(resolve_path(tables.folder, name))
+        except InputError as error:
+            job.quarantine(name, f"{error} ({counts[number]} particles)")
+    if not headers:
+        reason = next(iter(job.exceptions.values()))
+        raise InputError(f"none of {len(names)} image stacks can be read; the first: {reason}")
+    common = most_common_shape(header.shape_zyx[1:] for header in headers.values())
+    for number, header in list(headers.items()):
+        if header.shape_zyx[1:] != common:
+            height_px, width_px = header.shape_zyx[1:]
+            size = f"{common[1]} x {common[0]} px"
+            job.quarantine(
+                str(names[number]), f"{counts[number]} boxes of {width_px} x {height_px} px, most are {size}"
+            )
+            del headers[number]
+    sections = np.array([headers[n].shape_zyx[0] if n in headers else 0 for n in range(len(names))])
+    beyond = np.isin(file_of_row, list(headers)) & (split.sections >= sections[file_of_row])
+    for row in np.flatnonzero(beyond):
+        count = sections[file_of_row[row]]
+        job.quarantine(str(tables.particles["rlnImageName"].iloc[row]), f"the stack has only {count} images")
+    return tables.select(np.isin(file_of_row, list(headers)) & ~beyond)
+
+
+def _signs(job: JobContext, tables: ParticleTables) -> NDArray[np.float32]:
+    """-1 for images to invert."""
+    choice = job.parameters.invert_contrast
+    sign = np.ones(len(tables), dtype=np.float32)
+    if choice == "yes":
+        sign[:] = -1
+    elif choice == "auto" and SIGN_LABEL in tables.particles:
+        sign = tables.particles[SIGN_LABEL].to_numpy(dtype=np.float32)
+        inverted = int((sign < 0).sum())
+        job.decision(
+            "inverted images", inverted, "blob/sign of the .cs file is -1: protein dark on bright ice"
+        )
+    return sign
+
+
+def _checked_images(
+    job: JobContext, tables: ParticleTables, particles: ParticleSet, sign: NDArray[np.float32]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which images are usable, and how much brighter than its rim each middle is, in standard deviations."""
+    good = np.zeros(len(particles), dtype=np.bool_)
+    contrast = np.zeros(len(particles))
+    middle, rim = _regions(particles.box_size_px)
+    for start in range(0, len(particles), IMAGES_AT_A_TIME):
+        rows = np.arange(start, min(start + IMAGES_AT_A_TIME, len(particles)))
+        images = particles.read_images(rows) * sign[rows, None, None]
+        with np.errstate(invalid="ignore"):
+            deviation = images.std(axis=(1, 2), dtype=np.float64)
+        good[rows] = np.isfinite(deviation) & (deviation > 0)
+        difference = images[:, middle].mean(axis=1, dtype=np.float64) - images[:, rim].mean(
+            axis=1, dtype=np.float64
+        )
+        contrast[rows] = np.divide(difference, deviation, out=np.zeros(len(rows)), where=good[rows])
+        job.progress(0.6 * (rows[-1] + 1) / len(particles), "checking images")
+    for row in np.flatnonzero(~good):
+        image = particles.read_images(np.array([row]))
+        fault = "is blank" if np.isfinite(image).all() else "has NaN or infinite pixels"
+        job.quarantine(str(tables.particles["rlnImageName"].iloc[row]), f"the image {fault}")
+    return good, contrast
+
+
+def _regions(box_size_px: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    line = np.arange(box_size_px) - box_size_px // 2
+    radius = np.hypot(line[:, None], line[None, :]) / box_size_px
+    return radius < 0.15, (radius > 0.42) & (radius < 0.5)
+
+
+def _with_own_stack(
+    job: JobContext, tables: ParticleTables, particles: ParticleSet, sign: NDArray[np.float32]
+) -> ParticleTables:
+    """Write all images with our contrast to ``particles.mrcs`` and point the table there."""
+    path = job.out / "particles.mrcs"
+    with MrcStackWriter(path, particles.box_size_px, particles.pixel_size_angstrom) as stack:
+        for start in range(0, len(particles), IMAGES_AT_A_TIME):
+            rows = np.arange(start, min(start + IMAGES_AT_A_TIME, len(particles)))
+            stack.append(particles.read_images(rows) * sign[rows, None, None])
+            job.progress(0.6 + 0.35 * (rows[-1] + 1) / len(particles), "inverting images")
+    names = [f"{number:06d}@{path.name}" for number in range(1, len(particles) + 1)]
+    moved = with_folder(tables, job.out)
+    return replace(moved, particles=moved.particles.assign(rlnImageName=pd.Series(names, dtype="str")))
+
+
+def _report_contrast(job: JobContext, contrast: NDArray[np.float64]) -> None:
+    mean = float(contrast.mean())
+    error = float(contrast.std() / np.sqrt(len(contrast)))
+    job.metrics(contrast=mean)
+    if len(contrast) > 1 and mean < -CONTRAST_CERTAINTY * error:
+        job.log(
+            f"WARNING: the middle of the images is darker than their rim ({-mean:.2f} standard deviations): "
+            "the particles seem dark on bright; if so, import them with --invert-contrast yes"
+        )
+
+
+def _plot(job: JobContext, particles: ParticleSet, contrast: NDArray[np.float64]) -> None:
+    rows = np.linspace(0, len(particles) - 1, min(SHEET_COUNT, len(particles))).astype(np.int64)
+    images = particles.read_images(rows)
+    plot_image_grid(
+        job.plots / "particles.png", list(images), title=f"{len(rows)} of {len(particles)} particles"
+    )
+    plot_histogram(
+        job.plots / "contrast.png",
+        [("", contrast)],
+        x_label="middle minus rim, standard deviations",
+        title="Contrast (protein is bright: above 0)",
+    )
