@@ -39,7 +39,9 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
     InputError
         Missing file, unreadable content, or no atoms.
     """
-    rows = _atoms(Path(path))
+    # The rows point into the structure, which therefore must outlive them.
+    structure = _structure(Path(path))
+    rows = [*structure[0].all()]
     return AtomicModel(
         positions_angstrom=np.array([row.atom.pos.tolist() for row in rows], dtype=np.float64),
         element=np.array([row.atom.element.name for row in rows]),
@@ -52,8 +54,7 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
     )
 
 
-def _atoms(path: Path) -> list[gemmi.CRA]:
-    """Chain, residue and atom of each atom of the first model, without water."""
+def _structure(path: Path) -> gemmi.Structure:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a PDB or mmCIF model")
     try:
@@ -61,7 +62,6 @@ def _atoms(path: Path) -> list[gemmi.CRA]:
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable PDB or mmCIF model ({error})") from error
     structure.remove_waters()
-    rows = [*structure[0].all()] if len(structure) else []
-    if not rows:
+    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise InputError(f"{path}: holds no atoms (water left out); give a model with coordinates")
-    return rows
+    return structure
