@@ -19,8 +19,9 @@ from cryocloud.engine.records.particle_set import ParticleSet
 
 @dataclass(frozen=True)
 class SimulatedParticles:
-    """Particle images with their true poses in ``particles``; white noise of variance ``noise_variance``."""
+    """Images of ``volume`` with their true poses in ``particles``; white noise of ``noise_variance``."""
 
+    volume: Tensor
     particles: ParticleSet
     images: Tensor
     clean: Tensor
@@ -132,4 +133,4 @@ def _simulated_particles(
         half_set=torch.arange(n, dtype=torch.int64) % 2 + 1,
         class_number=torch.zeros(n, dtype=torch.int64),
     )
-    return SimulatedParticles(particles, images, clean, noise_variance)
+    return SimulatedParticles(volume, particles, images, clean, noise_variance)

@@ -128,7 +128,7 @@ def direct_posterior(
     cross = _cross_of_samples(images.weighted, references.slices, ramps, (image, reference, shift))
     log_posterior = prior.inverse_temperature * (2 * cross - norm[image, reference])
     log_posterior = log_posterior + prior.log_shift.to(torch.float32)[shift]
-    return _normalized(image, reference, shift, log_posterior, len(images.weighted), mass)
+    return normalized_samples(image, reference, shift, log_posterior, len(images.weighted), mass)
 
 
 def _search_cpu(
@@ -218,7 +218,7 @@ def _cross_of_samples(
     return out
 
 
-def _normalized(
+def normalized_samples(
     image: Int64[Tensor, " m"],
     reference: Int64[Tensor, " m"],
     shift: Int64[Tensor, " m"],
