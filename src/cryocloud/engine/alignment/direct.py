@@ -226,6 +226,7 @@ def normalized_samples(
     n_images: int,
     mass: float,
 ) -> PoseSamples:
+    """Sort candidate samples, best first, and keep the smallest set an image that holds ``mass`` of its posterior."""
     order = torch.argsort(log_posterior, descending=True, stable=True)
     order = order[torch.argsort(image[order], stable=True)]
     image, reference, shift = image[order], reference[order], shift[order]

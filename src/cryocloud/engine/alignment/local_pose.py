@@ -76,7 +76,10 @@ def refine_local_poses(
         return _refine_batched(reference, weighted, image, rotation, shift_px, pixels, (n_steps, prior))
     n = len(pixels)
     result = LocalPoses(
-        rotation.clone(), shift_px.clone(), torch.empty(len(image)).double(), torch.empty(len(image), 5, 5).double()
+        rotation.clone(),
+        shift_px.clone(),
+        torch.empty(len(image)).double(),
+        torch.empty(len(image), 5, 5).double(),
     )
     refine_poses(
         reference.grid.numpy(),
@@ -91,7 +94,9 @@ def refine_local_poses(
     return result
 
 
-def _settings(reference: VolumeTransform, n_steps: int, prior: float) -> tuple[float, float, int, float, float]:
+def _settings(
+    reference: VolumeTransform, n_steps: int, prior: float
+) -> tuple[float, float, int, float, float]:
     turn = 2 * math.pi / reference.box_size_px
     return float(reference.padding), turn, n_steps, math.radians(_LARGEST_STEP_DEG), prior
 
@@ -152,7 +157,9 @@ def _linearize(
     )
     data = observations.coefficients[image][:, :n]
     residual = (data - model) * inverse_sigma2
-    misfit = (inverse_sigma2 * (model.abs() ** 2 - 2 * (model.conj() * data).real)).sum(1, dtype=torch.float64)
+    misfit = (inverse_sigma2 * (model.abs() ** 2 - 2 * (model.conj() * data).real)).sum(
+        1, dtype=torch.float64
+    )
     gradient = (jacobian.conj() * residual[:, None]).real.sum(2, dtype=torch.float64)
     normal = ((jacobian * inverse_sigma2) @ jacobian.mH).real.to(torch.float64)
     return misfit, normal, gradient

@@ -242,7 +242,8 @@ def _views_per_table(n_shifts: int, n_psi: int) -> int:
 def _harmonics(samples: Tensor, grid: PolarGrid) -> Tensor:
     """Angular harmonics m = 0 .. n_theta - 1 of half circles of real images' transforms: [b, r, n_theta]."""
     half = samples.view(len(samples), grid.points.r_max_px, -1)
-    return torch.fft.fft(torch.cat([half, half.conj()], 2), dim=2) / grid.n_theta
+    full: Tensor = torch.fft.fft(torch.cat([half, half.conj()], 2), dim=2)
+    return full / grid.n_theta
 
 
 def _even_harmonics(values: Tensor, grid: PolarGrid) -> Tensor:

@@ -9,6 +9,7 @@ from cryocloud.engine.fourier.pixels import (
     make_pixel_list,
     phase_ramps,
 )
+from cryocloud.engine.fourier.resample import pad_or_cut, resample_volume
 from cryocloud.engine.fourier.shells import fsc, resolution_angstrom, ring_average, shell_average, shell_index
 from cryocloud.engine.fourier.transforms import irfft2, irfftn, rfft2, rfftn
 
@@ -23,7 +24,9 @@ __all__ = [
     "irfftn",
     "low_pass",
     "make_pixel_list",
+    "pad_or_cut",
     "phase_ramps",
+    "resample_volume",
     "resolution_angstrom",
     "rfft2",
     "rfftn",

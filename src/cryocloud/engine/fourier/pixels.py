@@ -45,8 +45,8 @@ class PixelList:
 
     def to(self, device: torch.device | str) -> PixelList:
         """The same list on another device."""
-        moved = (t.to(device) for t in (self.kx, self.ky, self.ring, self.flat_index))
-        return PixelList(self.box_size_px, self.r_max_px, *moved)
+        kx, ky, ring, flat_index = (t.to(device) for t in (self.kx, self.ky, self.ring, self.flat_index))
+        return PixelList(self.box_size_px, self.r_max_px, kx, ky, ring, flat_index)
 
 
 @lru_cache(maxsize=32)
@@ -62,8 +62,8 @@ def make_pixel_list(box_size_px: int, r_max_px: int) -> PixelList:
     flat_index = keep.flatten().nonzero()[:, 0]
     order = torch.argsort(ring.flatten()[flat_index], stable=True)
     flat_index = flat_index[order]
-    pick = (t.flatten()[flat_index].contiguous() for t in (kx, ky, ring))
-    return PixelList(box_size_px, r_max_px, *pick, flat_index)
+    kx, ky, ring = (t.flatten()[flat_index].contiguous() for t in (kx, ky, ring))
+    return PixelList(box_size_px, r_max_px, kx, ky, ring, flat_index)
 
 
 def image_coefficients(images: Float32[Tensor, "b d d"], pixels: PixelList) -> Complex64[Tensor, "b n"]:

@@ -16,7 +16,7 @@ def shell_index(box_size_px: int, n_axes: int, device: torch.device | str = "cpu
     full = torch.fft.fftfreq(box_size_px, 1 / box_size_px, device=device)
     half = torch.fft.rfftfreq(box_size_px, 1 / box_size_px, device=device)
     grid = torch.meshgrid(*[full] * (n_axes - 1), half, indexing="ij")
-    squared = torch.stack(torch.broadcast_tensors(*(g**2 for g in grid))).sum(0)
+    squared = torch.stack([g**2 for g in grid]).sum(0)
     return squared.sqrt().round().long()
 
 
@@ -74,5 +74,5 @@ def resolution_angstrom(
         if values[shell] < threshold:
             above = max(values[shell - 1], threshold)
             fraction = (above - threshold) / max(above - values[shell], 1e-12)
-            return box_size_px * pixel_size_angstrom / max(shell - 1 + fraction, 0.5)
+            return float(box_size_px * pixel_size_angstrom / max(shell - 1 + fraction, 0.5))
     return box_size_px * pixel_size_angstrom / (len(values) - 1)

@@ -31,7 +31,7 @@ def irfftn(transform: Tensor, box_size_px: int) -> Tensor:
 
 
 def _forward(real: Tensor, axes: tuple[int, ...]) -> Tensor:
-    shifted = torch.fft.ifftshift(real, dim=axes)
+    shifted: Tensor = torch.fft.ifftshift(real, dim=axes)
     if real.is_cuda:
         return torch.fft.rfftn(shifted, dim=axes)
     return torch.from_numpy(scipy.fft.rfftn(shifted.numpy(), axes=axes))
@@ -40,6 +40,8 @@ def _forward(real: Tensor, axes: tuple[int, ...]) -> Tensor:
 def _inverse(transform: Tensor, axes: tuple[int, ...], box_size_px: int) -> Tensor:
     shape = (box_size_px,) * len(axes)
     if transform.is_cuda:
-        return torch.fft.fftshift(torch.fft.irfftn(transform, s=shape, dim=axes), dim=axes)
-    real = torch.from_numpy(scipy.fft.irfftn(transform.numpy(), s=shape, axes=axes))
-    return torch.fft.fftshift(real, dim=axes)
+        real = torch.fft.irfftn(transform, s=shape, dim=axes)
+    else:
+        real = torch.from_numpy(scipy.fft.irfftn(transform.numpy(), s=shape, axes=axes))
+    centered: Tensor = torch.fft.fftshift(real, dim=axes)
+    return centered

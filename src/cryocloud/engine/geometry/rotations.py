@@ -48,11 +48,13 @@ def rotation_from_vector(vector_rad: Float64[Tensor, "n 3"]) -> Float64[Tensor, 
     cross = torch.stack([o, -z, y, z, o, -x, -y, x, o], 1).view(-1, 3, 3)
     sinc = torch.sinc(angle / torch.pi)
     half = 0.5 * torch.sinc(angle / (2 * torch.pi)) ** 2
-    return torch.eye(3, dtype=vector_rad.dtype, device=vector_rad.device) + sinc * cross + half * cross @ cross
+    return (
+        torch.eye(3, dtype=vector_rad.dtype, device=vector_rad.device) + sinc * cross + half * cross @ cross
+    )
 
 
 def random_rotations(n: int, generator: torch.Generator) -> Float64[Tensor, "n 3 3"]:
-    """n rotations uniform on SO(3) (Shoemake's quaternions), on the generator's device."""
+    """Draw n rotations uniform on SO(3) (Shoemake's quaternions), on the generator's device."""
     q = torch.randn(n, 4, generator=generator, dtype=torch.float64, device=generator.device)
     w, x, y, z = (q / q.norm(dim=1, keepdim=True)).unbind(1)
     rows = [
@@ -64,21 +66,31 @@ def random_rotations(n: int, generator: torch.Generator) -> Float64[Tensor, "n 3
 
 
 def angular_distance_deg(
-    a: Float64[Tensor, "n 3 3"], b: Float64[Tensor, "n 3 3"], operators: Float64[Tensor, "g 3 3"] | None = None
+    a: Float64[Tensor, "n 3 3"],
+    b: Float64[Tensor, "n 3 3"],
+    operators: Float64[Tensor, "g 3 3"] | None = None,
 ) -> Float64[Tensor, " n"]:
     """Angle between rotations a and b; the smallest over the symmetry copies g a where operators are given."""
-    if operators is None:
-        trace = (a * b).sum((1, 2))
-    else:
-        trace = torch.einsum("gij,njk,nik->ng", operators, a, b).amax(1)
+    copies = torch.eye(3, dtype=a.dtype, device=a.device)[None] if operators is None else operators
+    trace = torch.einsum("gij,njk,nik->ng", copies, a, b).amax(1)
     return torch.rad2deg(torch.arccos(((trace - 1) / 2).clamp(-1, 1)))
 
 
 def _about_z(angle_rad: Tensor) -> Tensor:
-    c, s, o, i = torch.cos(angle_rad), torch.sin(angle_rad), torch.zeros_like(angle_rad), torch.ones_like(angle_rad)
+    c, s, o, i = (
+        torch.cos(angle_rad),
+        torch.sin(angle_rad),
+        torch.zeros_like(angle_rad),
+        torch.ones_like(angle_rad),
+    )
     return torch.stack([c, -s, o, s, c, o, o, o, i], -1).view(-1, 3, 3)
 
 
 def _about_y(angle_rad: Tensor) -> Tensor:
-    c, s, o, i = torch.cos(angle_rad), torch.sin(angle_rad), torch.zeros_like(angle_rad), torch.ones_like(angle_rad)
+    c, s, o, i = (
+        torch.cos(angle_rad),
+        torch.sin(angle_rad),
+        torch.zeros_like(angle_rad),
+        torch.ones_like(angle_rad),
+    )
     return torch.stack([c, o, s, o, i, o, -s, o, c], -1).view(-1, 3, 3)

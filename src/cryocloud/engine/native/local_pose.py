@@ -43,7 +43,7 @@ def linearize(
         sign = np.float32(1.0)
         if x < 0:
             x, y, z, sign = -x, -y, -z, np.float32(-1.0)
-        x0, y0, z0 = int(x), int(math.floor(y)), int(math.floor(z))
+        x0, y0, z0 = int(x), math.floor(y), math.floor(z)
         fx, fy, fz = np.float32(x - x0), np.float32(y - y0), np.float32(z - z0)
         y0, z0 = y0 + reach, z0 + reach
         v000, v001 = grid[z0, y0, x0], grid[z0, y0, x0 + 1]
@@ -108,7 +108,7 @@ def linearize(
 
 @numba.njit(cache=True)
 def _rotated(rotation: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """rotation @ exp(step x) by Rodrigues' formula."""
+    """Returns rotation @ exp(step x) by Rodrigues' formula."""
     angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
     cross = np.array([[0.0, -step[2], step[1]], [step[2], 0.0, -step[0]], [-step[1], step[0], 0.0]])
     a = math.sin(angle) / angle if angle > 1e-9 else 1.0
@@ -143,7 +143,16 @@ def refine_poses(
         trial_normal = np.empty((5, 5))
         pose, move = rotation[m].copy(), shift[m].copy()
         cost = linearize(
-            grid, pixels, images[i], transfer[i], inverse_sigma2, pose, move, (padding, turn), normal[m], gradient
+            grid,
+            pixels,
+            images[i],
+            transfer[i],
+            inverse_sigma2,
+            pose,
+            move,
+            (padding, turn),
+            normal[m],
+            gradient,
         )
         cost += prior * (move[0] ** 2 + move[1] ** 2)
         for _ in range(n_steps):

@@ -18,9 +18,7 @@ def electron_wavelength_angstrom(voltage_kv: Tensor) -> Tensor:
     return 12.2643247 / torch.sqrt(volt * (1 + 0.978466e-6 * volt))
 
 
-def ctf(
-    parameters: CtfParameters, pixels: PixelList, pixel_size_angstrom: float
-) -> Float32[Tensor, "b n"]:
+def ctf(parameters: CtfParameters, pixels: PixelList, pixel_size_angstrom: float) -> Float32[Tensor, "b n"]:
     """CTF of b images at the n Fourier pixels of a list; see :func:`contrast_transfer`."""
     step = 1 / (pixels.box_size_px * pixel_size_angstrom)
     return contrast_transfer(parameters, pixels.kx * step, pixels.ky * step)

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from cryocloud.engine.alignment.direct import Prior, ScoringImages, direct_posterior, reference_table
-from cryocloud.engine.fourier import make_pixel_list, phase_ramps
+from cryocloud.engine.fourier import image_coefficients, make_pixel_list, phase_ramps
 from cryocloud.engine.geometry import rotation_grid, shift_grid
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.reconstruction import slice_volume, volume_transform
 from cryocloud.engine.records.particle_set import ParticleSet
-from cryocloud.engine.fourier import image_coefficients
 from cryocloud.engine.refinement.records import RefinementParameters
 
 _SAMPLE = 300

@@ -52,7 +52,8 @@ def read_batches(
     device = parameters.device
     radius_px = parameters.mask_diameter_angstrom / 2 / particles.pixel_size_angstrom
     mask = soft_circle(particles.box_size_px, radius_px, _MASK_EDGE_PX, device)
-    for block in rows.split(parameters.batch_size):
+    for start in range(0, len(rows), parameters.batch_size):
+        block = rows[start : start + parameters.batch_size]
         images = torch.from_numpy(particles.read_images(block.numpy())).to(device)
         transfer = ctf(particles.ctf.select(block).to(device), pixels, particles.pixel_size_angstrom)
         yield Batch(

@@ -41,7 +41,8 @@ _JOIN_HALVES_ANGSTROM = 40.0
 _MARGIN_SHELLS = 5
 _STALLS = 2
 
-Progress = Callable[[float, str], None]
+Progress = Callable[[int, float], None]
+"""Told the number of the iteration, from 1, and how far it is (0..1)."""
 
 
 def start_refinement(
@@ -103,7 +104,7 @@ def refine(
     state: RefinementState,
     parameters: RefinementParameters,
     *,
-    progress: Progress = lambda fraction, message: None,
+    progress: Progress = lambda iteration, fraction: None,
 ) -> Iterator[RefinementState]:
     """Iterate until the resolution stands still; yields the state after each iteration.
 
@@ -234,8 +235,7 @@ def _process_half(
         shifts.append(best_shift)
         probabilities.append(probability)
         done += len(batch.rows)
-        fraction = (half + done / len(rows)) / 2
-        progress(fraction, f"iteration {state.iteration + 1} ({state.phase}), half {half + 1}")
+        progress(state.iteration + 1, (half + done / len(rows)) / 2)
     radius_px = parameters.mask_diameter_angstrom / 2 / particles.pixel_size_angstrom
     circle = soft_circle(particles.box_size_px, radius_px, _MASK_EDGE_PX, device)
     noise = noise_from_residuals(power, float(len(rows)), mask=circle)

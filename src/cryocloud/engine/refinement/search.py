@@ -41,7 +41,7 @@ class GlobalSearch:
 
 def step_deg(order: int) -> float:
     """Spacing of HEALPix directions, 58.6 degrees at order 0."""
-    return 58.6323 / 2**order
+    return 58.6323 / float(2**order)
 
 
 def usable_ring(order: int, box_size_px: int, radius_px: float) -> int:

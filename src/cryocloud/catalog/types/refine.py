@@ -1,0 +1,52 @@
+"""Refine a map from particles in two independent halves."""
+
+from __future__ import annotations
+
+from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+
+ITERATIONS_EXPECTED = 8
+CPU_S_PER_PIXEL_AND_ITERATION = 1.5e-6
+
+
+class RefineParameters(Parameters):
+    symmetry: str = parameter("C1", help="Point group imposed on the map: C1, C4, D2, T, O, I, I1 ...")
+    mask_diameter_angstrom: float | None = parameter(
+        None, unit="Å", help="Diameter of the soft mask; 90 % of the box if not given", gt=10
+    )
+    start_resolution_angstrom: float = parameter(
+        30.0, unit="Å", help="Low-pass of the reference; the halves share nothing finer", gt=4, le=100
+    )
+    shift_range_angstrom: float = parameter(
+        15.0, unit="Å", help="Search range for shifts in the first iteration", gt=0, le=200
+    )
+    max_iterations: int = parameter(25, help="Iterations at most; it stops by itself before", ge=2, le=100)
+    max_modes: int = parameter(
+        4, help="Orientations a particle may keep while they cannot be told apart", ge=1, le=20
+    )
+    max_orientations: int = parameter(
+        40_000, help="Size of the global search grid at most; more is slower and rarely better", ge=500
+    )
+
+
+def forecast(parameters: RefineParameters, facts: Facts) -> Forecast:
+    box = facts.box_size_px
+    return Forecast(
+        memory_bytes=6e8 + 260 * box**3 + 1000 * facts.items,
+        disk_bytes=24 * box**3 + 1000 * facts.items,
+        cpu_s=10 + CPU_S_PER_PIXEL_AND_ITERATION * ITERATIONS_EXPECTED * facts.items * box**2,
+    )
+
+
+JOB_TYPE = JobType(
+    name="refine",
+    version=1,
+    title="3D refinement",
+    summary="Finds each particle's pose and the map at once, in two halves that never meet (gold standard).",
+    parameters=RefineParameters,
+    inputs=(
+        Input("input", "particles", "particles.star"),
+        Input("reference", "map", "Start map (MRC); its pixel size and gray scale are matched by itself"),
+    ),
+    outputs=("particles.star", "half1.mrc", "half2.mrc", "map.mrc", "fsc.star"),
+    forecast=forecast,
+)

@@ -1,0 +1,218 @@
+"""Gold-standard refinement: reads particles and a start map, writes half maps, poses and the FSC."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cryocloud.catalog.base import Facts
+from cryocloud.catalog.types.refine import JOB_TYPE, RefineParameters
+from cryocloud.compute.context import JobContext
+from cryocloud.engine.fourier import resample_volume, resolution_angstrom
+from cryocloud.engine.geometry import euler_from_rotation, symmetry_operators
+from cryocloud.engine.io.mrc import read_mrc, write_mrc
+from cryocloud.engine.io.star import write_star
+from cryocloud.engine.io.tables import (
+    ParticleTables,
+    particle_set,
+    read_particles,
+    with_poses,
+    write_particles,
+)
+from cryocloud.engine.records.particle_set import ParticleSet
+from cryocloud.engine.refinement import (
+    RefinementParameters,
+    RefinementState,
+    combined_map,
+    refine,
+    start_refinement,
+)
+from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
+from cryocloud.jobs.kit.plots import (
+    Curve,
+    Mark,
+    draw_heat_map,
+    panels,
+    plot_curves,
+    plot_histogram,
+    plot_orthogonal_slices,
+)
+from cryocloud.jobs.kit.preflight import require_cube, require_pixel_size, require_resources
+
+DEFAULT_MASK_FRACTION = 0.9
+FSC_THRESHOLD = 0.143
+ITERATIONS_LEFT = 3  # how many remain is not known; the bar slows down instead of jumping back
+_PER_PARTICLE = ("rotation", "shift_px", "half_set", "pose_change_deg", "best_probability")
+
+
+def run(job: JobContext) -> None:
+    """Refine until the resolution stands still; a checkpoint after each iteration."""
+    tables = read_particles(job.inputs["input"])
+    particles = particle_set(tables)
+    require_pixel_size(particles.pixel_size_angstrom, "optics of the particles")
+    facts = Facts(items=len(particles), box_size_px=particles.box_size_px)
+    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
+    parameters = _parameters(job, particles)
+    state = _restored(job)
+    if state is None:
+        state = start_refinement(particles, _reference(job, particles), parameters)
+
+    def report(iteration: int, fraction: float) -> None:
+        run_so_far = iteration - 1 + fraction
+        job.progress(run_so_far / (run_so_far + ITERATIONS_LEFT), f"iteration {iteration}")
+
+    for current in refine(particles, state, parameters, progress=report):
+        save_checkpoint(job.checkpoints, current.iteration, *_stored(current))
+        _report_iteration(job, particles, current)
+        state = current
+    _write(job, tables, particles, state)
+
+
+def _parameters(job: JobContext, particles: ParticleSet) -> RefinementParameters:
+    given: RefineParameters = job.parameters
+    mask_angstrom = given.mask_diameter_angstrom
+    if mask_angstrom is None:
+        mask_angstrom = DEFAULT_MASK_FRACTION * particles.box_size_px * particles.pixel_size_angstrom
+        job.decision("mask diameter", f"{mask_angstrom:.0f} Å", "90 % of the box, as none was given")
+    return RefinementParameters(
+        mask_diameter_angstrom=mask_angstrom,
+        operators=symmetry_operators(given.symmetry),
+        start_resolution_angstrom=given.start_resolution_angstrom,
+        shift_range_angstrom=given.shift_range_angstrom,
+        max_iterations=given.max_iterations,
+        max_modes=given.max_modes,
+        max_orientations=given.max_orientations,
+        seed=job.seed,
+        device=torch.device(job.device),
+    )
+
+
+def _reference(job: JobContext, particles: ParticleSet) -> Tensor:
+    path = job.inputs["reference"]
+    volume, pixel_size_angstrom = read_mrc(path)
+    require_cube(volume.shape, path)
+    require_pixel_size(pixel_size_angstrom, f"header of {path}")
+    box, pixel = particles.box_size_px, particles.pixel_size_angstrom
+    if volume.shape[0] != box or abs(pixel_size_angstrom / pixel - 1) > 1e-3:
+        why = f"it came with {volume.shape[0]} px of {pixel_size_angstrom:.4g} Å"
+        job.decision("reference resampled", f"{box} px of {pixel:.4g} Å", why)
+    return resample_volume(torch.tensor(volume), pixel_size_angstrom, pixel, box)
+
+
+def _stored(state: RefinementState) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    values = {f.name: getattr(state, f.name) for f in fields(state)}
+    arrays = {name: value.cpu().numpy() for name, value in values.items() if isinstance(value, Tensor)}
+    return arrays, {name: value for name, value in values.items() if name not in arrays}
+
+
+def _restored(job: JobContext) -> RefinementState | None:
+    stored = load_checkpoint(job.checkpoints)
+    if stored is None:
+        return None
+    job.log(f"resumed after iteration {stored.step}")
+    arrays = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
+    on_device = {name: arrays[name].to(job.device) for name in arrays if name not in _PER_PARTICLE}
+    plain = {**stored.state, "history": tuple(stored.state["history"])}
+    return RefinementState(**{**arrays, **on_device, **plain})
+
+
+def _report_iteration(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:
+    resolution = _resolution(state, particles, FSC_THRESHOLD)
+    changed = float(state.pose_change_deg.median())
+    job.log(
+        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} A, poses moved {changed:.2f} deg (median); "
+        f"next: {state.phase}, rings up to {state.r_max_px}"
+    )
+    job.metrics(
+        iterations=state.iteration,
+        resolution_angstrom=resolution,
+        fsc_0_5_angstrom=_resolution(state, particles, 0.5),
+        particles=len(particles),
+        pose_change_median_deg=changed,
+        shift_width_px=state.sigma_shift_px,
+    )
+    _plot_fsc(job, particles, state)
+    plot_orthogonal_slices(
+        job.plots / "slices.png",
+        combined_map(state).cpu().numpy(),
+        title=f"map after iteration {state.iteration}",
+    )
+
+
+def _write(job: JobContext, tables: ParticleTables, particles: ParticleSet, state: RefinementState) -> None:
+    pixel = particles.pixel_size_angstrom
+    for half in (0, 1):
+        write_mrc(job.out / f"half{half + 1}.mrc", state.half_maps[half].cpu().numpy(), pixel)
+    write_mrc(job.out / "map.mrc", combined_map(state).cpu().numpy(), pixel)
+    posed = with_poses(tables, state.rotation, state.shift_px)
+    rows = posed.particles.assign(rlnRandomSubset=state.half_set.numpy())
+    write_particles(job.out / "particles.star", replace(posed, particles=rows))
+    write_star(job.out / "fsc.star", {"fsc": _fsc_table(state, particles)})
+    _plot_orientations(job, state)
+    plot_histogram(
+        job.plots / "pose_change.png",
+        [("", state.pose_change_deg.clamp(max=30).numpy())],
+        x_label="last change of the orientation (deg)",
+        title="How still the poses stand",
+    )
+
+
+def _fsc_table(state: RefinementState, particles: ParticleSet) -> pd.DataFrame:
+    index = np.arange(len(state.fsc))
+    frequency = index / (particles.box_size_px * particles.pixel_size_angstrom)
+    with np.errstate(divide="ignore"):
+        angstrom = np.where(index > 0, 1 / frequency, 999.0)
+    return pd.DataFrame(
+        {
+            "rlnSpectralIndex": index,
+            "rlnResolution": frequency,
+            "rlnAngstromResolution": angstrom,
+            "rlnFourierShellCorrelationUnmaskedMaps": state.fsc.cpu().numpy(),
+        }
+    )
+
+
+def _resolution(state: RefinementState, particles: ParticleSet, threshold: float) -> float:
+    return resolution_angstrom(state.fsc, threshold, particles.box_size_px, particles.pixel_size_angstrom)
+
+
+def _plot_fsc(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:
+    table = _fsc_table(state, particles)
+    frequency = table["rlnResolution"].to_numpy()
+    curve = table["rlnFourierShellCorrelationUnmaskedMaps"].to_numpy()
+    resolution = _resolution(state, particles, FSC_THRESHOLD)
+    start = job.parameters.start_resolution_angstrom
+    plot_curves(
+        job.plots / "fsc.png",
+        [Curve(frequency[1:], curve[1:], "half maps, no mask")],
+        x_label="resolution",
+        y_label="Fourier shell correlation",
+        title=f"{resolution:.2f} Å at FSC 0.143 (iteration {state.iteration})",
+        marks=[
+            Mark(FSC_THRESHOLD, "0.143", axis="y"),
+            Mark(1 / resolution, f"{resolution:.2f} Å"),
+            Mark(1 / start, f"low-pass of the start map, {start:g} Å", color="#c8553d"),
+        ],
+        x_is_frequency=True,
+    )
+
+
+def _plot_orientations(job: JobContext, state: RefinementState) -> None:
+    rot, tilt, _ = euler_from_rotation(state.rotation)
+    counts, _, _ = np.histogram2d(
+        np.cos(np.deg2rad(tilt.numpy())), rot.numpy(), bins=(18, 36), range=((-1, 1), (-180, 180))
+    )
+    with panels(job.plots / "orientations.png", size_in=(6.4, 3.4)) as axes:
+        draw_heat_map(
+            axes[0, 0],
+            counts,
+            extent=(-180, 180, -1, 1),
+            x_label="rot (deg)",
+            y_label="cos(tilt), equal areas",
+            title="Viewing directions",
+            value_label="particles",
+        )
