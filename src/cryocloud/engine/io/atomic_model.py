@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -14,16 +15,16 @@ from cryocloud.engine.errors import InputError
 
 @dataclass(frozen=True)
 class AtomicModel:
-    """n atoms; positions in Angstrom as xyz columns, B-factors in Angstrom^2."""
+    """n atoms; positions in Angstrom as xyz columns [n, 3], every other array [n]; names are NumPy text."""
 
     positions_angstrom: NDArray[np.float64]
-    element: NDArray[np.str_]
+    element: NDArray[Any]
     b_factor_angstrom2: NDArray[np.float64]
     occupancy: NDArray[np.float64]
-    chain: NDArray[np.str_]
+    chain: NDArray[Any]
     residue_number: NDArray[np.int64]
-    residue_name: NDArray[np.str_]
-    atom_name: NDArray[np.str_]
+    residue_name: NDArray[Any]
+    atom_name: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.positions_angstrom)

@@ -100,7 +100,7 @@ def _load(path: Path) -> NDArray[Any]:
     return np.asarray(records)
 
 
-def _texts(column: NDArray[Any]) -> NDArray[np.str_]:
+def _texts(column: NDArray[Any]) -> NDArray[Any]:
     return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column.astype(str)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import bz2
 import gzip
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
-from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 
@@ -131,23 +131,21 @@ def _compression_of(path: Path) -> str:
     return "gzip" if magic[:2] == b"\x1f\x8b" else ""
 
 
-def open_bytes(path: Path, compression: str) -> BinaryIO:
+def open_bytes(path: Path, compression: str) -> BufferedIOBase:
     """The bytes of a file, unpacked."""
     if compression == "bz2":
-        return cast(BinaryIO, bz2.open(path, "rb"))  # typeshed: BZ2File is no BinaryIO but acts as one
-    if compression == "gzip":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
+        return bz2.open(path, "rb")
+    return gzip.open(path, "rb") if compression == "gzip" else path.open("rb")
 
 
-def _parse_header(raw: bytes, path: Path) -> NDArray[Any]:
-    little = np.frombuffer(raw, dtype=HEADER_DTYPE)[0]
-    big = np.frombuffer(raw, dtype=HEADER_DTYPE.newbyteorder(">"))[0]
+def _parse_header(raw: bytes, path: Path) -> np.void:
+    little: np.void = np.frombuffer(raw, dtype=HEADER_DTYPE)[0]
+    big: np.void = np.frombuffer(raw, dtype=HEADER_DTYPE.newbyteorder(">"))[0]
     stamp = raw[212]
     preferred, other = (big, little) if stamp == 0x11 else (little, big)
     for fields in (preferred, other):
         if _is_plausible(fields):
-            return fields  # type: ignore[no-any-return]  # numpy types a record scalar as Any
+            return fields
     mode = int(preferred["mode"])
     if mode in _REFUSED_MODES:
         raise InputError(
@@ -160,12 +158,12 @@ def _parse_header(raw: bytes, path: Path) -> NDArray[Any]:
     )
 
 
-def _is_plausible(fields: NDArray[Any]) -> bool:
+def _is_plausible(fields: np.void) -> bool:
     sizes_positive = all(int(fields[name]) > 0 for name in ("nx", "ny", "nz"))
     return int(fields["mode"]) in _DTYPE_OF_MODE and sizes_positive and int(fields["nsymbt"]) >= 0
 
 
-def _gate(fields: NDArray[Any], path: Path, compression: str) -> MrcHeader:
+def _gate(fields: np.void, path: Path, compression: str) -> MrcHeader:
     columns, rows, sections = (int(fields[name]) for name in ("nx", "ny", "nz"))
     dtype = _pixel_dtype(fields)
     offset_bytes = HEADER_BYTES + int(fields["nsymbt"])
@@ -207,7 +205,7 @@ def _gate(fields: NDArray[Any], path: Path, compression: str) -> MrcHeader:
     )
 
 
-def _pixel_dtype(fields: NDArray[Any]) -> np.dtype[Any]:
+def _pixel_dtype(fields: np.void) -> np.dtype[Any]:
     mode = int(fields["mode"])
     order = ">" if fields.dtype["nx"].byteorder == ">" else "<"
     # IMOD stores bytes unsigned unless bit 0 of its flags (words 39 and 40) says otherwise.
@@ -217,7 +215,7 @@ def _pixel_dtype(fields: NDArray[Any]) -> np.dtype[Any]:
     return np.dtype(order + _DTYPE_OF_MODE[mode])
 
 
-def _stored_axes(fields: NDArray[Any], path: Path) -> tuple[int, int, int]:
+def _stored_axes(fields: np.void, path: Path) -> tuple[int, int, int]:
     numbers = tuple(int(fields[name]) for name in ("maps", "mapr", "mapc"))
     if numbers == (0, 0, 0):
         return 0, 1, 2
@@ -229,13 +227,13 @@ def _stored_axes(fields: NDArray[Any], path: Path) -> tuple[int, int, int]:
     return section, row, column
 
 
-def _start(fields: NDArray[Any], axes: tuple[int, int, int]) -> tuple[int, int, int]:
+def _start(fields: np.void, axes: tuple[int, int, int]) -> tuple[int, int, int]:
     stored = (int(fields["nzstart"]), int(fields["nystart"]), int(fields["nxstart"]))
     by_axis = dict(zip(axes, stored, strict=True))
     return by_axis[2], by_axis[1], by_axis[0]
 
 
-def _pixel_sizes(fields: NDArray[Any]) -> tuple[float, float, float]:
+def _pixel_sizes(fields: np.void) -> tuple[float, float, float]:
     def size(axis: str) -> float:
         length, intervals = float(fields["cella"][axis]), int(fields[f"m{axis}"])
         usable = np.isfinite(length) and length > 0 and intervals > 0

@@ -114,10 +114,10 @@ def _blocks(lines: list[str], path: Path) -> Iterator[_Block]:
         stripped = line.strip()
         if not stripped or stripped[0] == "#":
             continue
-        if stripped.startswith("data_") and len(stripped.split()) == 1:
+        if stripped.startswith("data_") and len(_tokens(stripped)) == 1:
             if block is not None:
                 yield block
-            block = _Block(stripped[5:], number)
+            block = _Block(_tokens(stripped)[0][5:], number)
         elif block is None:
             raise InputError(
                 f"{path}, line {number}: {stripped[:40]!r} before the first data_ block; not a STAR file"
@@ -129,7 +129,7 @@ def _blocks(lines: list[str], path: Path) -> Iterator[_Block]:
 
 
 def _add_line(block: _Block, line: str, number: int, path: Path) -> None:
-    if line == "loop_":
+    if line.startswith("loop_") and _tokens(line) == ["loop_"]:
         if block.labels:
             raise InputError(
                 f"{path}, line {number}: second table in data_{block.name}; give each its own block"
