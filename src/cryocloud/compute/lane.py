@@ -133,11 +133,11 @@ def prepare(order: Order) -> Attempt:
         )
         if order.overwrite:
             _empty(out)
-        elif (out / "job.json").exists():
+        if (out / "job.json").exists():
             raise RefusedError(
                 f"--out {out}: holds a finished job; choose another folder, or --overwrite to redo it"
             )
-        elif attempt.spec_file.exists():
+        if attempt.spec_file.exists():
             spec = _resumed(spec, attempt, out)
         else:
             _refuse_foreign_files(out, job_type.outputs)

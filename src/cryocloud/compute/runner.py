@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,18 @@ from typing import Any
 from cryocloud import __version__
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.attempt import Attempt, AttemptSpec
+from cryocloud.compute.context import CHECKPOINTS
 from cryocloud.compute.files import read_json, write_json
 from cryocloud.compute.inputs import checksum_inputs
 
 POLL_S = 0.1
 HEARTBEAT_S = 1.0
 CANCEL_GRACE_S = 20.0
+CANCELLED_MESSAGE = "cancelled; run the same command again to go on from the last checkpoint"
+KILLED_MESSAGE = (
+    "the system ended the job, most likely because memory ran out; use a smaller box, fewer classes or a "
+    "machine with more memory, then run the same command again: it goes on from the last checkpoint"
+)
 ENVIRONMENT = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
     "CUDA_VISIBLE_DEVICES", "NUMBA_CACHE_DIR", "MPLCONFIGDIR",
@@ -123,53 +130,44 @@ class _Run:
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_memory_bytes": usage.ru_maxrss * 1024,
         }
-        outcome = (
-            read_json(self.attempt.outcome_file) if self.attempt.outcome_file.exists() else {"message": ""}
-        )
-        code, message = self._verdict(outcome["message"])
+        outcome = self._outcome()
+        code = outcome["code"]
+        end = {"code": code, "message": outcome["message"], "finished_at_s": time.time(), **spent}
         try:
             if code in (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS):
-                write_json(self.out / "job.json", self._job_record(code, outcome, spent))
-            write_json(
-                self.attempt.exit_file,
-                {"code": code, "message": message, "finished_at_s": time.time(), **spent},
-            )
+                write_json(self.out / "job.json", self._job_record(outcome, spent))
+                shutil.rmtree(self.out / CHECKPOINTS, ignore_errors=True)
+            write_json(self.attempt.exit_file, end)
         except OSError as error:
             print(f"{self.out}: the end could not be recorded: {error}", file=sys.stderr)
             return protocol.DISK_FULL if error.errno in protocol.DISK_FULL_ERRORS else protocol.INTERNAL_ERROR
-        return code
+        return int(code)
 
-    def _verdict(self, message: str) -> tuple[int, str]:
+    def _outcome(self) -> dict[str, Any]:
+        """What the job process wrote as its last word, or what the way it ended tells."""
+        if self.attempt.outcome_file.exists():
+            written: dict[str, Any] = read_json(self.attempt.outcome_file)
+            return written
         status = self.child.returncode
-        if status >= 0:
-            return status, message or self._default_message(status)
-        if self.killed:
-            return (
-                protocol.CANCELLED,
-                "cancelled; run the same command again to go on from the last checkpoint",
-            )
+        log = self.out / "log.txt"
+        if status < 0 and self.cancelled_at_s is not None:
+            return {"code": protocol.CANCELLED, "message": CANCELLED_MESSAGE}
         if status == -signal.SIGKILL:
-            return protocol.INTERNAL_ERROR, (
-                "the system ended the job, most likely because memory ran out; use a smaller box, fewer "
-                "classes or a machine with more memory, then run the same command again: it goes on from "
-                "the last checkpoint"
-            )
-        name = signal.Signals(-status).name
-        return protocol.INTERNAL_ERROR, f"the job process ended by {name}; see {self.out / 'log.txt'}"
+            return {"code": protocol.INTERNAL_ERROR, "message": KILLED_MESSAGE}
+        if status < 0:
+            how = f"by {signal.Signals(-status).name}"
+        elif status == protocol.DISK_FULL:
+            return {"code": status, "message": f"disk full at {self.out}; free some space and run it again"}
+        else:
+            how = f"with code {status} and without a word"
+        return {"code": protocol.INTERNAL_ERROR, "message": f"the job process ended {how}; see {log}"}
 
-    def _default_message(self, status: int) -> str:
-        return {
-            protocol.DONE: "",
-            protocol.DONE_WITH_EXCEPTIONS: "",
-            protocol.DISK_FULL: f"disk full at {self.out}; free some space and run the same command again",
-        }.get(status, f"the job process ended with code {status}; see {self.out / 'log.txt'}")
-
-    def _job_record(self, code: int, outcome: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:
+    def _job_record(self, outcome: dict[str, Any], spent: dict[str, float]) -> dict[str, Any]:
         spec = self.spec
         return {
             "type": spec.job_type,
             "version": spec.version,
-            "state": "done" if code == protocol.DONE else "completed with exceptions",
+            "state": "done" if outcome["code"] == protocol.DONE else "completed with exceptions",
             "parameters": spec.parameters,
             "inputs": self.inputs,
             "engine_version": __version__,

@@ -31,11 +31,11 @@ from cryocloud.engine.errors import InputError
 
 
 @dataclass(frozen=True)
-class Failure:
-    """How a failed job ends: exit code and the line for the person who started it."""
+class Ending:
+    """How a job ends: exit code, and the line for the person who started it."""
 
     code: int
-    message: str
+    message: str = ""
 
 
 def main(arguments: list[str]) -> int:
@@ -44,19 +44,17 @@ def main(arguments: list[str]) -> int:
     _end_with_the_runner()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: attempt.request_cancel())
-    outcome: dict[str, Any] = {"message": "", "device": None, "decisions": [], "exceptions": 0}
+    outcome: dict[str, Any] = {"device": None, "decisions": [], "exceptions": 0}
     try:
         job = _run(attempt, spec, outcome)
-        code = protocol.DONE_WITH_EXCEPTIONS if job.exceptions else protocol.DONE
-        shutil.rmtree(job.checkpoints, ignore_errors=True)
+        end = Ending(protocol.DONE_WITH_EXCEPTIONS if job.exceptions else protocol.DONE)
     except BaseException as error:
-        failure = _failure(error, spec)
-        if failure.code in (protocol.INTERNAL_ERROR, protocol.DISK_FULL):
+        end = _failure(error, spec)
+        if end.code in (protocol.INTERNAL_ERROR, protocol.DISK_FULL):
             traceback.print_exc()
-        print(failure.message, file=sys.stderr, flush=True)
-        code, outcome["message"] = failure.code, failure.message
-    _write_outcome(attempt, outcome)
-    return code
+        print(end.message, file=sys.stderr, flush=True)
+    _write_outcome(attempt, outcome | {"code": end.code, "message": end.message})
+    return end.code
 
 
 def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any]) -> JobContext:
@@ -84,25 +82,23 @@ def _resolve_device(asked: str) -> str:
     return "cuda" if available else "cpu"
 
 
-def _failure(error: BaseException, spec: AttemptSpec) -> Failure:
+def _failure(error: BaseException, spec: AttemptSpec) -> Ending:
     """The one place where errors become exit codes and plain messages."""
     match error:
         case JobCancelled():
-            return Failure(protocol.CANCELLED, "cancelled; run the same command again to go on from here")
+            return Ending(protocol.CANCELLED, "cancelled; run the same command again to go on from here")
         case ValidationError():
-            return Failure(protocol.BAD_INPUT, plain_validation_message(error))
+            return Ending(protocol.BAD_INPUT, plain_validation_message(error))
         case InputError() | UnknownName():
-            return Failure(protocol.BAD_INPUT, str(error))
+            return Ending(protocol.BAD_INPUT, str(error))
         case OSError(errno=number) if number in protocol.DISK_FULL_ERRORS:
-            return Failure(protocol.DISK_FULL, disk_full_message(spec.out, error.filename))
+            return Ending(protocol.DISK_FULL, disk_full_message(spec.out, error.filename))
         case MemoryError():
-            return Failure(protocol.INTERNAL_ERROR, _memory_message(error))
+            return Ending(protocol.INTERNAL_ERROR, _memory_message(error))
         case RuntimeError() if _is_out_of_memory(error):
-            return Failure(protocol.INTERNAL_ERROR, _memory_message(error))
+            return Ending(protocol.INTERNAL_ERROR, _memory_message(error))
     kind = type(error).__name__
-    return Failure(
-        protocol.INTERNAL_ERROR, f"internal error in {spec.job_type}: {kind}: {_first_line(error)}"
-    )
+    return Ending(protocol.INTERNAL_ERROR, f"internal error in {spec.job_type}: {kind}: {_first_line(error)}")
 
 
 def disk_full_message(out: str, path: object) -> str:
