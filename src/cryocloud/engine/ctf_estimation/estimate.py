@@ -9,12 +9,13 @@ from torch import Tensor
 
 from cryocloud.engine.ctf_estimation.fit import RingFit, fit_rings, ring_strength
 from cryocloud.engine.ctf_estimation.quality import (
-    DirectionalLoss,
+    DirectionalSignal,
     RadialFit,
-    directional_loss,
+    directional_signal,
     equiphase_average,
     figure_of_merit,
     fit_resolution_angstrom,
+    ice_ring,
 )
 from cryocloud.engine.ctf_estimation.rings import Defocus, MicroscopeOptics
 from cryocloud.engine.ctf_estimation.search import Landscape, SearchRange, search_defocus
@@ -26,6 +27,7 @@ from cryocloud.engine.ctf_estimation.spectrum import (
 )
 
 SEARCH_FINEST_ANGSTROM = 5.0
+COARSE_FIT_STRIDE = 5
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,40 @@ class CtfSettings:
 
 @dataclass(frozen=True)
 class CtfEstimate:
-    """CTF of one micrograph with the evidence for it."""
+    """CTF of one micrograph with the evidence for it.
+
+    Attributes
+    ----------
+    fit_resolution_angstrom
+        Where the rings cease to correlate with the fit (0.5).
+    figure_of_merit
+        Correlation of the spectrum in the fitted band with the fitted rings, 0 to 1.
+    ice_ring
+        Excess of the power at the first ring of crystalline ice (3.9 to 3.6 Angstrom) over that on both sides
+        of it, as a fraction; nan where the pixel size is too coarse to see it.
+    fit, strength
+        The rings over the fitted band and, with the same defocus, over the whole spectrum.
+    """
 
     defocus: Defocus
     fit_resolution_angstrom: float
     figure_of_merit: float
-    directional_loss: DirectionalLoss
+    directional_signal: DirectionalSignal
+    ice_ring: float
     spectrum: PowerSpectrum
     flat: FlatSpectrum
     fit: RingFit
+    strength: RingFit
     radial: RadialFit
     landscape: Landscape
 
 
 def estimate_ctf(
-    micrograph: Float32[Tensor, "h w"], *, pixel_size_angstrom: float, optics: MicroscopeOptics, settings: CtfSettings
+    micrograph: Float32[Tensor, "h w"],
+    *,
+    pixel_size_angstrom: float,
+    optics: MicroscopeOptics,
+    settings: CtfSettings,
 ) -> CtfEstimate:
     """Estimate defocus, astigmatism and optionally phase shift from the Thon rings of a micrograph.
 
@@ -87,18 +108,23 @@ def estimate_ctf(
         flat.band(lowest, min(finest, 1 / SEARCH_FINEST_ANGSTROM)), optics, settings.search
     )
     band = flat.band(lowest, finest)
-    fits = [fit_rings(band, start, optics, fit_phase_shift=settings.fit_phase_shift) for start in landscape.starts]
-    fit = min(fits, key=lambda candidate: candidate.residual)
-    to_nyquist = ring_strength(flat, fit.defocus, optics)
-    radial = equiphase_average(flat, to_nyquist, optics, bin_per_angstrom=spectrum.step_per_angstrom)
+    phase = settings.fit_phase_shift
+    coarse = band.every(COARSE_FIT_STRIDE)
+    starts = [fit_rings(coarse, start, optics, fit_phase_shift=phase) for start in landscape.starts]
+    best = min(starts, key=lambda candidate: candidate.residual)
+    fit = fit_rings(band, best.defocus, optics, fit_phase_shift=phase)
+    strength = ring_strength(flat, fit.defocus, optics)
+    radial = equiphase_average(flat, strength, optics, bin_per_angstrom=spectrum.step_per_angstrom)
     return CtfEstimate(
         defocus=fit.defocus,
         fit_resolution_angstrom=fit_resolution_angstrom(radial),
         figure_of_merit=figure_of_merit(band, fit, optics),
-        directional_loss=directional_loss(band, fit, optics),
+        directional_signal=directional_signal(spectrum),
+        ice_ring=ice_ring(spectrum),
         spectrum=spectrum,
         flat=flat,
         fit=fit,
+        strength=strength,
         radial=radial,
         landscape=landscape,
     )

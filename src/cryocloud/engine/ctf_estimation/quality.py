@@ -1,4 +1,4 @@
-"""How good a CTF fit is: equiphase average, fit resolution, figure of merit, directional loss of the rings."""
+"""How good a CTF fit is: equiphase average, fit resolution, figure of merit, directional loss, ice ring."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
+from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
@@ -19,11 +20,16 @@ from cryocloud.engine.ctf_estimation.rings import (
     phase_derivatives,
     radial_phase,
 )
-from cryocloud.engine.ctf_estimation.spectrum import FlatSpectrum
+from cryocloud.engine.ctf_estimation.spectrum import FlatSpectrum, PowerSpectrum
+from cryocloud.engine.fourier import shell_average, shell_index
 
 CORRELATION_THRESHOLD = 0.5
-WINDOW_RINGS = 2.0
-SMALLEST_WINDOW_BINS = 9
+WINDOW_RINGS = 3.0
+SMALLEST_WINDOW_BINS = 15
+INTERPOLATION_POINTS = 4096
+SIGNAL_BAND_ANGSTROM = (60.0, 25.0)
+NOISE_BAND_ANGSTROM = (6.0, 4.0)
+ICE_RING_ANGSTROM, ICE_INNER_ANGSTROM, ICE_OUTER_ANGSTROM = (3.9, 3.6), (4.3, 4.0), (3.5, 3.3)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class RadialFit:
     """Equiphase average against the model, on bins of the spatial frequency along the mean defocus.
 
     ``observed`` is the relative deviation of the power, ``model`` the fitted one; ``correlation`` is their
-    local correlation in a window of two rings.
+    local correlation in a window of three rings.
     """
 
     s_per_angstrom: Float64[Tensor, " b"]
@@ -41,22 +47,20 @@ class RadialFit:
 
 
 @dataclass(frozen=True)
-class DirectionalLoss:
-    """How much weaker the rings are in one direction, as uncorrected drift makes them.
+class DirectionalSignal:
+    """How the power of the image, noise subtracted, depends on the direction of the frequency.
 
     Attributes
     ----------
-    blur_angstrom
-        Length of a uniform straight drift that would explain the loss; 0 where none is seen.
-    blur_error_angstrom
-        One standard deviation.
-    direction_deg
-        Direction of the loss, counter-clockwise from x, in [0, 180).
+    weakest_to_strongest
+        Ratio of the signal power in the weakest and the strongest direction: 1 for an image without preferred
+        direction, 0 where uncorrected drift (or astigmatism beyond use) leaves nothing in one direction.
+    weakest_direction_deg
+        Direction of the loss, counter-clockwise from x, in [0, 180): that of the drift.
     """
 
-    blur_angstrom: float
-    blur_error_angstrom: float
-    direction_deg: float
+    weakest_to_strongest: float
+    weakest_direction_deg: float
 
 
 def equiphase_average(
@@ -66,14 +70,8 @@ def equiphase_average(
 
     ``bin_per_angstrom`` is the width of the bins.
     """
-    device = spectrum.deviation.device
-    phase = phase_derivatives(spectrum, optics) @ fit.defocus.vector().to(device)
-    phase = phase + constant_phase(spectrum.s_per_angstrom, optics)
+    s_equal = equivalent_frequency(spectrum, fit.defocus, optics).cpu().numpy()
     low, high = (float(v) for v in (spectrum.s_per_angstrom.min(), spectrum.s_per_angstrom.max()))
-    fine = torch.linspace(0.0, 1.2 * high, 4096, dtype=torch.float64)
-    mean_phase = radial_phase(fine, fit.defocus.mean_angstrom, fit.defocus.phase_shift_deg, optics)
-    rising = int(torch.argmax(mean_phase)) + 1
-    s_equal = np.interp(phase.cpu().numpy(), mean_phase[:rising].numpy(), fine[:rising].numpy())
     count = max(2, int((high - low) / bin_per_angstrom))
     edges = np.linspace(low, high, count + 1)
     index = np.clip(np.digitize(s_equal, edges) - 1, 0, count - 1)
@@ -87,8 +85,25 @@ def equiphase_average(
     return RadialFit(s, torch.from_numpy(observed), model, torch.from_numpy(correlation))
 
 
+def equivalent_frequency(
+    spectrum: FlatSpectrum, defocus: Defocus, optics: MicroscopeOptics
+) -> Float64[Tensor, " n"]:
+    """Frequency at which the mean defocus gives each pixel's CTF phase."""
+    device = spectrum.deviation.device
+    phase = phase_derivatives(spectrum, optics) @ defocus.vector().to(device)
+    phase = phase + constant_phase(spectrum.s_per_angstrom, optics)
+    highest = float(spectrum.s_per_angstrom.max())
+    fine = torch.linspace(0.0, 1.2 * highest, INTERPOLATION_POINTS, dtype=torch.float64)
+    mean_phase = radial_phase(fine, defocus.mean_angstrom, defocus.phase_shift_deg, optics)
+    rising = int(torch.argmax(mean_phase)) + 1
+    values = np.interp(phase.cpu().numpy(), mean_phase[:rising].numpy(), fine[:rising].numpy())
+    return torch.from_numpy(values).to(device)
+
+
 def fit_resolution_angstrom(radial: RadialFit) -> float:
-    """Where the local correlation first falls below 0.5; the coarsest resolution of the fit if it never reaches it."""
+    """Where the local correlation first falls below 0.5; the coarsest resolution of the fit if it never
+    reaches it.
+    """
     above = radial.correlation.numpy() >= CORRELATION_THRESHOLD
     if not above.any():
         return 1 / float(radial.s_per_angstrom[0])
@@ -107,34 +122,49 @@ def figure_of_merit(spectrum: FlatSpectrum, fit: RingFit, optics: MicroscopeOpti
     return float((observed * model).sum() / (observed.norm() * model.norm()).clamp(min=1e-30))
 
 
-def directional_loss(spectrum: FlatSpectrum, fit: RingFit, optics: MicroscopeOptics) -> DirectionalLoss:
-    """Fit ``envelope(s) * exp(-s^2 (c cos 2 alpha + d sin 2 alpha))`` to the rings.
+def directional_signal(spectrum: PowerSpectrum) -> DirectionalSignal:
+    """Fit ``a + b cos 2(alpha - beta)`` to the signal power between 60 and 25 Angstrom.
 
-    A straight drift of length L along beta multiplies the power by about exp(-(pi L s)^2 / 3 * cos^2(alpha -
-    beta)); its isotropic half is part of the envelope, the other half has the amplitude (pi L)^2 / 6.
+    Particles and ice scatter alike in all directions. A drift of length L removes the signal along its
+    direction beyond 1 / L, long before the rings of other directions suffer; this band still has signal when
+    all rings of a micrograph are lost. The noise power is taken where there is least signal, between 6 and 4
+    Angstrom or as far as the spectrum goes.
     """
-    s2 = spectrum.s_per_angstrom**2
-    rings = ring_pattern(spectrum, fit.defocus, optics).to(torch.float64)
-    expected = fit.envelope(spectrum.s_per_angstrom).clamp(min=0) * rings
-    observed = spectrum.deviation.to(torch.float64) - fit.background(spectrum.s_per_angstrom)
-    angle = torch.atan2(spectrum.sy_per_angstrom, spectrum.sx_per_angstrom)
-    waves = torch.stack([torch.cos(2 * angle), torch.sin(2 * angle)], dim=1) * s2[:, None]
-    loss = torch.zeros(2, dtype=torch.float64, device=s2.device)
-    covariance = torch.eye(2, dtype=torch.float64, device=s2.device)
-    for _ in range(8):
-        model = expected * torch.exp((-(waves @ loss)).clamp(max=3.0))
-        slopes = -waves * model[:, None]
-        normal = slopes.T @ slopes
-        normal = normal + 1e-9 * torch.eye(2, dtype=torch.float64, device=s2.device) * normal.diagonal().mean()
-        residual = observed - model
-        loss = loss + torch.linalg.solve(normal, slopes.T @ residual)
-        covariance = torch.linalg.inv(normal) * residual.var()
-    amplitude = float(loss.norm())
-    error = math.sqrt(float(covariance.diagonal().mean()))
-    blur = math.sqrt(6 * amplitude) / math.pi
-    blur_error = math.sqrt(6) / math.pi * 0.5 * error / math.sqrt(max(amplitude, error))
-    direction = math.degrees(0.5 * math.atan2(float(loss[1]), float(loss[0]))) % 180.0
-    return DirectionalLoss(blur, blur_error, direction)
+    edge, step = spectrum.edge_px, spectrum.step_per_angstrom
+    device = spectrum.power.device
+    ky = torch.fft.fftfreq(edge, 1 / edge, device=device)[:, None].expand(edge, edge // 2 + 1)
+    kx = torch.arange(edge // 2 + 1, dtype=torch.float32, device=device)[None].expand_as(ky)
+    s = torch.hypot(kx, ky) * step
+    finest = min(1 / NOISE_BAND_ANGSTROM[1], 0.45 / spectrum.pixel_size_angstrom)
+    noise = spectrum.power[(s > finest / 1.5) & (s < finest)].mean()
+    band = (s > 1 / SIGNAL_BAND_ANGSTROM[0]) & (s < 1 / SIGNAL_BAND_ANGSTROM[1]) & (kx >= 2) & (ky.abs() >= 2)
+    angle = torch.atan2(ky[band], kx[band])
+    waves = torch.stack([torch.ones_like(angle), torch.cos(2 * angle), torch.sin(2 * angle)], dim=1).double()
+    # The mean over rings first, so that the steep fall along the radius does not weigh the directions.
+    signal = (spectrum.power[band] - noise).double()
+    shell = (s[band] / step).round().long()
+    mean = shell_average(signal, shell, int(shell.max()) + 1)[shell].clamp(min=1e-6 * float(noise))
+    even, cosine, sine = torch.linalg.lstsq(waves, (signal / mean)[:, None]).solution[:, 0].tolist()
+    amplitude = math.hypot(cosine, sine)
+    ratio = max(0.0, even - amplitude) / max(even + amplitude, 1e-12)
+    return DirectionalSignal(ratio, (math.degrees(0.5 * math.atan2(sine, cosine)) + 90) % 180)
+
+
+def ice_ring(spectrum: PowerSpectrum) -> float:
+    """Excess of the power at 3.9 to 3.6 Angstrom over both sides; nan where the spectrum ends before 3.3
+    Angstrom.
+    """
+    edge, step = spectrum.edge_px, spectrum.step_per_angstrom
+    rings = shell_average(spectrum.power, shell_index(edge, 2, spectrum.power.device), edge // 2 + 1)
+    s = torch.arange(len(rings), device=rings.device) * step
+    if float(s[-1]) < 1 / ICE_OUTER_ANGSTROM[1]:
+        return math.nan
+
+    def mean(band_angstrom: tuple[float, float]) -> float:
+        return float(rings[(s >= 1 / band_angstrom[0]) & (s <= 1 / band_angstrom[1])].mean())
+
+    beside = 0.5 * (mean(ICE_INNER_ANGSTROM) + mean(ICE_OUTER_ANGSTROM))
+    return mean(ICE_RING_ANGSTROM) / beside - 1
 
 
 def ring_pattern(spectrum: FlatSpectrum, defocus: Defocus, optics: MicroscopeOptics) -> Float32[Tensor, " n"]:
@@ -152,9 +182,9 @@ def _ring_widths(
 
 
 def _local_correlation(
-    observed: np.ndarray, rings: np.ndarray, ring_width_bins: Float64[Tensor, " b"]
-) -> np.ndarray:
-    """Correlation in windows of two rings, at least 9 bins, around each bin."""
+    observed: NDArray[np.float64], rings: NDArray[np.float64], ring_width_bins: Float64[Tensor, " b"]
+) -> NDArray[np.float64]:
+    """Correlation in windows of three rings, at least 15 bins, around each bin."""
     windows = np.maximum(SMALLEST_WINDOW_BINS, np.round(WINDOW_RINGS * ring_width_bins.numpy())).astype(int)
     result = np.zeros(len(observed))
     for width in np.unique(np.minimum(windows, len(observed))):

@@ -62,7 +62,12 @@ class Defocus:
     def vector(self) -> Float64[Tensor, "4"]:
         """Mean, cosine, sine (Angstrom) and phase shift in radians."""
         return torch.tensor(
-            [self.mean_angstrom, self.cosine_angstrom, self.sine_angstrom, math.radians(self.phase_shift_deg)],
+            [
+                self.mean_angstrom,
+                self.cosine_angstrom,
+                self.sine_angstrom,
+                math.radians(self.phase_shift_deg),
+            ],
             dtype=torch.float64,
         )
 
@@ -90,7 +95,10 @@ def constant_phase(s_per_angstrom: Float64[Tensor, " n"], optics: MicroscopeOpti
 
 
 def radial_phase(
-    s_per_angstrom: Float64[Tensor, " n"], defocus_angstrom: float, phase_shift_deg: float, optics: MicroscopeOptics
+    s_per_angstrom: Float64[Tensor, " n"],
+    defocus_angstrom: float,
+    phase_shift_deg: float,
+    optics: MicroscopeOptics,
 ) -> Float64[Tensor, " n"]:
     """Phase of the CTF along a direction with the given defocus."""
     linear = math.pi * optics.wavelength_angstrom * defocus_angstrom * s_per_angstrom**2

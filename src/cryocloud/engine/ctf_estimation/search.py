@@ -33,14 +33,20 @@ class SearchRange:
 
     def defoci_angstrom(self) -> Float64[Tensor, " d"]:
         """Grid of mean defoci."""
-        count = math.ceil((self.defocus_max_angstrom - self.defocus_min_angstrom) / self.defocus_step_angstrom) + 1
-        return torch.linspace(self.defocus_min_angstrom, self.defocus_max_angstrom, max(2, count), dtype=torch.float64)
+        count = (
+            math.ceil((self.defocus_max_angstrom - self.defocus_min_angstrom) / self.defocus_step_angstrom)
+            + 1
+        )
+        return torch.linspace(
+            self.defocus_min_angstrom, self.defocus_max_angstrom, max(2, count), dtype=torch.float64
+        )
 
     def phase_shifts_deg(self) -> list[float]:
         """Grid of phase shifts; one value where the shift is fixed."""
         span = self.phase_shift_max_deg - self.phase_shift_min_deg
         count = math.ceil(span / self.phase_shift_step_deg) + 1
-        return np.linspace(self.phase_shift_min_deg, self.phase_shift_max_deg, count).tolist()
+        grid = np.linspace(self.phase_shift_min_deg, self.phase_shift_max_deg, count)
+        return [float(phase) for phase in grid]
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ class Landscape:
     score: Float64[Tensor, " d"]
 
 
-def search_defocus(spectrum: FlatSpectrum, optics: MicroscopeOptics, limits: SearchRange, *, starts: int = 6) -> Landscape:
+def search_defocus(
+    spectrum: FlatSpectrum, optics: MicroscopeOptics, limits: SearchRange, *, starts: int = 6
+) -> Landscape:
     """Normalised correlation of a spectrum with Thon rings over a grid of defocus and astigmatism.
 
     The spectrum is averaged in sectors and in bins of equal s^2, where the rings of one defocus are a pure
@@ -67,7 +75,10 @@ def search_defocus(spectrum: FlatSpectrum, optics: MicroscopeOptics, limits: Sea
     best_score: Tensor | None = None
     found: list[tuple[float, Defocus]] = []
     for phase_deg in limits.phase_shifts_deg():
-        turned = math.cos(math.radians(2 * phase_deg)) * in_phase + math.sin(math.radians(2 * phase_deg)) * quadrature
+        turned = (
+            math.cos(math.radians(2 * phase_deg)) * in_phase
+            + math.sin(math.radians(2 * phase_deg)) * quadrature
+        )
         scores, components = _astigmatic_scores(turned, defoci, limits)
         along_defocus = scores.max(1).values
         best_score = along_defocus if best_score is None else torch.maximum(best_score, along_defocus)
@@ -88,7 +99,12 @@ def _bin_equal_areas(spectrum: FlatSpectrum) -> tuple[Float64[Tensor, "a x"], Fl
     total = torch.zeros(SECTORS * RADIAL_BINS, dtype=torch.float64, device=s2.device)
     total.index_add_(0, index, spectrum.deviation.to(torch.float64))
     count = torch.bincount(index, minlength=len(total))
-    centers = low + (torch.arange(RADIAL_BINS, dtype=torch.float64, device=s2.device) + 0.5) * (high - low) / RADIAL_BINS
+    centers = (
+        low
+        + (torch.arange(RADIAL_BINS, dtype=torch.float64, device=s2.device) + 0.5)
+        * (high - low)
+        / RADIAL_BINS
+    )
     return (total / count.clamp(min=1)).reshape(SECTORS, RADIAL_BINS), centers.sqrt()
 
 
@@ -107,20 +123,25 @@ def _sector_scores(
     defoci_angstrom: Float64[Tensor, " e"],
     optics: MicroscopeOptics,
 ) -> tuple[Float64[Tensor, "a e"], Float64[Tensor, "a e"]]:
-    """Correlation of each sector with -cos(2 phase) and with +sin(2 phase), i.e. at phase shifts 0 and 45 degrees."""
+    """Correlation of each sector with -cos(2 phase) and with +sin(2 phase), i.e. at phase shifts 0 and 45
+    degrees.
+    """
     basis = radial_basis(s_bins, float(s_bins[0]), float(s_bins[-1]), BACKGROUND_SPLINES)
     orthonormal = torch.linalg.qr(basis).Q
-    phase = (
-        math.pi * optics.wavelength_angstrom * defoci_angstrom[:, None] * s_bins**2 + constant_phase(s_bins, optics)
+    phase = math.pi * optics.wavelength_angstrom * defoci_angstrom[:, None] * s_bins**2 + constant_phase(
+        s_bins, optics
     )
 
     def correlate(rings: Float64[Tensor, "e x"]) -> Float64[Tensor, "a e"]:
         clean = rings - (rings @ orthonormal) @ orthonormal.T
-        return data @ (clean / clean.norm(dim=1, keepdim=True).clamp(min=1e-9)).T
+        unit: Tensor = clean / torch.linalg.vector_norm(clean, dim=1, keepdim=True).clamp(min=1e-9)
+        return torch.mm(data, unit.T)
 
     data = binned - (binned @ orthonormal) @ orthonormal.T
     data = data / data.norm().clamp(min=1e-12)
-    return correlate(-torch.cos(2 * phase)) / math.sqrt(SECTORS), correlate(torch.sin(2 * phase)) / math.sqrt(SECTORS)
+    return correlate(-torch.cos(2 * phase)) / math.sqrt(SECTORS), correlate(torch.sin(2 * phase)) / math.sqrt(
+        SECTORS
+    )
 
 
 def _astigmatic_scores(
@@ -136,7 +157,9 @@ def _astigmatic_scores(
         halves.append(step + halves[-1] * 1.4)
     angles = torch.arange(ASTIGMATISM_STARTS, dtype=torch.float64) * (math.pi / ASTIGMATISM_STARTS)
     candidates = [(0.0, 0.0)] + [
-        (half * math.cos(2 * angle), half * math.sin(2 * angle)) for half in halves[1:] for angle in angles.tolist()
+        (half * math.cos(2 * angle), half * math.sin(2 * angle))
+        for half in halves[1:]
+        for angle in angles.tolist()
     ]
     components = torch.tensor(candidates, dtype=torch.float64, device=device)
     sector_angle = (torch.arange(SECTORS, dtype=torch.float64, device=device) + 0.5) * (math.pi / SECTORS)

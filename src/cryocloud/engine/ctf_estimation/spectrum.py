@@ -47,8 +47,8 @@ class PowerSpectrum:
 class FlatSpectrum:
     """Relative deviation of the power from its smooth radial trend, as a list of n half-plane pixels.
 
-    ``sx_per_angstrom, sy_per_angstrom`` are frequencies; ``deviation`` is power / trend - 1, with bright spots
-    (crystals, hot lines) clipped.
+    ``sx_per_angstrom, sy_per_angstrom`` are frequencies; ``deviation`` is power / trend - 1, with bright
+    spots (crystals, hot lines) clipped.
     """
 
     sx_per_angstrom: Float64[Tensor, " n"]
@@ -66,6 +66,12 @@ class FlatSpectrum:
         inside = (s >= low_per_angstrom) & (s <= high_per_angstrom)
         return FlatSpectrum(
             self.sx_per_angstrom[inside], self.sy_per_angstrom[inside], self.deviation[inside]
+        )
+
+    def every(self, stride: int) -> FlatSpectrum:
+        """One in ``stride`` pixels, for a cheaper fit."""
+        return FlatSpectrum(
+            self.sx_per_angstrom[::stride], self.sy_per_angstrom[::stride], self.deviation[::stride]
         )
 
 
@@ -129,8 +135,8 @@ def smooth_power_spectrum(
 def flatten_spectrum(spectrum: PowerSpectrum, *, lowest_per_angstrom: float) -> FlatSpectrum:
     """Divide the power by a smooth radial trend and list the pixels of the half plane.
 
-    The two axes, which carry the cross of the micrograph's edges and of detector rows, are left out, and so is
-    what lies below ``lowest_per_angstrom`` or beyond 0.98 of the Nyquist frequency.
+    The two axes, which carry the cross of the micrograph's edges and of detector rows, are left out, and so
+    is what lies below ``lowest_per_angstrom`` or beyond 0.98 of the Nyquist frequency.
     """
     edge = spectrum.edge_px
     device = spectrum.power.device
@@ -150,7 +156,9 @@ def flatten_spectrum(spectrum: PowerSpectrum, *, lowest_per_angstrom: float) -> 
 def radial_basis(
     s_per_angstrom: Float64[Tensor, " n"], low_per_angstrom: float, high_per_angstrom: float, count: int
 ) -> Float64[Tensor, "n count"]:
-    """Cubic B-splines over a band of frequencies, the smooth functions that backgrounds and envelopes are made of."""
+    """Cubic B-splines over a band of frequencies, the smooth functions that backgrounds and envelopes are
+    made of.
+    """
     inner = np.linspace(low_per_angstrom, high_per_angstrom, count - 2)
     knots = np.concatenate([[inner[0]] * 3, inner, [inner[-1]] * 3])
     points = s_per_angstrom.clamp(low_per_angstrom, high_per_angstrom).cpu().numpy()
@@ -161,7 +169,7 @@ def radial_basis(
 def _smooth_trend(rings: Float64[Tensor, " r"], *, first: int) -> Float64[Tensor, " r"]:
     """Spline through the logarithm of the ring means from ring ``first`` on; constant before."""
     radius = torch.arange(len(rings), dtype=torch.float64, device=rings.device)
-    basis = radial_basis(radius[first:], first, len(rings) - 1.0, count=9)
+    basis = radial_basis(radius[first:], float(first), len(rings) - 1.0, count=9)
     values = rings[first:].clamp(min=1e-12).log()
     weight = radius[first:].sqrt()[:, None]
     coefficients = torch.linalg.lstsq(basis * weight, values[:, None] * weight).solution

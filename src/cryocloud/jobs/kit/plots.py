@@ -1,8 +1,9 @@
-"""The house look of every plot: small functions that draw one PNG (or SVG) each, without pyplot's global state."""
+"""The house look of every plot: small functions that draw one PNG (or SVG) each, without pyplot's global
+state.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class CircleGroup:
 def panels(
     path: Path, rows: int = 1, columns: int = 1, *, size_in: tuple[float, float] = (5.2, 3.6), title: str = ""
 ) -> Iterator[NDArray[Any]]:
-    """Axes [rows, columns] in the house look; the figure is saved to ``path`` on leaving, whole or not at all.
+    """Axes [rows, columns] in the house look; on leaving, the figure is saved to ``path``, whole or not.
 
     ``size_in`` is the size of one panel. The suffix of ``path`` chooses PNG or SVG.
     """
@@ -89,7 +90,7 @@ def panels(
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.stem}.partial{path.suffix}")
         figure.savefig(partial, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
-        os.replace(partial, path)
+        partial.replace(path)
 
 
 def draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
@@ -130,7 +131,7 @@ def draw_histogram(
     y_label: str = "count",
     title: str = "",
     marks: Sequence[Mark] = (),
-    bins: int = 40,
+    bins: int = 30,
 ) -> None:
     """Draw histograms of one or more labelled samples over shared bins; non-finite values are left out."""
     finite = [(label, np.asarray(values)[np.isfinite(values)]) for label, values in series]
@@ -196,9 +197,10 @@ def plot_curves(
     title: str = "",
     marks: Sequence[Mark] = (),
     x_is_frequency: bool = False,
-    y_limits: tuple[float, float] | None = None,
 ) -> None:
-    """Save one plot of lines (FSC family, Guinier, fits)."""
+    """Save one plot of lines (FSC family, Guinier, fits); correlations along a frequency get the axis -0.1 to
+    1.
+    """
     with panels(path) as axes:
         draw_curves(
             axes[0, 0],
@@ -209,8 +211,8 @@ def plot_curves(
             marks=marks,
             x_is_frequency=x_is_frequency,
         )
-        if y_limits:
-            axes[0, 0].set_ylim(*y_limits)
+        if x_is_frequency and all(np.nanmax(np.abs(curve.y)) <= 1 + 1e-6 for curve in curves):
+            axes[0, 0].set_ylim(-0.1, 1.02)
 
 
 def plot_histogram(
@@ -245,7 +247,9 @@ def plot_image_grid(
 
 
 def plot_micrograph(path: Path, image: Array, groups: Sequence[CircleGroup] = (), *, title: str = "") -> None:
-    """Save a micrograph with circles; long edges are binned to about 1000 pixels, coordinates stay in its pixels."""
+    """Save a micrograph with circles; long edges are binned to about 1000 pixels, coordinates stay in its
+    pixels.
+    """
     binning = max(1, round(max(image.shape) / 1000))
     height, width = (edge // binning * binning for edge in image.shape)
     small = image[:height, :width].reshape(height // binning, binning, width // binning, binning).mean((1, 3))
@@ -300,7 +304,9 @@ def plot_scatter(
 
 
 def display_limits(image: Array, percentiles: tuple[float, float] = (1.0, 99.0)) -> tuple[float, float]:
-    """Gray limits at two percentiles of the finite pixels; equal limits are widened so that a flat picture draws."""
+    """Gray limits at two percentiles of the finite pixels; equal limits are widened so that a flat picture
+    draws.
+    """
     finite = image[np.isfinite(image)]
     low, high = (float(v) for v in np.percentile(finite, percentiles)) if finite.size else (0.0, 1.0)
     return (low, high) if high > low else (low - 0.5, low + 0.5)
