@@ -9,7 +9,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from cryocloud.catalog.base import REQUIRED, Input, Parameters, parameter
+from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.catalog.sampling import good_box_size_px
+from cryocloud.catalog.symmetry import PointGroup
 from cryocloud.catalog.workflow import Conclusion, Decision, Finished, Plan, Step, Workflow
 
 BOX_PER_DIAMETER = 1.6
@@ -18,26 +20,18 @@ BINNED_BOX_PX = 64
 BINNED_PIXEL_LIMIT_ANGSTROM = 5.0
 PARTICLES_PER_CLASS = 80
 CLASSES_MIN, CLASSES_MAX = 10, 50
-CTF_FIT_FINEST_ANGSTROM = 5.0
+CTF_FIT_FINEST_ANGSTROM = 4.0
 CTF_FIT_PER_PIXEL = 2.5
 
 Stretch = Generator[Step, Finished, Finished]
 """Some steps in a row; its value is the last job."""
 
 
-class SpaParameters(Parameters):
-    pixel_size_angstrom: float = parameter(
-        REQUIRED, unit="Å", help="Pixel size of the micrographs", gt=0.1, lt=20
-    )
-    voltage_kv: float = parameter(REQUIRED, unit="kV", help="Acceleration voltage", ge=60, le=1000)
-    spherical_aberration_mm: float = parameter(
-        REQUIRED, unit="mm", help="Spherical aberration of the objective", ge=0, le=10
-    )
-    amplitude_contrast: float = parameter(REQUIRED, help="Fraction of amplitude contrast", ge=0, le=0.5)
+class SpaParameters(OpticsParameters):
     particle_diameter_angstrom: float = parameter(
         REQUIRED, unit="Å", help="Longest diameter of the particle", gt=20, lt=3000
     )
-    symmetry: str = parameter("C1", help="Point group of the particle: C1, C4, D2, T, O, I ...")
+    symmetry: PointGroup = parameter("C1", help="Point group of the particle: C1, C4, D2, T, O, I ...")
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,11 @@ class Sampling:
 
 def plan(parameters: SpaParameters, inputs: Mapping[str, str]) -> Plan:
     """Import, CTF, curation, picking, 2D, a start map, refinement, post-processing."""
-    sampling = choose_sampling(parameters)
-    curated = yield from _micrographs(parameters, inputs["micrographs"])
+    optics = {name: getattr(parameters, name) for name in OpticsParameters.model_fields}
+    imported = yield Step("import_micrographs", {"input": inputs["micrographs"]}, optics)
+    pixel_size_angstrom = imported.metric("pixel_size_angstrom")
+    sampling = choose_sampling(parameters.particle_diameter_angstrom, pixel_size_angstrom)
+    curated = yield from _good_micrographs(imported, pixel_size_angstrom)
     binned = yield from _particles(parameters, sampling, curated)
     selected = yield from _classes(sampling, binned)
     reference = inputs.get("reference")
@@ -65,21 +62,17 @@ def plan(parameters: SpaParameters, inputs: Mapping[str, str]) -> Plan:
     return (yield from _map(parameters, sampling, selected, reference, tuple(warnings)))
 
 
-def choose_sampling(parameters: SpaParameters) -> Sampling:
-    """Box, binned box and mask from the diameter."""
-    pixel_size_angstrom = parameters.pixel_size_angstrom
-    box_size_px = good_box_size_px(
-        BOX_PER_DIAMETER * parameters.particle_diameter_angstrom / pixel_size_angstrom
-    )
+def choose_sampling(diameter_angstrom: float, pixel_size_angstrom: float) -> Sampling:
+    """Box, binned box and mask from the diameter of the particle."""
+    box_size_px = good_box_size_px(BOX_PER_DIAMETER * diameter_angstrom / pixel_size_angstrom)
     box_angstrom = box_size_px * pixel_size_angstrom
-    binned_px = min(
-        box_size_px, good_box_size_px(max(BINNED_BOX_PX, box_angstrom / BINNED_PIXEL_LIMIT_ANGSTROM))
-    )
+    binned_px = good_box_size_px(max(BINNED_BOX_PX, box_angstrom / BINNED_PIXEL_LIMIT_ANGSTROM))
+    binned_px = min(box_size_px, binned_px)
     return Sampling(
         box_size_px=box_size_px,
         binned_box_size_px=binned_px,
         binned_pixel_size_angstrom=box_angstrom / binned_px,
-        mask_diameter_angstrom=round(MASK_PER_DIAMETER * parameters.particle_diameter_angstrom, 1),
+        mask_diameter_angstrom=round(MASK_PER_DIAMETER * diameter_angstrom, 1),
     )
 
 
@@ -100,26 +93,19 @@ def trust_warnings(start: Finished) -> list[str]:
     ]
 
 
-def _micrographs(parameters: SpaParameters, micrographs: str) -> Stretch:
-    optics = ("pixel_size_angstrom", "voltage_kv", "spherical_aberration_mm", "amplitude_contrast")
-    imported = yield Step(
-        "import_micrographs", {"input": micrographs}, {name: getattr(parameters, name) for name in optics}
-    )
-    finest_angstrom = max(
-        CTF_FIT_FINEST_ANGSTROM, round(CTF_FIT_PER_PIXEL * parameters.pixel_size_angstrom, 1)
+def _good_micrographs(imported: Finished, pixel_size_angstrom: float) -> Stretch:
+    finest_angstrom = max(CTF_FIT_FINEST_ANGSTROM, round(CTF_FIT_PER_PIXEL * pixel_size_angstrom, 1))
+    decision = Decision(
+        "CTF fitted up to",
+        f"{finest_angstrom} Å",
+        f"{CTF_FIT_PER_PIXEL} pixels, clear of the Nyquist limit, and no finer than Thon rings usually reach",
+        {"pixel_size_angstrom": pixel_size_angstrom},
     )
     fitted = yield Step(
         "ctf",
         {"input": imported.file("micrographs.star")},
         {"resolution_max_angstrom": finest_angstrom},
-        (
-            Decision(
-                "CTF fitted up to",
-                f"{finest_angstrom} Å",
-                "usual Thon rings reach 5 Å; it is coarser where the pixel size asks for it",
-                {"pixel_size_angstrom": parameters.pixel_size_angstrom},
-            ),
-        ),
+        (decision,),
     )
     return (yield Step("curate", {"input": fitted.file("micrographs.star")}, {}))
 

@@ -1,0 +1,110 @@
+"""The plan of the workflow, driven with results as jobs would give them."""
+
+import pytest
+from pydantic import ValidationError
+
+from cryocloud.catalog import job_type_names, load_job_type
+from cryocloud.catalog.workflow import Conclusion, Finished, Step
+from cryocloud.catalog.workflows.spa import SpaParameters, choose_classes, choose_sampling, plan
+
+METRICS = {
+    "import_micrographs": {"micrographs": 20, "pixel_size_angstrom": 1.5},
+    "ctf": {"micrographs": 20},
+    "curate": {"accepted": 19},
+    "pick": {"particles": 3000},
+    "extract": {"particles": 2900},
+    "class2d": {"classes": 36},
+    "select2d": {"particles": 2500},
+    "abinitio": {"trusted": 1, "seed_agreement_cc": 0.97, "resolution_angstrom": 12.0},
+    "refine": {"particles": 2500, "resolution_angstrom": 7.2},
+    "postprocess": {"resolution_angstrom": 6.8, "b_factor_angstrom2": -200.0},
+}
+
+
+def play(metrics=None, reference=None, **changes) -> tuple[list[Step], Conclusion]:
+    parameters = SpaParameters(**{"particle_diameter_angstrom": 125, "symmetry": "O", **changes})
+    inputs = {"micrographs": "/data/*.mrc"} | ({"reference": reference} if reference else {})
+    plan_ = plan(parameters, inputs)
+    steps = [next(plan_)]
+    while True:
+        kind = steps[-1].job_type
+        finished = Finished(f"/P/{len(steps):03d}_{kind}", METRICS[kind] | (metrics or {}).get(kind, {}))
+        try:
+            steps.append(plan_.send(finished))
+        except StopIteration as stop:
+            return steps, stop.value
+
+
+def test_steps_lead_from_micrographs_to_a_sharpened_map():
+    steps, conclusion = play()
+    assert [step.job_type for step in steps] == [
+        "import_micrographs", "ctf", "curate", "pick", "extract", "class2d", "select2d", "abinitio", "extract",
+        "refine", "postprocess",
+    ]  # fmt: skip
+    assert steps[9].inputs == {
+        "input": "/P/009_extract/particles.star",
+        "reference": "/P/008_abinitio/volume_class1.mrc",
+    }
+    assert conclusion.warnings == ()
+    assert conclusion.key_numbers["resolution_angstrom"] == 6.8
+
+
+def test_given_reference_takes_the_place_of_the_ab_initio_map():
+    steps, _ = play(reference="/data/map.mrc")
+    assert "abinitio" not in [step.job_type for step in steps]
+    assert steps[-2].inputs["reference"] == "/data/map.mrc"
+
+
+def test_parameters_are_those_of_the_job_types():
+    for step in play()[0]:
+        if step.job_type not in job_type_names():
+            pytest.fail(f"no job type {step.job_type}")
+        job_type = load_job_type(step.job_type)
+        job_type.parameters.model_validate(dict(step.parameters))
+        assert set(step.inputs) <= {entry.name for entry in job_type.inputs}
+
+
+def test_untrusted_start_map_is_said_plainly():
+    _, conclusion = play({"abinitio": {"trusted": 0, "seed_agreement_cc": 0.41}})
+    assert len(conclusion.warnings) == 1
+    assert "not to be trusted" in conclusion.warnings[0]
+    assert "0.41" in conclusion.warnings[0]
+
+
+@pytest.mark.parametrize(("control_angstrom", "warned"), [(12.0, False), (6.0, True)])
+def test_resolution_that_noise_reaches_too_is_no_evidence(control_angstrom, warned):
+    _, conclusion = play({"refine": {"null_control_resolution_angstrom": control_angstrom}})
+    assert bool(conclusion.warnings) == warned
+
+
+def test_missing_metric_names_the_file():
+    with pytest.raises(LookupError, match=r"/P/008_abinitio/metrics.json: no number 'trusted'"):
+        play({"abinitio": {"trusted": None}})
+
+
+@pytest.mark.parametrize(
+    ("diameter_angstrom", "pixel_size_angstrom"), [(125, 1.5), (125, 0.66), (300, 1.0), (80, 4.0), (900, 1.2)]
+)
+def test_sampling_suits_the_particle(diameter_angstrom, pixel_size_angstrom):
+    sampling = choose_sampling(diameter_angstrom, pixel_size_angstrom)
+    box_angstrom = sampling.box_size_px * pixel_size_angstrom
+    # 1.6 diameters, and at most the next smooth size above it.
+    assert 1.6 <= box_angstrom / diameter_angstrom < 1.8
+    assert sampling.binned_box_size_px <= sampling.box_size_px
+    assert diameter_angstrom < sampling.mask_diameter_angstrom < box_angstrom
+    assert pixel_size_angstrom <= sampling.binned_pixel_size_angstrom <= max(5.0, pixel_size_angstrom)
+
+
+@pytest.mark.parametrize(("particles", "classes"), [(100, 10), (2600, 32), (1_000_000, 50)])
+def test_classes_follow_the_number_of_particles(particles, classes):
+    assert choose_classes(particles) == classes
+
+
+@pytest.mark.parametrize("name", ["Q7", "C0", "octahedral", ""])
+def test_unknown_symmetry_is_refused_before_anything_starts(name):
+    with pytest.raises(ValidationError, match="is not a point group"):
+        SpaParameters(particle_diameter_angstrom=100, symmetry=name)
+
+
+def test_symmetry_is_written_in_capitals():
+    assert SpaParameters(particle_diameter_angstrom=100, symmetry="d7").symmetry == "D7"
