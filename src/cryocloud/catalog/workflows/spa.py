@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
-from cryocloud.catalog.base import REQUIRED, Input, Parameters, parameter
+from cryocloud.catalog.base import REQUIRED, Input, parameter
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.catalog.sampling import good_box_size_px
 from cryocloud.catalog.symmetry import PointGroup

@@ -1,0 +1,41 @@
+"""Hook of mkdocs: one page for each job type and workflow, made from the catalog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from cryocloud.catalog import job_type_names, load_job_type, load_workflow, workflow_names
+from cryocloud.catalog.messages import option_name
+from cryocloud.client.options import choices, default_text, range_text, unit
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages, and the list that leads to them."""
+    entries = [(load_job_type(name), f"cryocloud run {name}") for name in job_type_names()]
+    entries += [(load_workflow(name), f"cryocloud workflow run {name}") for name in workflow_names()]
+    listed = ["# Job types and workflows", ""]
+    for entry, command in entries:
+        path = f"guide/job_types/{entry.name}.md"
+        files.append(File.generated(config, path, content=_page(entry, command)))
+        listed.append(f"- [{entry.title}](job_types/{entry.name}.md) (`{entry.name}`): {entry.summary}")
+    files.append(File.generated(config, "guide/job_types.md", content="\n".join(listed) + "\n"))
+    return files
+
+
+def _page(entry: Any, command: str) -> str:
+    lines = [f"# {entry.title}", "", entry.summary, "", f"    {command} ... --out DIR", "", "## Inputs", ""]
+    for item in entry.inputs:
+        need = "" if item.required else " (optional)"
+        lines.append(f"- `{option_name(item.name)}`{need}: {item.help}")
+    lines += ["", "## Parameters", "", "| option | unit | default | range | meaning |", "|---|---|---|---|---|"]
+    for name, field in entry.parameters.model_fields.items():
+        allowed = " ".join(f"`{word}`" for word in choices(field)) or range_text(field)
+        row = (f"`{option_name(name)}`", unit(field), default_text(field), allowed, field.description or "")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    outputs = getattr(entry, "outputs", ())
+    if outputs:
+        lines += ["", "## Files", "", *(f"- `{name}`" for name in outputs)]
+    return "\n".join(lines) + "\n"
