@@ -5,9 +5,10 @@ Arrays are [z, y, x] (or [section, y, x]); row 0 is y = 0. Every file passes the
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import mrcfile
 import numpy as np
@@ -124,8 +125,9 @@ class MrcStackWriter:
         self._pixel_size_angstrom = pixel_size_angstrom
         self._dtype: StorageType = dtype
         self._statistics = _RunningStatistics()
-        self._replacement = replaced_when_complete(self.path)
-        self._stream: BinaryIO = self._replacement.__enter__().open("wb")
+        self._files = ExitStack()
+        temporary = self._files.enter_context(replaced_when_complete(self.path))
+        self._stream = self._files.enter_context(temporary.open("wb"))
         self._stream.write(bytes(HEADER_BYTES))
 
     def append(self, images: NDArray[Any]) -> None:
@@ -139,10 +141,9 @@ class MrcStackWriter:
 
     def close(self) -> None:
         """Write the header and give the file its name."""
-        self._stream.seek(0)
-        self._stream.write(self._header().tobytes())
-        self._stream.close()
-        self._replacement.__exit__(None, None, None)
+        with self._files:
+            self._stream.seek(0)
+            self._stream.write(self._header().tobytes())
 
     def _header(self) -> NDArray[Any]:
         if self.count == 0:
@@ -176,11 +177,7 @@ class MrcStackWriter:
         if kind is None:
             self.close()
         else:
-            self._stream.close()
-            self._discard()
-
-    def _discard(self) -> None:
-        self.path.with_name(f".{self.path.name}.part").unlink(missing_ok=True)
+            self._files.__exit__(kind, error, trace)
 
 
 class _RunningStatistics:
