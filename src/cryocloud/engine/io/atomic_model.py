@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.records.atomic_model import AtomicModel
 
-
-@dataclass(frozen=True)
-class AtomicModel:
-    """n atoms; positions in Angstrom as xyz columns [n, 3], every other array [n]; names are NumPy text."""
-
-    positions_angstrom: NDArray[np.float64]
-    element: NDArray[Any]
-    b_factor_angstrom2: NDArray[np.float64]
-    occupancy: NDArray[np.float64]
-    chain: NDArray[Any]
-    residue_number: NDArray[np.int64]
-    residue_name: NDArray[Any]
-    atom_name: NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.positions_angstrom)
+__all__ = ["AtomicModel", "read_atomic_model"]
 
 
 def read_atomic_model(path: Path | str) -> AtomicModel:
