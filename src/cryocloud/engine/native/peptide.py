@@ -100,7 +100,7 @@ def close_by_descent(chain: Float, target: Float, sweeps: int, tolerance: float)
     last = len(points)
     axis = np.empty(3)
     error = 1e9
-    for _ in range(sweeps):
+    for sweep in range(sweeps):
         for bond in range(1, last - 2):
             if bond % 3 == 2:
                 continue
@@ -116,7 +116,7 @@ def close_by_descent(chain: Float, target: Float, sweeps: int, tolerance: float)
             for k in range(3):
                 error += (points[last - 3 + j, k] - target[j, k]) ** 2
         error = math.sqrt(error / 3)
-        if error < tolerance:
+        if error < tolerance or (sweep > 25 and error > 1.0):
             break
     return error
 
@@ -155,14 +155,14 @@ def best_closed_loop(
         chain = np.empty((count + 1, 3, 3))
         chain[0] = start
         chain[1:] = extend_backbone(start, torsion_rad[trial])
-        error = close_by_descent(chain, target, 150, 0.08)
+        error = close_by_descent(chain, target, 80, 0.1)
         if error > 0.2:
             continue
         inner = chain[1:-1].copy().reshape(-1, 3)
         score = overlap(inner, obstacles, distance) + 2.0 * self_overlap(inner, distance) + error
         if score < best_score:
             best, best_score, best_error = chain, score, error
-        if best_score < 0.5:
+        if best_score < 2.0:
             break
     return best, best_score, best_error
 
@@ -228,44 +228,33 @@ def _rotamer_overlap(points: Float, placed: Float, owner: Int, residue: int) -> 
 
 
 @njit(cache=True)
-def touching_distance(moving: Float, fixed: Float, direction: Float, distance: float) -> float:
-    """Smallest t >= 0 such that moving + t * direction is nowhere closer than ``distance`` to ``fixed``."""
+def touching_distance(moving: Float, fixed: Float, step: Float, distance: float) -> float:
+    """Smallest t >= 0 beyond which moving + t * step is nowhere closer than ``distance`` to ``fixed``."""
     furthest = 0.0
+    a = step[0] * step[0] + step[1] * step[1] + step[2] * step[2]
     for i in range(len(moving)):
         for j in range(len(fixed)):
-            root = _largest_root(moving[i] - fixed[j], direction, distance)
-            furthest = max(furthest, root)
+            x, y, z = moving[i, 0] - fixed[j, 0], moving[i, 1] - fixed[j, 1], moving[i, 2] - fixed[j, 2]
+            b = x * step[0] + y * step[1] + z * step[2]
+            discriminant = b * b - a * (x * x + y * y + z * z - distance * distance)
+            if (discriminant > 0 and b < 0) or discriminant > b * b:
+                furthest = max(furthest, (-b + math.sqrt(discriminant)) / a)
     return furthest
 
 
 @njit(cache=True)
-def symmetric_touching_radius(
-    subunit: Float, direction: Float, operators: Float, distance: float
-) -> float:
-    """Smallest r such that subunit + r * direction clashes with none of its copies under the operators."""
+def symmetric_touching_radius(subunit: Float, direction: Float, operators: Float, distance: float) -> float:
+    """Smallest r beyond which subunit + r * direction clashes with none of its copies under the operators.
+
+    Infinite where the direction lies on a symmetry axis, along which copies do not move apart.
+    """
     furthest = 0.0
     for g in range(len(operators)):
-        turned = subunit @ operators[g].T
         step = direction - operators[g] @ direction
         if (step * step).sum() < 1e-6:
-            return 1e9
-        for i in range(len(subunit)):
-            for j in range(len(subunit)):
-                root = _largest_root(subunit[i] - turned[j], step, distance)
-                furthest = max(furthest, root)
+            return math.inf
+        furthest = max(furthest, touching_distance(subunit, subunit @ operators[g].T, step, distance))
     return furthest
-
-
-@njit(cache=True)
-def _largest_root(offset: Float, step: Float, distance: float) -> float:
-    """Largest t with |offset + t * step| = distance; -1 where there is none."""
-    a = step[0] * step[0] + step[1] * step[1] + step[2] * step[2]
-    b = offset[0] * step[0] + offset[1] * step[1] + offset[2] * step[2]
-    c = offset[0] * offset[0] + offset[1] * offset[1] + offset[2] * offset[2] - distance * distance
-    discriminant = b * b - a * c
-    if discriminant <= 0:
-        return -1.0
-    return (-b + math.sqrt(discriminant)) / a
 
 
 @njit(cache=True)

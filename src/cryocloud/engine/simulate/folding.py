@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocloud.engine.native import peptide
-from cryocloud.engine.simulate.residues import carbonyl_oxygen, local_frames, residue_templates
+from cryocloud.engine.simulate.residues import THREE_LETTERS, carbonyl_oxygen, local_frames, residue_templates
 from cryocloud.engine.simulate.segments import ARCHITECTURES, LOOP, Segment
 
 Float = NDArray[np.float64]
@@ -18,21 +18,22 @@ Int = NDArray[np.int64]
 _BASINS_DEG = np.array([[-65.0, -40.0], [-110.0, 130.0], [-70.0, 145.0], [57.0, 45.0]])
 _BASIN_WEIGHTS = np.array([0.35, 0.25, 0.3, 0.1])
 _LOOP_REACH_ANGSTROM = 3.1
-_TRIALS = 100
+_TRIALS = 60
 _BACKBONE_DISTANCE = 3.5
 _TOLERATED_OVERLAP = 4.0
 _BURIED_NEIGHBOURS, _EXPOSED_NEIGHBOURS = 20, 13
-_COMPOSITION: dict[str, dict[str, float]] = {
-    "buried H": {"LEU": 5, "ALA": 3, "ILE": 2, "VAL": 2, "PHE": 1.5, "MET": 1.2, "CYS": 0.5, "TRP": 0.3, "GLY": 0.4},
-    "buried E": {"VAL": 4, "ILE": 4, "LEU": 2, "PHE": 1.5, "ALA": 1, "TYR": 1, "CYS": 0.6, "THR": 0.8, "TRP": 0.3},
-    "buried L": {"GLY": 2, "PRO": 1.5, "LEU": 1.5, "VAL": 1, "ALA": 1.5, "PHE": 1, "ASN": 0.7, "TYR": 0.7},
-    "middle H": {"ALA": 3, "LEU": 2, "GLU": 1.5, "LYS": 1.5, "GLN": 1.2, "ARG": 1.3, "SER": 1, "THR": 1, "HIS": 0.6, "TYR": 0.8, "ASN": 0.6, "TRP": 0.3},
-    "middle E": {"THR": 2.5, "VAL": 2, "TYR": 1.5, "SER": 1.5, "ARG": 1.2, "GLN": 1, "LYS": 1, "ILE": 1, "HIS": 0.6},
-    "middle L": {"GLY": 2, "ASP": 1.5, "ASN": 1.5, "PRO": 1.5, "SER": 1.5, "THR": 1, "LYS": 1, "HIS": 0.5, "TYR": 0.5},
-    "exposed H": {"GLU": 3.5, "LYS": 3.2, "ARG": 2, "GLN": 1.8, "ASP": 1.2, "SER": 1, "ALA": 1.5, "ASN": 0.8, "THR": 0.6},
-    "exposed E": {"THR": 2.5, "LYS": 2.2, "GLU": 1.8, "ARG": 1.5, "SER": 1.5, "GLN": 1.2, "ASN": 0.8, "TYR": 0.7},
-    "exposed L": {"GLY": 2.2, "ASP": 2, "ASN": 1.6, "PRO": 1.8, "SER": 1.8, "LYS": 1.5, "GLU": 1.3, "THR": 1.1, "ARG": 0.7},
-}  # fmt: skip
+_COMPOSITION = {
+    "buried H": "L5 A3 I2 V2 F1.5 M1.2 C0.5 W0.3 G0.4",
+    "buried E": "V4 I4 L2 F1.5 A1 Y1 C0.6 T0.8 W0.3",
+    "buried L": "G2 P1.5 L1.5 V1 A1.5 F1 N0.7 Y0.7",
+    "middle H": "A3 L2 E1.5 K1.5 Q1.2 R1.3 S1 T1 H0.6 Y0.8 N0.6 W0.3",
+    "middle E": "T2.5 V2 Y1.5 S1.5 R1.2 Q1 K1 I1 H0.6",
+    "middle L": "G2 D1.5 N1.5 P1.5 S1.5 T1 K1 H0.5 Y0.5",
+    "exposed H": "E3.5 K3.2 R2 Q1.8 D1.2 S1 A1.5 N0.8 T0.6",
+    "exposed E": "T2.5 K2.2 E1.8 R1.5 S1.5 Q1.2 N0.8 Y0.7",
+    "exposed L": "G2.2 D2 N1.6 P1.8 S1.8 K1.5 E1.3 T1.1 R0.7",
+}
+"""Residue types and their weights by burial and structure."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def fold_chain(n_residues: int, rng: np.random.Generator, architecture: str | No
             continue
         backbone -= backbone[:, 1].mean(0)
         return _decorate(backbone, structure, rng)
-    raise RuntimeError(f"no {architecture or suitable} fold of {n_residues} residues closed its loops in 20 tries")
+    raise RuntimeError(
+        f"no {architecture or suitable} fold of {n_residues} residues closed its loops in 20 tries"
+    )
 
 
 def _join(segments: list[Segment], rng: np.random.Generator) -> tuple[Float, NDArray[np.str_]]:
@@ -111,7 +114,7 @@ def _loop(before: Float, after: Float, obstacles: Float, rng: np.random.Generato
         chain, score, _ = peptide.best_closed_loop(before[-1], after[0], torsion, others, _BACKBONE_DISTANCE)
         if score + length < best_score:
             best, best_score = chain[1:-1], score + length
-        if score < 1.0:
+        if score < 3.0:
             break
     if best is None or best_score > 25:
         raise LoopNotClosed
@@ -165,9 +168,11 @@ def _sequence(structure: NDArray[np.str_], neighbours: Int, rng: np.random.Gener
     for letter, count in zip(structure, neighbours, strict=True):
         exposed = count <= _EXPOSED_NEIGHBOURS
         layer = "buried" if count >= _BURIED_NEIGHBOURS else "exposed" if exposed else "middle"
-        weights = _COMPOSITION[f"{layer} {letter}"]
-        shares = np.array(list(weights.values()))
-        names.append(str(rng.choice(list(weights), p=shares / shares.sum())))
+        entries = _COMPOSITION[f"{layer} {letter}"].split()
+        weights = np.array([float(entry[1:]) for entry in entries])
+        names.append(
+            THREE_LETTERS[str(rng.choice([entry[0] for entry in entries], p=weights / weights.sum()))]
+        )
     return np.array(names)
 
 
@@ -186,4 +191,5 @@ def _rotamers(backbone: Float, oxygen: Float, names: NDArray[np.str_], neighbour
     choice = np.column_stack([[starts[name] for name in names], shape, slot])
     frames, origins = local_frames(backbone), np.ascontiguousarray(backbone[:, 1])
     order = np.argsort(-neighbours, kind="stable")
-    return peptide.choose_rotamers(frames, origins, library, choice, placed, owner, order)
+    chosen, score = peptide.choose_rotamers(frames, origins, library, choice, placed, owner, order)
+    return chosen, score

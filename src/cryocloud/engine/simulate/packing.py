@@ -14,8 +14,8 @@ from cryocloud.engine.simulate.folding import Chain
 Float = NDArray[np.float64]
 
 CLASH_ANGSTROM, CONTACT_ANGSTROM = 4.4, 8.0
-_RESIDUES_PER_BEAD, _BEAD_CLASH_ANGSTROM = 4, 8.5
-_COARSE_TRIALS, _FINE_TRIALS = 1500, 24
+_RESIDUES_PER_BEAD, _BEAD_CLASH_ANGSTROM, _BEAD_CONTACT_ANGSTROM = 4, 8.5, 12.0
+_DOCKING_TRIALS, _COARSE_TRIALS, _FINE_TRIALS, _IMPROVEMENTS = 250, 400, 8, 120
 _LINKING_CONTACTS = 25
 
 
@@ -32,36 +32,41 @@ class Placement:
 
 
 def surface_points(chain: Chain) -> Float:
-    """Two points a residue, CA and the side chain's middle: enough to judge clashes and contacts."""
+    """CA and the side chain's middle of each residue, [n, 2, 3]: enough to judge clashes and contacts."""
     count = len(chain.backbone_angstrom)
     side = ~np.isin(chain.atom_name, ["N", "C", "O"])
     index = chain.residue_number[side] - 1
     totals = np.zeros((count, 3))
     np.add.at(totals, index, chain.positions_angstrom[side])
     middle = totals / np.bincount(index, minlength=count)[:, None]
-    return np.concatenate([chain.backbone_angstrom[:, 1], middle])
+    return np.stack([chain.backbone_angstrom[:, 1], middle], axis=1)
 
 
-def dock(fixed: Float, moving: Float, rng: np.random.Generator, *, trials: int, toward: Float | None = None) -> Placement:
-    """Lay ``moving`` against ``fixed`` (surface points [n, 3]) where it makes most contacts for its spread.
+def dock(fixed: Float, moving: Float, rng: np.random.Generator, *, toward: Float | None = None) -> Placement:
+    """Lay ``moving`` against ``fixed`` where the whole stays compact and the contact is wide.
 
     Parameters
     ----------
     fixed, moving
-        Surface points; ``moving`` is centered.
+        Surface points [n, 2, 3]; ``moving`` is centered.
     toward
         Unit direction from the center of ``fixed`` in which to place it; random directions when None.
     """
+    few_fixed, few_moving = _beads(fixed), _beads(moving)
+    fixed, moving = fixed.reshape(-1, 3), moving.reshape(-1, 3)
     center = fixed.mean(0)
-    best, best_score = None, -np.inf
-    for rotation in Rotation.random(trials, random_state=rng).as_matrix():
+    trials: list[tuple[float, int, Float, Float]] = []
+    for rotation in Rotation.random(_DOCKING_TRIALS, random_state=rng).as_matrix():
         direction = _random_direction(rng) if toward is None else toward
-        turned = moving @ rotation.T + center
-        distance = peptide.touching_distance(turned, fixed, direction, CLASH_ANGSTROM)
-        touching = turned + distance * direction
-        spread = np.sqrt((np.concatenate([fixed, touching]).var(0)).sum())
-        score = peptide.count_contacts(touching, fixed, CONTACT_ANGSTROM) * (1.0 if toward is not None else 1 / spread)
-        if score > best_score:
+        touching, _ = _slide(few_moving @ rotation.T + center, few_fixed, direction, _BEAD_CLASH_ANGSTROM)
+        contacts = peptide.count_contacts(touching, few_fixed, _BEAD_CONTACT_ANGSTROM)
+        trials.append((_spread(few_fixed, touching) - 0.2 * contacts, len(trials), rotation, direction))
+    trials.sort(key=lambda trial: trial[:2])
+    best, best_score = None, np.inf
+    for _, _, rotation, direction in trials[:_FINE_TRIALS]:
+        touching, distance = _slide(moving @ rotation.T + center, fixed, direction, CLASH_ANGSTROM)
+        score = _spread(fixed, touching) - 0.02 * peptide.count_contacts(touching, fixed, CONTACT_ANGSTROM)
+        if score < best_score:
             best, best_score = Placement(rotation, center + distance * direction), score
     assert best is not None
     return best
@@ -70,36 +75,80 @@ def dock(fixed: Float, moving: Float, rng: np.random.Generator, *, trials: int, 
 def pack_symmetric(subunit: Float, operators: Float, rng: np.random.Generator) -> Placement:
     """Orientation and place of a centered subunit such that its symmetry copies touch, do not clash and hold together.
 
+    Random arrangements of coarse beads are improved by small random changes; the best few are settled with all
+    points.
+
     Parameters
     ----------
     subunit
-        Surface points [n, 3], centered.
+        Surface points [n, 2, 3], centered.
     operators
         Point group [g, 3, 3], the identity first.
     """
     others = _one_of_each_inverse_pair(operators[1:])
-    beads = subunit[: len(subunit) // 2]
-    usable = len(beads) // _RESIDUES_PER_BEAD * _RESIDUES_PER_BEAD
-    beads = np.ascontiguousarray(beads[:usable].reshape(-1, _RESIDUES_PER_BEAD, 3).mean(1))
-    trials = []
-    for rotation in Rotation.random(_COARSE_TRIALS, random_state=rng).as_matrix():
-        direction = _off_axis_direction(operators, rng)
-        turned = beads @ rotation.T
-        radius = peptide.symmetric_touching_radius(turned, direction, others, _BEAD_CLASH_ANGSTROM)
-        if radius < 1e8:
-            contacts = _copy_contacts(turned + radius * direction, others, 1.4 * _BEAD_CLASH_ANGSTROM)
-            trials.append((-float(np.minimum(contacts, 40).sum()), len(trials), rotation, direction))
-    trials.sort(key=lambda trial: trial[:2])
+    beads = _beads(subunit)
+    starts = [
+        _coarse_score(beads, rotation, _off_axis_direction(operators, rng), others)
+        for rotation in Rotation.random(_COARSE_TRIALS, random_state=rng).as_matrix()
+    ]
+    starts.sort(key=lambda trial: trial[0])
+    improved = [_improve(trial, beads, others, operators, rng) for trial in starts[:_FINE_TRIALS]]
     best, best_score = None, -np.inf
-    for _, _, rotation, direction in trials[:_FINE_TRIALS]:
-        turned = subunit @ rotation.T
+    for _, rotation, direction in improved:
+        turned = subunit.reshape(-1, 3) @ rotation.T
         radius = peptide.symmetric_touching_radius(turned, direction, others, CLASH_ANGSTROM)
         contacts = _copy_contacts(turned + radius * direction, others, CONTACT_ANGSTROM)
-        score = float(contacts.sum()) if _holds_together(others[contacts > _LINKING_CONTACTS], operators) else 0.0
+        linked = _holds_together(others[contacts > _LINKING_CONTACTS], operators)
+        score = float(contacts.sum()) if linked else 0.0
         if score > best_score:
             best, best_score = Placement(rotation, radius * direction), score
     assert best is not None
     return best
+
+
+_Trial = tuple[float, Float, Float]
+
+
+def _coarse_score(beads: Float, rotation: Float, direction: Float, others: Float) -> _Trial:
+    """(score, rotation, direction): small for an assembly that is compact with wide contacts."""
+    turned = beads @ rotation.T
+    radius = peptide.symmetric_touching_radius(turned, direction, others, _BEAD_CLASH_ANGSTROM)
+    if not np.isfinite(radius):
+        return np.inf, rotation, direction
+    placed = turned + radius * direction
+    contacts = _copy_contacts(placed, others, _BEAD_CONTACT_ANGSTROM)
+    spread = np.sqrt((placed**2).sum(1).mean())
+    return float(spread - 0.2 * contacts.sum()), rotation, direction
+
+
+def _improve(
+    trial: _Trial, beads: Float, others: Float, operators: Float, rng: np.random.Generator
+) -> _Trial:
+    for step in range(_IMPROVEMENTS):
+        size = 0.35 * 0.98**step + 0.02
+        turn = Rotation.from_rotvec(rng.normal(0, size, 3)).as_matrix()
+        direction = trial[2] + rng.normal(0, 0.5 * size, 3)
+        if np.allclose(operators[:, 2, 2], 1.0):
+            direction[2] = 0.0
+        changed = _coarse_score(beads, turn @ trial[1], direction / np.linalg.norm(direction), others)
+        if changed[0] < trial[0]:
+            trial = changed
+    return trial
+
+
+def _beads(points: Float) -> Float:
+    """The CA of every four consecutive residues drawn together."""
+    usable = len(points) // _RESIDUES_PER_BEAD * _RESIDUES_PER_BEAD
+    return np.asarray(points[:usable, 0].reshape(-1, _RESIDUES_PER_BEAD, 3).mean(1))
+
+
+def _slide(moving: Float, fixed: Float, direction: Float, distance: float) -> tuple[Float, float]:
+    reach = peptide.touching_distance(moving, fixed, direction, distance)
+    return moving + reach * direction, reach
+
+
+def _spread(fixed: Float, moving: Float) -> float:
+    return float(np.sqrt(np.concatenate([fixed, moving]).var(0).sum()))
 
 
 def _copy_contacts(points: Float, others: Float, distance: float) -> NDArray[np.int64]:

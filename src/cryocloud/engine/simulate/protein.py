@@ -21,9 +21,8 @@ DALTON_PER_RESIDUE = 110.0
 LARGEST_MASS_KDA = 6000.0
 _DOMAIN_RESIDUES = 170
 _LOBE_SHARES = (0.45, 0.33, 0.22)
-_DOCKING_TRIALS = 40
-_SUBUNIT_KDA = {"C": 60.0, "D": 100.0, "T": 40.0, "O": 20.0, "I": 22.0}
-_ASYMMETRIC_KDA = 250.0
+_SUBUNIT_KDA = {"C": 60.0, "D": 50.0, "T": 40.0, "O": 20.0, "I": 22.0}
+_ASYMMETRIC_KDA, _DIHEDRAL_KDA = 250.0, 400.0
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,22 @@ class _Body:
         return _Body(self.chains, placements)
 
     def centered(self) -> _Body:
-        return self.moved(Placement(np.eye(3), -self.points().mean(0)))
+        return self.moved(Placement(np.eye(3), -self.points().mean((0, 1))))
 
 
 def default_mass_kda(symmetry: str) -> float:
-    """Mass of an assembly that looks natural for a point group: 250 kDa for C1, 400 for D2, 480 for O."""
+    """Mass of an assembly that looks natural for a point group: 250 kDa for C1, 400 for D2, 700 for D7, 480 for O."""
     order = len(symmetry_operators(symmetry))
     if order == 1:
         return _ASYMMETRIC_KDA
-    return _SUBUNIT_KDA[symmetry.strip()[0].upper()] * order
+    family = symmetry.strip()[0].upper()
+    smallest = _DIHEDRAL_KDA if family == "D" else 0.0
+    return max(smallest, _SUBUNIT_KDA[family] * order)
 
 
-def procedural_model(symmetry: str, rng: np.random.Generator, *, mass_kda: float | None = None) -> AtomicModel:
+def procedural_model(
+    symmetry: str, rng: np.random.Generator, *, mass_kda: float | None = None
+) -> AtomicModel:
     """A compact protein-like assembly with ideal helices, strands, loops and side chains, centered at the origin.
 
     C1 gives three unequal lobes, so that no direction looks like another; other point groups pack one
@@ -99,7 +102,7 @@ def _compact_body(residues: int, rng: np.random.Generator) -> _Body:
         if body is None:
             body = _Body((chain,), (still,))
             continue
-        placement = dock(body.points(), surface_points(chain), rng, trials=_DOCKING_TRIALS)
+        placement = dock(body.points(), surface_points(chain), rng)
         body = _Body((*body.chains, chain), (*body.placements, placement))
     assert body is not None
     return body
@@ -110,8 +113,10 @@ def _lobed_body(residues: int, rng: np.random.Generator) -> _Body:
     lobes = [_compact_body(max(60, round(share * residues)), rng).centered() for share in _LOBE_SHARES]
     body = lobes[0]
     elbow = Rotation.from_rotvec(np.radians([0.0, 35.0, 110.0])).as_matrix()
-    for lobe, direction in zip(lobes[1:], (np.array([1.0, 0, 0]), elbow @ np.array([1.0, 0, 0])), strict=True):
-        moved = lobe.moved(dock(body.points(), lobe.points(), rng, trials=_DOCKING_TRIALS, toward=direction))
+    for lobe, direction in zip(
+        lobes[1:], (np.array([1.0, 0, 0]), elbow @ np.array([1.0, 0, 0])), strict=True
+    ):
+        moved = lobe.moved(dock(body.points(), lobe.points(), rng, toward=direction))
         body = _Body(body.chains + moved.chains, body.placements + moved.placements)
     return body
 
@@ -138,4 +143,3 @@ def _atomic_model(body: _Body) -> AtomicModel:
         residue_name=np.concatenate([c.residue_name for c in body.chains]),
         atom_name=np.concatenate([c.atom_name for c in body.chains]),
     )
-

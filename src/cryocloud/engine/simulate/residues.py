@@ -14,7 +14,6 @@ from cryocloud.engine.native import peptide
 
 Float = NDArray[np.float64]
 
-CHI, FIXED = "chi", "fixed"
 _STAGGERED = (-65.0, 180.0, 62.0)
 _PLANAR = (90.0, -30.0, 30.0)
 _AMIDE = (-20.0, 60.0, 120.0)
@@ -167,6 +166,13 @@ _SIDE_CHAINS: dict[str, tuple[list[SideAtom], tuple[tuple[float, ...], ...]]] = 
         (_STAGGERED, (90.0, -90.0)),
     ),
 }
+
+
+THREE_LETTERS = {
+    "A": "ALA", "C": "CYS", "D": "ASP", "E": "GLU", "F": "PHE", "G": "GLY", "H": "HIS", "I": "ILE",
+    "K": "LYS", "L": "LEU", "M": "MET", "N": "ASN", "P": "PRO", "Q": "GLN", "R": "ARG", "S": "SER",
+    "T": "THR", "V": "VAL", "W": "TRP", "Y": "TYR",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ def open_sandwich(n_residues: int, rng: np.random.Generator) -> list[Segment]:
             down = Rotation.from_rotvec([math.pi, 0, 0]).as_matrix()
             offset = frame @ np.array([0.0, hy + np.sign(hy) * rng.uniform(0, 0.5), rng.normal(0, 0.8)])
             segments.append(
-                Segment(HELIX, helix - int(rng.integers(0, 3)), frame @ down @ spin, np.array([hx, 0, 0]) + offset)
+                Segment(
+                    HELIX, helix - int(rng.integers(0, 3)), frame @ down @ spin, np.array([hx, 0, 0]) + offset
+                )
             )
     return segments
 
@@ -126,7 +128,9 @@ def barrel(n_residues: int, rng: np.random.Generator) -> list[Segment]:
             spin_rad=rng.uniform(0, 2 * math.pi),
         )
         segments.append(
-            Segment(outer.kind, outer.residues, outer.rotation, outer.center_angstrom + [0, 0, height])
+            Segment(
+                outer.kind, outer.residues, outer.rotation, outer.center_angstrom + np.array([0, 0, height])
+            )
         )
     return segments
 
@@ -135,7 +139,7 @@ def strand_sandwich(n_residues: int, rng: np.random.Generator) -> list[Segment]:
     """Two antiparallel sheets face to face."""
     per_sheet = int(np.clip(round(n_residues / 22), 3, 6))
     length = int(np.clip(round(n_residues / (2 * per_sheet)) - 4, 6, 10))
-    segments = []
+    segments: list[Segment] = []
     for sheet, y in enumerate((-0.5 * SHEET_SPACING, 0.5 * SHEET_SPACING)):
         order = range(per_sheet) if sheet == 0 else range(per_sheet - 1, -1, -1)
         for place in order:
@@ -165,7 +169,14 @@ def _twist(x_angstrom: float) -> Float:
 
 
 def _around(
-    kind: str, residues: int, angle_deg: float, radius: float, tilt_deg: float, *, upward: bool, spin_rad: float
+    kind: str,
+    residues: int,
+    angle_deg: float,
+    radius: float,
+    tilt_deg: float,
+    *,
+    upward: bool,
+    spin_rad: float,
 ) -> Segment:
     """A segment on a cylinder about z, tilted as a right-handed coil; its normal points outward."""
     angle = math.radians(angle_deg)

@@ -1,0 +1,142 @@
+"""Electrostatic potential of an atomic model on a grid."""
+
+from __future__ import annotations
+
+import math
+
+import gemmi
+import numpy as np
+import scipy.fft
+import torch
+from jaxtyping import Float32
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.fourier import low_pass
+from cryocloud.engine.io.atomic_model import AtomicModel
+from cryocloud.engine.native.density import add_gaussians
+
+Float = NDArray[np.float64]
+
+VOLT_ANGSTROM2 = 47.878
+"""h^2 / (2 pi m e): turns an electron scattering length density (Angstrom^-2) into volts."""
+
+_OVERSAMPLING = 1.5
+# Gaussians are widened by this B-factor (in units of the squared pixel) before sampling and sharpened again in
+# Fourier space; with the oversampling it keeps aliases below 1e-5 of the signal at the final Nyquist frequency.
+_BLUR_PER_PIXEL2 = 61.0
+
+
+def density_map(
+    model: AtomicModel,
+    *,
+    box_size_px: int,
+    pixel_size_angstrom: float,
+    resolution_angstrom: float | None = None,
+    b_factor_angstrom2: float = 0.0,
+) -> Float32[Tensor, "d d d"]:
+    """Electrostatic potential in volts of the atoms of a model in vacuum.
+
+    Parameters
+    ----------
+    model
+        Atoms; the coordinate origin falls on the voxel D//2.
+    box_size_px, pixel_size_angstrom
+        Edge and sampling of the cubic map.
+    resolution_angstrom
+        Low-pass with a raised-cosine edge; the full band up to the Nyquist frequency when None.
+    b_factor_angstrom2
+        Added to the B-factor of every atom.
+
+    Returns
+    -------
+    Tensor
+        float32 [D, D, D], indexed z, y, x.
+
+    Raises
+    ------
+    InputError
+        Atoms outside the box, an element without scattering factors, or a resolution finer than two pixels.
+
+    Notes
+    -----
+    Each element's atoms are summed as single Gaussians exp(-B s^2/4) on an oversampled grid and multiplied in
+    Fourier space by the element's five-Gaussian electron scattering factor (International Tables C, 4.3.2.2;
+    Peng et al. 1996, Acta Cryst. A52:257).
+    """
+    _check(model, box_size_px, pixel_size_angstrom, resolution_angstrom)
+    grid_px = scipy.fft.next_fast_len(math.ceil(_OVERSAMPLING * box_size_px), real=True)
+    step_angstrom = box_size_px * pixel_size_angstrom / grid_px
+    blur = _BLUR_PER_PIXEL2 * pixel_size_angstrom**2
+    b_factor = model.b_factor_angstrom2 + b_factor_angstrom2 + blur
+    if b_factor.min() < 0.5 * blur:
+        raise InputError(
+            f"B-factors go down to {b_factor.min() - blur:.0f} A^2; raise --b-factor-angstrom2 to make them positive"
+        )
+    sigma_px = np.sqrt(b_factor / (8 * math.pi**2)) / step_angstrom
+    position_px = model.positions_angstrom / step_angstrom
+    total = np.zeros((box_size_px, box_size_px, box_size_px // 2 + 1), np.complex64)
+    s2 = _squared_frequency(box_size_px, pixel_size_angstrom)
+    for element in np.unique(model.element):
+        rows = model.element == element
+        grid = np.zeros((grid_px,) * 3, np.float32)
+        add_gaussians(grid, position_px[rows], sigma_px[rows], model.occupancy[rows])
+        total += _crop(scipy.fft.rfftn(grid), box_size_px) * _scattering_factor(str(element), s2)
+    total *= np.exp(0.25 * blur * s2) * (VOLT_ANGSTROM2 / pixel_size_angstrom**3)
+    volume = torch.from_numpy(np.fft.fftshift(scipy.fft.irfftn(total, s=(box_size_px,) * 3)))
+    if resolution_angstrom is None:
+        return volume
+    return low_pass(volume, resolution_angstrom, pixel_size_angstrom)
+
+
+def smallest_box_px(model: AtomicModel, pixel_size_angstrom: float) -> int:
+    """Smallest even box that holds every atom in any orientation about the origin, with 10 % to spare."""
+    radius = float(np.linalg.norm(model.positions_angstrom, axis=1).max())
+    return 2 * math.ceil(1.1 * radius / pixel_size_angstrom)
+
+
+def _check(
+    model: AtomicModel, box_size_px: int, pixel_size_angstrom: float, resolution_angstrom: float | None
+) -> None:
+    if resolution_angstrom is not None and resolution_angstrom < 2 * pixel_size_angstrom:
+        raise InputError(
+            f"resolution {resolution_angstrom:g} A is finer than two pixels of {pixel_size_angstrom:g} A; "
+            "choose a coarser resolution or a smaller pixel"
+        )
+    extent = float(np.abs(model.positions_angstrom).max())
+    if extent > 0.5 * box_size_px * pixel_size_angstrom:
+        raise InputError(
+            f"a box of {box_size_px} px x {pixel_size_angstrom:g} A cannot hold a model that reaches {extent:.0f} A "
+            f"from its center; use at least {smallest_box_px(model, pixel_size_angstrom)} px or center the model"
+        )
+
+
+def _scattering_factor(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Electron scattering factor in Angstrom at squared frequencies 1/d^2."""
+    coefficients = gemmi.Element(element).c4322
+    if not any(coefficients.a):
+        raise InputError(
+            f"element '{element}' has no electron scattering factor; remove its atoms or rename them"
+        )
+    factor: NDArray[np.float32] = np.zeros_like(s2)
+    for a, b in zip(coefficients.a, coefficients.b, strict=True):
+        factor += np.float32(a) * np.exp(np.float32(-0.25 * b) * s2)
+    return factor
+
+
+def _squared_frequency(box_size_px: int, pixel_size_angstrom: float) -> NDArray[np.float32]:
+    full = np.fft.fftfreq(box_size_px, pixel_size_angstrom) ** 2
+    half = np.fft.rfftfreq(box_size_px, pixel_size_angstrom) ** 2
+    squared: NDArray[np.float32] = (full[:, None, None] + full[:, None] + half).astype(np.float32)
+    return squared
+
+
+def _crop(transform: NDArray[np.complex64], box_size_px: int) -> NDArray[np.complex64]:
+    """The frequencies of the smaller grid; its Nyquist planes stay empty."""
+    kept = np.fft.fftfreq(box_size_px, 1 / box_size_px).astype(int)
+    out: NDArray[np.complex64] = transform[np.ix_(kept, kept, np.arange(box_size_px // 2 + 1))]
+    if box_size_px % 2 == 0:
+        middle = box_size_px // 2
+        out[middle], out[:, middle], out[:, :, middle] = 0, 0, 0
+    return out
