@@ -9,7 +9,13 @@ from torch import Tensor
 
 from cryocloud.engine.fourier import PixelList, irfftn, shell_average
 from cryocloud.engine.native.insertion import insert_trilinear, symmetrize_trilinear
-from cryocloud.engine.reconstruction.grid import grid_reach, gridding_correction, trilinear_corners
+from cryocloud.engine.reconstruction.density_compensation import compensated_weights
+from cryocloud.engine.reconstruction.grid import (
+    grid_reach,
+    gridding_correction,
+    transform_from_grid,
+    trilinear_corners,
+)
 
 _WEIGHT_FLOOR = 1e-3
 _CUDA_SLICES_AT_ONCE = 1024
@@ -144,6 +150,7 @@ def solve(
     operators: Float64[Tensor, "g 3 3"] | None = None,
     inverse_tau2: Float64[Tensor, " r"] | None = None,
     r_max_px: int | None = None,
+    compensation_iterations: int = 0,
 ) -> Float32[Tensor, "d d d"]:
     """Volume S_num / (S_den + 1/tau^2), transformed back and freed of the interpolation's envelope.
 
@@ -155,6 +162,9 @@ def solve(
         1/tau^2 of each ring 0 .. r_max, the prior precision of the map; none gives the unregularized map.
     r_max_px
         Rings beyond are zero (default: all that were accumulated).
+    compensation_iterations
+        More than 0 replaces the plain quotient by density compensation, worth its two padded transforms an
+        iteration for final unregularized maps; see :func:`compensated_weights`.
 
     Notes
     -----
@@ -168,22 +178,21 @@ def solve(
     inside = shell <= limit
     index = shell[inside]
     floor = (_WEIGHT_FLOOR * mean_weight).clamp(min=1e-30)[index].to(torch.float32)
-    denominator = torch.maximum(full.weight[inside], floor)
+    denominator = torch.ones_like(full.weight)
+    denominator[inside] = torch.maximum(full.weight[inside], floor)
     if inverse_tau2 is not None:
-        denominator = denominator + inverse_tau2[index].to(torch.float32)
-    quotient = torch.zeros_like(full.numerator)
-    quotient[inside] = full.numerator[inside] / denominator
-    return _to_volume(quotient, full.box_size_px, full.padding)
+        denominator[inside] += inverse_tau2[index].to(torch.float32)
+    if compensation_iterations:
+        geometry = (full.box_size_px, full.padding)
+        inverse = compensated_weights(denominator, inside, *geometry, compensation_iterations)
+    else:
+        inverse = inside / denominator
+    return _to_volume(full.numerator * inverse, full.box_size_px, full.padding)
 
 
 def _to_volume(grid: Tensor, box_size_px: int, padding: int) -> Tensor:
     size = box_size_px * padding
-    reach = grid.shape[2] - 1
-    kept = min(reach, size // 2 - 1)
-    rows = torch.arange(-kept, kept + 1, device=grid.device) % size
-    transform = torch.zeros(size, size, size // 2 + 1, dtype=torch.complex64, device=grid.device)
-    center = slice(reach - kept, reach + kept + 1)
-    transform[rows[:, None], rows[None, :], : kept + 1] = grid[center, center, : kept + 1]
+    transform = transform_from_grid(grid, size)
     padded = irfftn(transform, size) * box_size_px
     start = size // 2 - box_size_px // 2
     inside = slice(start, start + box_size_px)

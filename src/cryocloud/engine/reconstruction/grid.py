@@ -12,7 +12,7 @@ def grid_reach(r_max_px: int, padding: int) -> int:
 
 
 def gridding_correction(box_size_px: int, padding: int, device: torch.device | str) -> Tensor:
-    """sinc^2 along each axis [D, D, D]: what trilinear interpolation on the padded grid does to an object."""
+    """Product of sinc^2 along the axes [D, D, D]: what trilinear interpolation on the padded grid does to an object."""
     line = torch.arange(box_size_px, dtype=torch.float32, device=device) - box_size_px // 2
     fall = torch.sinc(line / (box_size_px * padding)) ** 2
     return fall[:, None, None] * fall[None, :, None] * fall[None, None, :]
@@ -32,3 +32,26 @@ def trilinear_corners(position: Tensor, reach: int) -> tuple[Tensor, Tensor, Ten
     edge = 2 * reach + 1
     flat = ((corner[..., 2] + reach) * edge + corner[..., 1] + reach) * (reach + 1) + corner[..., 0]
     return flat, weight, mirrored
+
+
+def transform_from_grid(grid: Tensor, size_px: int) -> Tensor:
+    """Half-transform layout [N, N, N/2+1] of a centered half grid [2R+1, 2R+1, R+1]; what does not fit is left out."""
+    reach = grid.shape[2] - 1
+    kept = min(reach, size_px // 2 - 1)
+    rows = torch.arange(-kept, kept + 1, device=grid.device) % size_px
+    transform = torch.zeros(size_px, size_px, size_px // 2 + 1, dtype=grid.dtype, device=grid.device)
+    center = slice(reach - kept, reach + kept + 1)
+    transform[rows[:, None], rows[None, :], : kept + 1] = grid[center, center, : kept + 1]
+    return transform
+
+
+def grid_from_transform(transform: Tensor, reach: int) -> Tensor:
+    """Centered half grid [2R+1, 2R+1, R+1] of an rfft array; zero beyond its Nyquist frequency."""
+    size_px = transform.shape[0]
+    kept = min(reach, size_px // 2 - 1)
+    rows = torch.arange(-kept, kept + 1, device=transform.device) % size_px
+    shape = (2 * reach + 1, 2 * reach + 1, reach + 1)
+    grid = torch.zeros(shape, dtype=transform.dtype, device=transform.device)
+    center = slice(reach - kept, reach + kept + 1)
+    grid[center, center, : kept + 1] = transform[rows][:, rows][:, :, : kept + 1]
+    return grid

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from cryocloud.engine.fourier import PixelList, rfftn
 from cryocloud.engine.native.slicing import slice_trilinear
-from cryocloud.engine.reconstruction.grid import grid_reach, gridding_correction, trilinear_corners
+from cryocloud.engine.reconstruction.grid import (
+    grid_from_transform,
+    grid_reach,
+    gridding_correction,
+    trilinear_corners,
+)
 
 _CUDA_SLICES_AT_ONCE = 2048
 
@@ -44,12 +49,7 @@ def volume_transform(
     inside = slice(start, start + box)
     padded[inside, inside, inside] = volume / gridding_correction(box, padding, volume.device)
     transform = rfftn(padded) / box
-    reach = grid_reach(r_max_px, padding)
-    kept = min(reach, size // 2 - 1)
-    grid = torch.zeros(2 * reach + 1, 2 * reach + 1, reach + 1, dtype=torch.complex64, device=volume.device)
-    rows = torch.arange(-kept, kept + 1, device=volume.device)
-    block = transform[rows % size][:, rows % size][:, :, : kept + 1]
-    grid[reach - kept : reach + kept + 1, reach - kept : reach + kept + 1, : kept + 1] = block
+    grid = grid_from_transform(transform, grid_reach(r_max_px, padding))
     return VolumeTransform(grid, box, padding, r_max_px)
 
 
