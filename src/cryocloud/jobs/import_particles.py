@@ -46,8 +46,9 @@ def run(job: JobContext) -> None:
     require_pixel_size(particles.pixel_size_angstrom, "optics")
     job.log(f"{len(tables)} particles, box {particles.box_size_px} px of {particles.pixel_size_angstrom:g} A")
     facts = Facts(items=len(tables), box_size_px=particles.box_size_px)
-    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
     sign = _signs(job, tables)
+    settled = job.parameters.model_copy(update={"invert_contrast": "yes" if (sign < 0).any() else "no"})
+    require_resources(JOB_TYPE.forecast(settled, facts), job.out)
     good, contrast = _checked_images(job, tables, particles, sign)
     if not good.any():
         raise InputError(f"none of {listed} particles is usable; the reasons are in {job.out}/exceptions.csv")
