@@ -51,7 +51,7 @@ def test_report_is_self_contained_and_starts_with_the_warning(cryocloud, project
 
 def test_killed_workflow_keeps_its_finished_jobs(cryocloud, start, wait_until, project):
     process = start(*tally("--step-s", 0.3, "--steps", 5))
-    wait_until(lambda: (project / "002_counting/.checkpoint/checkpoint.npz").exists())
+    wait_until((project / "002_counting/.checkpoint/checkpoint.npz").exists)
     first = (project / "001_counting/job.json").stat().st_mtime_ns
     os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
@@ -88,6 +88,6 @@ def test_exit_code_is_that_of_the_jobs(cryocloud, project, mishap, code):
 
 def test_interrupted_workflow_says_cancelled(start, wait_until, project):
     process = start(*tally("--step-s", 0.3, "--steps", 5))
-    wait_until(lambda: (project / "002_counting/.checkpoint/checkpoint.npz").exists())
+    wait_until((project / "002_counting/.checkpoint/checkpoint.npz").exists)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import struct
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -16,6 +17,9 @@ from cryocloud.compute.files import read_json, write_text
 STYLE = Path(__file__).with_name("report.css")
 MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 EXCEPTIONS_SHOWN = 12
+ROW_SHOWN = 4
+ROW_EMBEDDED = 24
+WIDE_ASPECT = 1.7
 
 
 def write_report(out: Path, title: str, record: Mapping[str, Any], folders: Iterable[Path]) -> None:
@@ -25,7 +29,7 @@ def write_report(out: Path, title: str, record: Mapping[str, Any], folders: Iter
         f"<header><h1>{escape(title)}</h1><p>{escape(_state(record, steps))}</p></header>",
         _warnings(record["warnings"], steps),
         _key_numbers(record["key_numbers"], steps),
-        *(_section(step, record["decisions"]) for step in steps),
+        *_sections(record, steps),
         f"<footer>CryoCloud {escape(_versions(steps))} · files in {escape(str(out))}</footer>",
     ]
     page = (
@@ -67,6 +71,14 @@ class _Step:
         return list(found.values())
 
 
+def _sections(record: Mapping[str, Any], steps: list[_Step]) -> list[str]:
+    """The last job of a finished workflow is its result and comes first."""
+    sections = [_section(step, record["decisions"]) for step in steps]
+    if not record["finished"]:
+        return sections
+    return [sections[-1], "<h2>How it came about</h2>", *sections[:-1]]
+
+
 def _state(record: Mapping[str, Any], steps: list[_Step]) -> str:
     finished = [step for step in steps if step.job]
     if not record["finished"]:
@@ -88,22 +100,29 @@ def _warnings(warnings: list[str], steps: list[_Step]) -> str:
 def _key_numbers(numbers: Mapping[str, float], steps: list[_Step]) -> str:
     cpu_s = sum(step.job["cpu_s"] for step in steps if step.job)
     wall_s = sum(step.job["wall_s"] for step in steps if step.job)
-    cards = [
-        spoken_number(name, value) for name, value in {**numbers, "cpu_s": cpu_s, "wall_s": wall_s}.items()
-    ]
+    cards = [spoken_number(name, value) for name, value in numbers.items()]
+    cards += [("CPU time", _duration(cpu_s)), ("wall time", _duration(wall_s))]
     return _definitions("cards", cards)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _section(step: _Step, decisions: list[dict[str, Any]]) -> str:
     own = [decision for decision in decisions if decision["job"] == step.folder.name]
     job = step.job
-    cost = f"{job['wall_s']:.0f} s, {job['cpu_s']:.0f} CPU-s, {job['device']}" if job else "not finished"
+    cost = "not finished"
+    if job:
+        cost = f"{_duration(job['wall_s'])}, CPU {_duration(job['cpu_s'])}, {job['device']}"
     numbers = [spoken_number(name, value) for name, value in step.metrics.items()]
     parts = [
         f'<section><h2><span class="number">{escape(step.folder.name[:3])}</span> {escape(step.title)}'
         f" <small>{escape(cost)}</small></h2>",
         _definitions("numbers", numbers),
-        '<div class="plots">' + "".join(_figure(plot) for plot in step.plots()) + "</div>",
+        _plots(step.plots()),
         _exceptions(step.exceptions()),
         _decisions(own),
         "</section>",
@@ -116,11 +135,40 @@ def _definitions(kind: str, pairs: list[tuple[str, str]]) -> str:
     return f'<dl class="{kind}">{items}</dl>' if items else ""
 
 
+def _plots(plots: list[Path]) -> str:
+    """Pictures of the whole job, then one of each row of pictures by item, the others folded away."""
+    rows: dict[str, list[Path]] = {}
+    for plot in plots:
+        by_item = any(character.isdigit() for character in plot.stem)
+        rows.setdefault(plot.stem.split("_")[0] + "_" if by_item else plot.stem, []).append(plot)
+    shown = [plot for row in rows.values() for plot in (row if len(row) <= ROW_SHOWN else row[:1])]
+    parts = [f'<div class="plots">{"".join(map(_figure, shown))}</div>' if shown else ""]
+    for row in rows.values():
+        if len(row) > ROW_SHOWN:
+            folded = "".join(map(_figure, row[1:ROW_EMBEDDED]))
+            more = len(row) - ROW_EMBEDDED
+            rest = f"<p>{more} more in {escape(str(row[0].parent))}</p>" if more > 0 else ""
+            title = f"{len(row[1:ROW_EMBEDDED])} more of these"
+            parts.append(
+                f'<details><summary>{title}</summary><div class="plots">{folded}</div>{rest}</details>'
+            )
+    return "".join(parts)
+
+
 def _figure(plot: Path) -> str:
     name = escape(plot.stem.replace("_", " "))
-    data = base64.b64encode(plot.read_bytes()).decode()
-    source = f"data:{MEDIA_TYPES[plot.suffix]};base64,{data}"
-    return f'<figure><img src="{source}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
+    content = plot.read_bytes()
+    source = f"data:{MEDIA_TYPES[plot.suffix]};base64,{base64.b64encode(content).decode()}"
+    wide = ' class="wide"' if _aspect(plot.suffix, content) > WIDE_ASPECT else ""
+    return f'<figure{wide}><img src="{source}" alt="{name}" loading="lazy"><figcaption>{name}</figcaption></figure>'
+
+
+def _aspect(suffix: str, content: bytes) -> float:
+    """Width over height of a PNG, from its header."""
+    if suffix != ".png":
+        return 1.0
+    width, height = struct.unpack(">II", content[16:24])
+    return float(width / height)
 
 
 def _exceptions(rows: list[list[str]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,12 @@ def main() -> int:
         if error.errno not in protocol.DISK_FULL_ERRORS:
             raise
         display.error(disk_full_message(order.out))
+        return protocol.INTERNAL_ERROR
+    except Exception as error:
+        log = Path(order.out, "log.txt")
+        with log.open("a", encoding="utf-8") as stream:
+            traceback.print_exc(file=stream)
+        display.error(f"internal error: {type(error).__name__}: {error}; the trace is in {log}")
         return protocol.INTERNAL_ERROR
 
 
