@@ -12,7 +12,6 @@ from cryocloud.engine.alignment.direct import prepare_scoring
 from cryocloud.engine.alignment.local_pose import LocalPoses, Observations, refine_local_poses
 from cryocloud.engine.fourier import PixelList, image_coefficients, phase_ramps
 from cryocloud.engine.geometry import angular_distance_deg
-from cryocloud.engine.masking import soft_circle
 from cryocloud.engine.noise import residual_power
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.reconstruction import Accumulator, VolumeTransform, slice_volume
@@ -27,11 +26,14 @@ _MIN_WEIGHT = 1e-3
 
 @dataclass(frozen=True)
 class Batch:
-    """Coefficients of b images: masked (for scoring), unmasked (for the map), and their CTF."""
+    """Fourier coefficients of b images and their CTF.
+
+    The images carry no mask: scores only see what overlaps with the CTF-blurred reference, and that is masked. A
+    mask on the images would cut off the signal that defocus spreads beyond it, 56 Angstrom at 2 um and 7 Angstrom.
+    """
 
     rows: Tensor
-    masked: Tensor
-    unmasked: Tensor
+    coefficients: Tensor
     transfer: Tensor
 
 
@@ -50,14 +52,12 @@ def read_batches(
 ) -> Iterator[Batch]:
     """Stream the particles of ``rows`` as Fourier coefficients."""
     device = parameters.device
-    radius_px = parameters.mask_diameter_angstrom / 2 / particles.pixel_size_angstrom
-    mask = soft_circle(particles.box_size_px, radius_px, _MASK_EDGE_PX, device)
     for start in range(0, len(rows), parameters.batch_size):
         block = rows[start : start + parameters.batch_size]
         images = torch.from_numpy(particles.read_images(block.numpy())).to(device)
         transfer = ctf(particles.ctf.select(block).to(device), pixels, particles.pixel_size_angstrom)
         yield Batch(
-            block, image_coefficients(images * mask, pixels), image_coefficients(images, pixels), transfer
+            block, image_coefficients(images, pixels), transfer
         )
 
 
@@ -77,12 +77,12 @@ def estimate_poses(
     """
     sigma_shift_px, max_modes = settings
     rotation, shift_px = current
-    observations = Observations(batch.masked, batch.transfer, sigma2)
+    observations = Observations(batch.coefficients, batch.transfer, sigma2)
     image = torch.arange(len(batch.rows), device=rotation.device)
     if search is not None:
         band = search.pixels
         n = len(band)
-        centered = batch.masked[:, :n] * phase_ramps(shift_px, band)
+        centered = batch.coefficients[:, :n] * phase_ramps(shift_px, band)
         scoring = prepare_scoring(centered, batch.transfer[:, :n], sigma2[: band.r_max_px + 1], band)
         image, rotation, shift_px = search_modes(
             search, scoring, shift_px, sigma_shift_px=sigma_shift_px, max_modes=max_modes
@@ -116,7 +116,7 @@ def accumulate(
 ) -> None:
     """Insert the unmasked images at their weighted poses."""
     inverse = (1 / sigma2).to(torch.float32)[pixels.ring]
-    centered = batch.unmasked[poses.image] * phase_ramps(poses.shift_px, pixels)
+    centered = batch.coefficients[poses.image] * phase_ramps(poses.shift_px, pixels)
     weighted = batch.transfer[poses.image] * (inverse * poses.weight[:, None].to(torch.float32))
     accumulator.insert(centered * weighted, batch.transfer[poses.image] * weighted, poses.rotation, pixels)
 
@@ -126,12 +126,12 @@ def batch_residual_power(
 ) -> Tensor:
     """Sum over images of the ring means of |X - model|^2 at each image's best pose; no model beyond the reference."""
     best = _first_of_each(poses.image)
-    models = torch.zeros_like(batch.masked)
+    models = torch.zeros_like(batch.coefficients)
     band = pixels.within(reference.r_max_px)
     slices = slice_volume(reference, poses.rotation[best], band)
     n = len(band)
     models[:, :n] = slices * batch.transfer[:, :n] * phase_ramps(-poses.shift_px[best], band)
-    return residual_power(batch.masked, models, torch.ones(len(batch.rows), device=models.device), pixels)
+    return residual_power(batch.coefficients, models, torch.ones(len(batch.rows), device=models.device), pixels)
 
 
 def best_poses(poses: BatchPoses) -> tuple[Tensor, Tensor, Tensor]:

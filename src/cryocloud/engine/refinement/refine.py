@@ -236,9 +236,7 @@ def _process_half(
         probabilities.append(probability)
         done += len(batch.rows)
         progress(state.iteration + 1, (half + done / len(rows)) / 2)
-    radius_px = parameters.mask_diameter_angstrom / 2 / particles.pixel_size_angstrom
-    circle = soft_circle(particles.box_size_px, radius_px, _MASK_EDGE_PX, device)
-    noise = noise_from_residuals(power, float(len(rows)), mask=circle)
+    noise = noise_from_residuals(power, float(len(rows)))
     return _HalfUpdate(
         rows, torch.cat(rotations).cpu(), torch.cat(shifts).cpu(), torch.cat(probabilities).cpu(), noise
     )
