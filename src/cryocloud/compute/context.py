@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +25,18 @@ class JobContext:
     """Handed to ``run(job)`` of a job type.
 
     ``parameters`` is the job type's own frozen model, ``device`` is resolved to "cpu" or "cuda".
-    Bad items are reported again by a resumed attempt, because it meets them again.
+    Bad items are reported again by a resumed attempt, because it meets them again. ``stop`` is set by
+    the signal that asks the job to end; the file ``cancel`` asks the same from outside.
     """
 
-    def __init__(self, attempt: Attempt, spec: AttemptSpec, parameters: Any, device: str) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        spec: AttemptSpec,
+        parameters: Any,
+        device: str,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.parameters = parameters
         self.inputs: Mapping[str, Path] = {name: Path(path) for name, path in spec.inputs.items()}
         self.out = Path(spec.out)
@@ -37,6 +46,7 @@ class JobContext:
         self.decisions: list[dict[str, Any]] = []
         self.exceptions: dict[str, str] = {}
         self._attempt = attempt
+        self._stop = stop or threading.Event()
         self._reported_at_s = -math.inf
         metrics = self.out / "metrics.json"
         self._metrics: dict[str, float | None] = (
@@ -58,7 +68,7 @@ class JobContext:
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report how far the job is (0..1); raises ``JobCancelled`` when asked to stop."""
-        if self._attempt.cancel_requested():
+        if self._stop.is_set() or self._attempt.cancel_requested():
             raise JobCancelled
         now_s = time.monotonic()
         if now_s - self._reported_at_s >= PROGRESS_INTERVAL_S or fraction >= 1.0:

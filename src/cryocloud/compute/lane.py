@@ -5,52 +5,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from cryocloud.catalog import load_job_type
 from cryocloud.compute import attempt as protocol
-from cryocloud.compute.attempt import Attempt, AttemptSpec
+from cryocloud.compute.attempt import Attempt
 from cryocloud.compute.display import Display, make_display
 from cryocloud.compute.files import read_json
-from cryocloud.compute.inputs import fingerprint
+from cryocloud.compute.results_folder import Order, RefusedError, prepare
 
-ATTEMPT = ".attempt"
-WAIT_FOR_ENDING_ATTEMPT_S = 30.0
 FOLLOW_S = 0.1
 
 Event = dict[str, Any]
-
-
-class RefusedError(Exception):
-    """The order cannot be carried out as it is; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What ``cryocloud run`` asks for. ``inputs`` are absolute paths, patterns or literal words."""
-
-    job_type: str
-    parameters: dict[str, Any]
-    inputs: dict[str, str]
-    out: str
-    seed: int = 0
-    threads: int = 1
-    device: str = "auto"
-    overwrite: bool = False
-    progress: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -69,6 +43,8 @@ def main() -> int:
     except RefusedError as refusal:
         display.error(str(refusal))
         return protocol.BAD_INPUT
+    except KeyboardInterrupt:
+        return protocol.CANCELLED
     except OSError as error:
         if error.errno not in protocol.DISK_FULL_ERRORS:
             raise
@@ -88,7 +64,7 @@ def run(order: Order, display: Display) -> Ending:
     attempt = prepare(order)
     command = [sys.executable, "-m", "cryocloud.compute.runner", str(attempt.folder), "--attached"]
     runner = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-    with _signals_ask_to_stop(attempt):
+    with _signals_ask_to_stop(runner):
         for event in _events(attempt, runner):
             display.event(event)
         status = runner.wait()
@@ -103,6 +79,8 @@ def _ending(attempt: Attempt, status: int, out: str) -> Ending:
         return Ending(ended["code"], ended["message"])
     if status == protocol.DISK_FULL:
         return Ending(status, disk_full_message(out))
+    if status == -signal.SIGTERM:
+        return Ending(protocol.CANCELLED, "cancelled before it began")
     return Ending(protocol.INTERNAL_ERROR, f"the runner ended without a record (status {status})")
 
 
@@ -111,142 +89,10 @@ def disk_full_message(out: str) -> str:
     return f"disk full at {out}; free some space and run the same command again"
 
 
-def prepare(order: Order) -> Attempt:
-    """A fresh attempt directory in ``order.out``, or ``RefusedError`` with the remedy."""
-    job_type = load_job_type(order.job_type)
-    out = Path(order.out)
-    make_folder(out)
-    with _lock(out):
-        attempt = Attempt(out / ATTEMPT)
-        _wait_until_free(attempt, out)
-        spec = AttemptSpec(
-            attempt_id=uuid.uuid4().hex,
-            job_type=order.job_type,
-            version=job_type.version,
-            parameters=order.parameters,
-            inputs=order.inputs,
-            out=str(out.absolute()),
-            seed=order.seed,
-            threads=order.threads,
-            device=order.device,
-            fingerprints={name: fingerprint(value) for name, value in order.inputs.items()},
-        )
-        if order.overwrite:
-            _empty(out)
-        if (out / "job.json").exists():
-            raise RefusedError(
-                f"--out {out}: holds a finished job; choose another folder, or --overwrite to redo it"
-            )
-        if attempt.spec_file.exists():
-            spec = _resumed(spec, attempt, out)
-        else:
-            _refuse_foreign_files(out, job_type.outputs)
-        shutil.rmtree(attempt.folder, ignore_errors=True)
-        attempt.folder.mkdir(mode=0o700)
-        attempt.write_spec(spec)
-    return attempt
-
-
-def make_folder(out: Path) -> None:
-    """Create the folder for results, or say why that cannot be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise RefusedError(f"--out {out}: is a file; name a folder") from None
-    except PermissionError:
-        raise RefusedError(f"--out {out}: no permission to write there; choose another folder") from None
-
-
-def _refuse_foreign_files(out: Path, outputs: tuple[str, ...]) -> None:
-    present = [name for name in (*outputs, "metrics.json") if (out / name).exists()]
-    if present:
-        raise RefusedError(
-            f"--out {out}: holds {', '.join(present)} of another origin; choose another folder"
-        )
-
-
-def _empty(out: Path) -> None:
-    """Remove a former job; a folder that holds none is not ours to empty."""
-    if not ((out / "job.json").exists() or (out / ATTEMPT).exists()):
-        return
-    for entry in out.iterdir():
-        if entry.name == LOCK:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-def _wait_until_free(attempt: Attempt, out: Path) -> None:
-    """An attempt whose owner was killed ends by itself; give it the time."""
-    deadline_s = time.monotonic() + WAIT_FOR_ENDING_ATTEMPT_S
-    while attempt.is_running():
-        runner = attempt.runner()
-        if not attempt.cancel_requested() or time.monotonic() > deadline_s:
-            who = f"process {runner.pid} on {runner.host}" if runner else "another process"
-            raise RefusedError(f"--out {out}: {who} is working there; wait for it, or choose another folder")
-        time.sleep(FOLLOW_S)
-
-
-def _resumed(spec: AttemptSpec, attempt: Attempt, out: Path) -> AttemptSpec:
-    """``spec`` as the continuation of the unfinished attempt; other parameters would mix two jobs."""
-    former = attempt.read_spec()
-    ended = read_json(attempt.exit_file) if attempt.exit_file.exists() else None
-    beat = (
-        read_json(attempt.heartbeat_file)
-        if attempt.heartbeat_file.exists()
-        else {"wall_s": 0.0, "cpu_s": 0.0}
-    )
-    difference = _difference(former, spec)
-    if difference and ended and ended["code"] == protocol.BAD_INPUT:
-        _empty(out)
-        return spec
-    if difference:
-        raise RefusedError(
-            f"--out {out}: holds an unfinished {former.job_type} with another {difference}; "
-            "repeat that command to go on with it, choose another folder, or --overwrite"
-        )
-    spent = ended or beat
-    changes = {
-        "resumed": True,
-        "spent_wall_s": former.spent_wall_s + spent["wall_s"],
-        "spent_cpu_s": former.spent_cpu_s + spent["cpu_s"],
-    }
-    return AttemptSpec(**{**asdict(spec), **changes})
-
-
-def _difference(former: AttemptSpec, spec: AttemptSpec) -> str:
-    """The first thing by which two orders would give different results, or nothing."""
-    if former.job_type != spec.job_type:
-        return "job type"
-    if former.version != spec.version:
-        return "version of the job type"
-    for name in sorted(former.parameters.keys() | spec.parameters.keys()):
-        if former.parameters.get(name) != spec.parameters.get(name):
-            return f"{name} ({former.parameters.get(name)}, not {spec.parameters.get(name)})"
-    if former.seed != spec.seed:
-        return f"seed ({former.seed}, not {spec.seed})"
-    if former.inputs != spec.inputs or former.fingerprints != json.loads(json.dumps(spec.fingerprints)):
-        return "input"
-    return ""
-
-
-LOCK = ".lock"
-
-
 @contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Two commands that start at the same moment prepare one after the other."""
-    with (out / LOCK).open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _signals_ask_to_stop(attempt: Attempt) -> Iterator[None]:
+def _signals_ask_to_stop(runner: subprocess.Popen[bytes]) -> Iterator[None]:
     def ask(number: int, frame: object) -> None:
-        attempt.request_cancel()
+        runner.terminate()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     former = {number: signal.signal(number, ask) for number in numbers}

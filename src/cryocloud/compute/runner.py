@@ -48,16 +48,27 @@ def main(arguments: list[str]) -> int:
         print(f"{attempt.folder}: another runner has this attempt", file=sys.stderr)
         return protocol.CLAIM_TAKEN
     attempt.write_started()
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: attempt.request_cancel())
-    return _Run(attempt, spec, attached="--attached" in arguments).conclude()
+        signal.signal(number, lambda *_: stop.set())
+    if "--attached" in arguments:
+        threading.Thread(target=_stop_when_owner_ends, args=(attempt, stop), daemon=True).start()
+    return _Run(attempt, spec, stop).conclude()
+
+
+def _stop_when_owner_ends(attempt: Attempt, stop: threading.Event) -> None:
+    while os.read(0, 1):
+        pass
+    stop.set()
+    attempt.request_cancel()  # tells the next command that this attempt is about to end
 
 
 class _Run:
     """The child process and its accounts."""
 
-    def __init__(self, attempt: Attempt, spec: AttemptSpec, *, attached: bool) -> None:
+    def __init__(self, attempt: Attempt, spec: AttemptSpec, stop: threading.Event) -> None:
         self.attempt = attempt
+        self.stop = stop
         self.spec = spec
         self.out = Path(spec.out)
         self.began_s = time.monotonic()
@@ -66,8 +77,6 @@ class _Run:
         self.out.mkdir(parents=True, exist_ok=True)
         self.inputs = checksum_inputs(spec.inputs)
         self.child = self._start()
-        if attached:
-            threading.Thread(target=self._cancel_when_owner_ends, daemon=True).start()
 
     def conclude(self) -> int:
         """Wait for the job body, write the records of its end, return the exit code."""
@@ -98,13 +107,8 @@ class _Run:
         """Without reaping: the process group stays ours until it has been swept."""
         return os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def _cancel_when_owner_ends(self) -> None:
-        while os.read(0, 1):
-            pass
-        self.attempt.request_cancel()
-
     def _stop_if_asked(self, now_s: float) -> None:
-        if not self.attempt.cancel_requested():
+        if not (self.stop.is_set() or self.attempt.cancel_requested()):
             return
         if self.cancelled_at_s is None:
             self.cancelled_at_s = now_s

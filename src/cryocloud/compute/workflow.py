@@ -19,8 +19,9 @@ from cryocloud.catalog.workflow import Conclusion, Decision, Finished, Step, Wor
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.display import Display, make_display
 from cryocloud.compute.files import read_json, write_json
-from cryocloud.compute.lane import Order, RefusedError, command_line_code, disk_full_message, make_folder, run
+from cryocloud.compute.lane import command_line_code, disk_full_message, run
 from cryocloud.compute.report import write_report
+from cryocloud.compute.results_folder import Order, RefusedError, make_folder
 
 RECORD = "workflow.json"
 DECISIONS = "decisions.json"

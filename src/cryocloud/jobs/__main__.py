@@ -43,10 +43,11 @@ def main(arguments: list[str]) -> int:
     spec = attempt.read_spec()
     _end_with_the_runner()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: attempt.request_cancel())
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     outcome: dict[str, Any] = {"device": None, "decisions": [], "exceptions": 0}
     try:
-        job = _run(attempt, spec, outcome)
+        job = _run(attempt, spec, outcome, stop)
         end = Ending(protocol.DONE_WITH_EXCEPTIONS if job.exceptions else protocol.DONE)
     except BaseException as error:
         end = _failure(error, spec)
@@ -57,11 +58,11 @@ def main(arguments: list[str]) -> int:
     return end.code
 
 
-def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any]) -> JobContext:
+def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any], stop: threading.Event) -> JobContext:
     job_type = load_job_type(spec.job_type)
     parameters = job_type.parameters.model_validate(spec.parameters)
     outcome["device"] = device = _resolve_device(spec.device)
-    job = JobContext(attempt, spec, parameters, device)
+    job = JobContext(attempt, spec, parameters, device, stop)
     outcome["decisions"] = job.decisions
     resumed = " (resumed)" if spec.resumed else ""
     job.log(f"{spec.job_type} {spec.version}, CryoCloud {__version__}, seed {spec.seed}, {device}{resumed}")
