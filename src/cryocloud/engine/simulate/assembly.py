@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocloud.engine.io.atomic_model import AtomicModel
+from cryocloud.engine.records.atomic_model import AtomicModel
 
 Float = NDArray[np.float64]
 

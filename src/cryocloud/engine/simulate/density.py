@@ -14,8 +14,8 @@ from torch import Tensor
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import low_pass
-from cryocloud.engine.io.atomic_model import AtomicModel
 from cryocloud.engine.native.density import add_gaussians
+from cryocloud.engine.records.atomic_model import AtomicModel
 
 Float = NDArray[np.float64]
 

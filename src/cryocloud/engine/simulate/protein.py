@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import symmetry_operators
-from cryocloud.engine.io.atomic_model import AtomicModel
+from cryocloud.engine.records.atomic_model import AtomicModel
 from cryocloud.engine.simulate.assembly import apply_operators, chain_names
 from cryocloud.engine.simulate.folding import Chain, fold_chain
 from cryocloud.engine.simulate.packing import Placement, dock, pack_symmetric, surface_points
