@@ -30,10 +30,11 @@ def _page(entry: Any, command: str) -> str:
     for item in entry.inputs:
         need = "" if item.required else " (optional)"
         lines.append(f"- `{option_name(item.name)}`{need}: {item.help}")
-    lines += ["", "## Parameters", "", "| option | unit | default | range | meaning |", "|---|---|---|---|---|"]
+    lines += ["", "## Parameters", "", "| option | default | range | meaning |", "|---|---|---|---|"]
     for name, field in entry.parameters.model_fields.items():
         allowed = " ".join(f"`{word}`" for word in choices(field)) or range_text(field)
-        row = (f"`{option_name(name)}`", unit(field), default_text(field), allowed, field.description or "")
+        default = f"{default_text(field)} {unit(field) if not field.is_required() else ''}"
+        row = (f"`{option_name(name)}`", default.strip(), allowed, field.description or "")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     outputs = getattr(entry, "outputs", ())
     if outputs:
