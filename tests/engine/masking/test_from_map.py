@@ -19,7 +19,7 @@ def noisy_ball(noise, seed=0):
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 2.0])
 def test_a_ball_is_covered_and_the_solvent_is_not(noise):
-    """The 1-region is the ball and the extension of 3 px, the edge 5 px more; low-pass and noise move it by up to 2 px."""
+    """The 1-region is the ball and the extension of 3 px, the edge 5 px more; noise moves it by up to 2 px."""
     mask = mask_from_map(noisy_ball(noise), PIXEL_SIZE)
     assert mask.min() == 0
     assert mask.max() == 1
