@@ -22,8 +22,8 @@ from cryocloud.engine.fourier.transforms import irfft2, rfft2
 from cryocloud.engine.native.plane import gather_taps
 
 PADDING = 2
-_WIDTH = 4
-_BETA = math.pi * math.sqrt((_WIDTH / PADDING) ** 2 * (PADDING - 0.5) ** 2 - 0.8)
+KERNEL_WIDTH = 4
+_BETA = math.pi * math.sqrt((KERNEL_WIDTH / PADDING) ** 2 * (PADDING - 0.5) ** 2 - 0.8)
 _POINTS_AT_ONCE_CUDA = 1 << 22
 
 
@@ -46,7 +46,14 @@ class PlaneTaps:
 
 def plane_reach(r_max_px: int) -> int:
     """Largest padded index that points of rings up to ``r_max_px`` touch."""
-    return PADDING * (r_max_px + 1) + _WIDTH // 2
+    return PADDING * (r_max_px + 1) + KERNEL_WIDTH // 2
+
+
+def plane_frequencies(reach: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Frequencies kx, ky, in units of 1/D, of the g points of a flattened padded half grid."""
+    ky = torch.arange(-reach, reach + 1, dtype=torch.float32, device=device) / PADDING
+    kx = torch.arange(-1, reach + 1, dtype=torch.float32, device=device) / PADDING
+    return kx.repeat(len(ky)), ky.repeat_interleave(len(kx))
 
 
 def plane_taps(kx: Float[Tensor, " p"], ky: Float[Tensor, " p"], r_max_px: int) -> PlaneTaps:
@@ -55,9 +62,9 @@ def plane_taps(kx: Float[Tensor, " p"], ky: Float[Tensor, " p"], r_max_px: int) 
     sign = torch.where(mirrored, -PADDING, PADDING)
     x, y = kx * sign, ky * sign
     reach = plane_reach(r_max_px)
-    offsets = torch.arange(1 - _WIDTH // 2, 1 + _WIDTH // 2, device=kx.device)
+    offsets = torch.arange(1 - KERNEL_WIDTH // 2, 1 + KERNEL_WIDTH // 2, device=kx.device)
     column, row = x.floor()[:, None] + offsets, y.floor()[:, None] + offsets
-    weight = _kernel(y[:, None] - row)[:, :, None] * _kernel(x[:, None] - column)[:, None, :]
+    weight = kernel_weight(y[:, None] - row)[:, :, None] * kernel_weight(x[:, None] - column)[:, None, :]
     index = (row[:, :, None] + reach) * (reach + 2) + column[:, None, :] + 1
     return PlaneTaps(
         reach, index.flatten(1).to(torch.int32), weight.flatten(1).to(torch.float32).contiguous(), mirrored
@@ -120,12 +127,12 @@ def friedel_completed(values: Tensor, reach: int) -> Tensor:
 def envelope(box_size_px: int, device: torch.device | str = "cpu") -> Float32[Tensor, "d d"]:
     """What convolving a padded transform with the kernel multiplies an image [D, D] by."""
     line = torch.arange(box_size_px, dtype=torch.float64, device=device) - box_size_px // 2
-    root = torch.sqrt(_BETA**2 - (math.pi * _WIDTH * line / (PADDING * box_size_px)) ** 2)
+    root = torch.sqrt(_BETA**2 - (math.pi * KERNEL_WIDTH * line / (PADDING * box_size_px)) ** 2)
     fall = (torch.sinh(root) / root * (_BETA / math.sinh(_BETA))).to(torch.float32)
     return fall[:, None] * fall
 
 
-def _kernel(distance: Tensor) -> Tensor:
+def kernel_weight(distance: Tensor) -> Tensor:
     """Kaiser-Bessel weight at a distance of grid points; integrates to 1."""
-    inside = (1 - (2 * distance.to(torch.float64) / _WIDTH) ** 2).clamp(min=0)
-    return torch.special.i0(_BETA * torch.sqrt(inside)) * (_BETA / (_WIDTH * math.sinh(_BETA)))
+    inside = (1 - (2 * distance.to(torch.float64) / KERNEL_WIDTH) ** 2).clamp(min=0)
+    return torch.special.i0(_BETA * torch.sqrt(inside)) * (_BETA / (KERNEL_WIDTH * math.sinh(_BETA)))

@@ -1,0 +1,110 @@
+"""Particle images in the small box that a classification works in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from cryocloud.engine.classification.records import ClassificationParameters
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.fourier import PixelList, fourier_crop, image_coefficients, make_pixel_list
+from cryocloud.engine.masking import soft_circle
+from cryocloud.engine.optics import ctf
+from cryocloud.engine.records.particle_set import ParticleSet
+
+_EDGE_ANGSTROM = 15.0
+_MIN_BOX_PX = 24
+_IMAGES_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class WorkingImages:
+    """Particles resampled to a small box: their pixels, band limits and mask.
+
+    ``first_ring_px`` is the band limit of the start, ``pixels.r_max_px`` that of the end.
+    """
+
+    particles: ParticleSet
+    pixels: PixelList
+    mask: Tensor
+    mask_radius_px: float
+    first_ring_px: int
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Coefficients [b, n] of masked images (for scores) and unmasked ones (for averages), and their CTF."""
+
+    masked_images: Tensor
+    masked: Tensor
+    unmasked: Tensor
+    transfer: Tensor
+
+
+def working_images(particles: ParticleSet, parameters: ClassificationParameters) -> WorkingImages:
+    """Choose the smallest quick box that holds ``max_resolution_angstrom`` and view the particles through it.
+
+    Raises
+    ------
+    InputError
+        The mask does not fit into the box, or there are fewer particles than classes.
+    """
+    box, pixel = particles.box_size_px, particles.pixel_size_angstrom
+    if len(particles) < 2 * parameters.n_classes:
+        raise InputError(
+            f"{len(particles)} particles are too few for {parameters.n_classes} classes; "
+            f"ask for at most {len(particles) // 2} classes"
+        )
+    if parameters.mask_diameter_angstrom > box * pixel:
+        raise InputError(
+            f"a mask of {parameters.mask_diameter_angstrom:.0f} A is wider than the box of {box * pixel:.0f} A; "
+            "use a smaller mask or extract with a larger box"
+        )
+    r_max_px = min(box // 2 - 1, math.ceil(box * pixel / parameters.max_resolution_angstrom))
+    small = min(box, _quick_size(max(_MIN_BOX_PX, 2 * (r_max_px + 1))))
+    seen = replace(
+        particles,
+        read_images=lambda rows: fourier_crop(torch.from_numpy(particles.read_images(rows)), small).numpy(),
+        box_size_px=small,
+        pixel_size_angstrom=pixel * box / small,
+    )
+    pixels = make_pixel_list(small, r_max_px).to(parameters.device)
+    edge_px = _EDGE_ANGSTROM / seen.pixel_size_angstrom
+    radius_px = parameters.mask_diameter_angstrom / 2 / seen.pixel_size_angstrom
+    radius_px = min(radius_px, small / 2 - edge_px)
+    return WorkingImages(
+        seen,
+        pixels,
+        soft_circle(small, radius_px, edge_px, parameters.device),
+        radius_px + edge_px / 2,
+        min(r_max_px, max(4, round(box * pixel / parameters.start_resolution_angstrom))),
+    )
+
+
+def read_batch(work: WorkingImages, rows: Tensor) -> ImageBatch:
+    """Coefficients of the particles in ``rows``."""
+    device = work.mask.device
+    images = torch.from_numpy(work.particles.read_images(rows.numpy())).to(device)
+    masked = images * work.mask
+    return ImageBatch(
+        masked,
+        image_coefficients(masked, work.pixels),
+        image_coefficients(images, work.pixels),
+        ctf(work.particles.ctf.select(rows).to(device), work.pixels, work.particles.pixel_size_angstrom),
+    )
+
+
+def _quick_size(at_least_px: int) -> int:
+    """Smallest even product of 2, 3 and 5 that is not below ``at_least_px``."""
+    size = at_least_px + at_least_px % 2
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2

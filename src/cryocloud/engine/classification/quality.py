@@ -1,0 +1,165 @@
+"""How good each class is, from its average and the particles in it, and which classes to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cryocloud.engine.classification.classify import class_resolutions_angstrom
+from cryocloud.engine.classification.images import working_images
+from cryocloud.engine.classification.records import ClassificationParameters, ClassificationState
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.records.particle_set import ParticleSet
+
+_NOISE_MATCH = 3.5
+_MIN_MATCH_RANGE = 1.5
+_EDGE_TOLERANCE = 0.1
+_BEST_QUARTER = 0.75
+
+
+@dataclass(frozen=True)
+class ClassQuality:
+    """Measures of k classes, float64 [k], and scores from 0 (bad) to 1 made of them.
+
+    ``particles`` counts the particles whose most probable class it is; ``resolution_angstrom`` is where the
+    averages of two halves correlate to 0.5; ``match`` is the median, over the particles, of the correlation
+    with the average in units of its spread for pure noise; ``edge_ratio`` the mean square of the average at
+    the rim of the mask over that in the center. ``score`` is the product of the three scores.
+    """
+
+    particles: Tensor
+    resolution_angstrom: Tensor
+    match: Tensor
+    edge_ratio: Tensor
+    resolution_score: Tensor
+    match_score: Tensor
+    edge_score: Tensor
+
+    @property
+    def score(self) -> Tensor:
+        """Overall rank of the classes, 0 to 1."""
+        return self.resolution_score * self.match_score * self.edge_score
+
+
+@dataclass(frozen=True)
+class SelectionRules:
+    """What a class must reach to be kept; classes named by hand (from 1) override the rules."""
+
+    min_score: float = 0.25
+    min_particles: int = 10
+    include: frozenset[int] = frozenset()
+    exclude: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class ClassDecision:
+    """Whether a class is kept, and why."""
+
+    kept: bool
+    reason: str
+
+
+def rate_classes(
+    particles: ParticleSet, state: ClassificationState, parameters: ClassificationParameters
+) -> ClassQuality:
+    """Measure each class and score it against the better classes of the same run.
+
+    The standard is the best quarter of the particles: a class scores by how far its match lies between pure
+    noise and theirs, by its resolution relative to theirs (0 at twice the length), and by how little its
+    average exceeds theirs at the rim of the mask, where a centered particle leaves nothing and ice, carbon or
+    a neighbor do.
+    """
+    n_classes = parameters.n_classes
+    assigned = state.assignments.class_index
+    counts = torch.bincount(assigned[assigned >= 0], minlength=n_classes).to(torch.float64)
+    match = torch.zeros(n_classes, dtype=torch.float64)
+    for index in counts.nonzero()[:, 0].tolist():
+        match[index] = state.assignments.match[assigned == index].median()
+    work = working_images(particles, parameters)
+    resolution = class_resolutions_angstrom(state.frc, work.particles)
+    edge = _edge_ratios(state.averages, work.mask_radius_px).double().cpu()
+    return score_classes(counts, resolution, match, edge)
+
+
+def score_classes(
+    particles: Tensor, resolution_angstrom: Tensor, match: Tensor, edge_ratio: Tensor
+) -> ClassQuality:
+    """Scores from measures [k]; see :func:`rate_classes`."""
+    standard_match = _weighted_quantile(match, particles, _BEST_QUARTER)
+    good = match >= 0.5 * (standard_match + _NOISE_MATCH)
+    standard_resolution = _weighted_quantile(-resolution_angstrom[good], particles[good], 0.5)
+    standard_edge = _weighted_quantile(edge_ratio[good], particles[good], 0.5)
+    match_range = max(standard_match - _NOISE_MATCH, _MIN_MATCH_RANGE)
+    allowed = 2 * standard_edge + _EDGE_TOLERANCE
+    return ClassQuality(
+        particles,
+        resolution_angstrom,
+        match,
+        edge_ratio,
+        resolution_score=(2 + resolution_angstrom / standard_resolution).clamp(0, 1),
+        match_score=((match - _NOISE_MATCH) / match_range).clamp(0, 1),
+        edge_score=1 / (1 + (edge_ratio / allowed) ** 2),
+    )
+
+
+def choose_classes(quality: ClassQuality, rules: SelectionRules) -> list[ClassDecision]:
+    """Keep or reject each class by the rules, with the reason.
+
+    Raises
+    ------
+    InputError
+        A class named by hand does not exist, or is both included and excluded.
+    """
+    n_classes = len(quality.score)
+    for number in sorted(rules.include | rules.exclude):
+        if not 1 <= number <= n_classes:
+            raise InputError(f"class {number} does not exist; classes are numbered 1 to {n_classes}")
+        if number in rules.include and number in rules.exclude:
+            raise InputError(f"class {number} is both included and excluded; name it once")
+    return [_decide(quality, index, rules) for index in range(n_classes)]
+
+
+def _decide(quality: ClassQuality, index: int, rules: SelectionRules) -> ClassDecision:
+    if index + 1 in rules.include:
+        return ClassDecision(True, "included by hand")
+    if index + 1 in rules.exclude:
+        return ClassDecision(False, "excluded by hand")
+    count, score = int(quality.particles[index]), float(quality.score[index])
+    if count < rules.min_particles:
+        return ClassDecision(False, f"{count} particles, fewer than {rules.min_particles}")
+    if score >= rules.min_score:
+        return ClassDecision(True, f"score {score:.2f}")
+    parts: Sequence[tuple[float, str]] = (
+        (
+            float(quality.match_score[index]),
+            f"its particles match the average little better than noise does ({quality.match[index]:.1f} "
+            "standard deviations)",
+        ),
+        (
+            float(quality.resolution_score[index]),
+            f"its halves agree only to {quality.resolution_angstrom[index]:.1f} A",
+        ),
+        (
+            float(quality.edge_score[index]),
+            f"the average is bright at the rim of the mask ({quality.edge_ratio[index]:.2f} of the center)",
+        ),
+    )
+    return ClassDecision(False, f"score {score:.2f} below {rules.min_score:.2f}: {min(parts)[1]}")
+
+
+def _edge_ratios(averages: Tensor, mask_radius_px: float) -> Tensor:
+    line = torch.arange(averages.shape[-1], device=averages.device) - averages.shape[-1] // 2
+    radius = torch.hypot(line[:, None].float(), line.float()) / mask_radius_px
+    rim, center = (radius > 0.85) & (radius < 1), radius < 0.6
+    squared = averages**2
+    return squared[:, rim].mean(1) / squared[:, center].mean(1).clamp(min=1e-30)
+
+
+def _weighted_quantile(values: Tensor, weights: Tensor, fraction: float) -> float:
+    order = torch.argsort(values)
+    running = torch.cumsum(weights[order], 0)
+    place = int(torch.searchsorted(running, fraction * running[-1]))
+    return float(values[order][min(place, len(order) - 1)])

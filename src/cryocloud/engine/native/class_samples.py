@@ -1,0 +1,110 @@
+"""Scores of in-plane poses, and sums of images aligned by them on padded half planes.
+
+A shift's phase ramp is the product of two short tables over kx and ky, so samples may have any shift.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+@numba.njit(cache=True)
+def _ramp_tables(
+    shift_px: NDArray[np.float32], box_size_px: int, reach: int
+) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """exp(-2 pi i k x / D) for k = 0 .. reach and exp(-2 pi i k y / D) for k = -reach .. reach."""
+    along_x = np.empty(reach + 1, np.complex64)
+    along_y = np.empty(2 * reach + 1, np.complex64)
+    factor = -2 * math.pi / box_size_px
+    for k in range(reach + 1):
+        angle_x, angle_y = factor * shift_px[0] * k, factor * shift_px[1] * k
+        along_x[k] = complex(math.cos(angle_x), math.sin(angle_x))
+        value = complex(math.cos(angle_y), math.sin(angle_y))
+        along_y[reach + k] = value
+        along_y[reach - k] = value.conjugate()
+    return along_x, along_y
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True)
+def score_samples(
+    images: tuple[NDArray[np.complex64], NDArray[np.float32]],
+    references: NDArray[np.complex64],
+    pixels: tuple[NDArray[np.int32], NDArray[np.int32], int],
+    image: NDArray[np.int64],
+    reference: NDArray[np.int64],
+    shift_px: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """out[m] = 2 Re <weighted ramp, reference> - <power, |reference|^2>.
+
+    ``images`` = (weighted [b, n], power [b, n]); ``pixels`` = (kx, ky, box size); ``shift_px`` [m, 2].
+    """
+    kx, ky, box = pixels
+    reach = box // 2
+    for m in numba.prange(len(image)):
+        x, c, r = images[0][image[m]], images[1][image[m]], references[reference[m]]
+        along_x, along_y = _ramp_tables(shift_px[m], box, reach)
+        total = np.float32(0)
+        for j in range(r.shape[0]):
+            value = x[j] * (along_x[kx[j]] * along_y[ky[j] + reach])
+            real, imag = r[j].real, r[j].imag
+            total += np.float32(2) * (value.real * real + value.imag * imag)
+            total -= c[j] * (real * real + imag * imag)
+        out[m] = total
+
+
+@numba.njit(fastmath=True, cache=True)
+def _spread(
+    line: NDArray[np.complex64],
+    line_weight: NDArray[np.float32],
+    taps: tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]],
+    first: int,
+    numerator: NDArray[np.complex64],
+    weight: NDArray[np.float32],
+) -> None:
+    index, tap, mirrored = taps
+    for p in range(line.shape[0]):
+        value, amount = line[p], line_weight[p]
+        if mirrored[first + p]:
+            value = np.conj(value)
+        for t in range(index.shape[1]):
+            place, share = index[first + p, t], tap[first + p, t]
+            numerator[place] += share * value
+            weight[place] += share * amount
+        line[p] = 0
+        line_weight[p] = 0
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True)
+def add_class_samples(
+    images: tuple[NDArray[np.complex64], NDArray[np.float32]],
+    pixels: tuple[NDArray[np.int32], NDArray[np.int32], int],
+    samples: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]],
+    group_start: NDArray[np.int64],
+    taps: tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]],
+    numerator: NDArray[np.complex64],
+    weight: NDArray[np.float32],
+) -> None:
+    """Add samples (image, angle, shift [m, 2], probability) to the half planes of their groups.
+
+    Samples ``group_start[g] .. group_start[g + 1]`` belong to plane g and are ordered by angle: those of one
+    angle are summed on the pixel list first and spread over the plane once. ``taps`` are [angles * n, 16].
+    """
+    image, angle, shift_px, probability = samples
+    kx, ky, box = pixels
+    reach, n = box // 2, len(kx)
+    for g in numba.prange(len(group_start) - 1):
+        line = np.zeros(n, np.complex64)
+        line_weight = np.zeros(n, np.float32)
+        for m in range(group_start[g], group_start[g + 1]):
+            x, c, w = images[0][image[m]], images[1][image[m]], probability[m]
+            along_x, along_y = _ramp_tables(shift_px[m], box, reach)
+            for j in range(n):
+                line[j] += w * (x[j] * (along_x[kx[j]] * along_y[ky[j] + reach]))
+                line_weight[j] += w * c[j]
+            if m + 1 == group_start[g + 1] or angle[m + 1] != angle[m]:
+                _spread(line, line_weight, taps, angle[m] * n, numerator[g], weight[g])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cryocloud.engine.classification import (
+    ClassQuality,
+    SelectionRules,
+    choose_classes,
+    rate_classes,
+    score_classes,
+)
+from cryocloud.engine.errors import InputError
+
+
+def _quality(**changes: list[float]) -> ClassQuality:
+    """Five good classes, but for the changes."""
+    values = {
+        "particles": [100.0, 90.0, 80.0, 70.0, 60.0],
+        "resolution_angstrom": [12.0, 12.5, 12.0, 13.0, 12.0],
+        "match": [10.0, 10.5, 9.8, 10.2, 10.0],
+        "edge_ratio": [0.02, 0.03, 0.02, 0.02, 0.03],
+    } | changes
+    return score_classes(*(torch.tensor(values[name], dtype=torch.float64) for name in values))
+
+
+def test_selection_keeps_particles_and_rejects_junk(finished: Any) -> None:
+    """The bar of the design: junk recall 0.8; and nearly no particle may be lost."""
+    quality = rate_classes(finished.labelled.particles, finished.states[-1], finished.parameters)
+    kept_class = torch.tensor([d.kept for d in choose_classes(quality, SelectionRules())])
+    kept = kept_class[finished.states[-1].assignments.class_index]
+    junk = finished.labelled.view < 0
+    assert (~kept[junk]).float().mean() >= 0.8
+    assert kept[~junk].float().mean() >= 0.95
+
+
+def test_equal_classes_are_all_kept() -> None:
+    assert all(d.kept for d in choose_classes(_quality(), SelectionRules()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"match": [10.0, 10.5, 9.8, 10.2, 3.6]}, "match the average little better than noise"),
+        ({"resolution_angstrom": [12.0, 12.5, 12.0, 13.0, 30.0]}, "halves agree only to 30.0 A"),
+        ({"edge_ratio": [0.02, 0.03, 0.02, 0.02, 0.9]}, "bright at the rim of the mask"),
+        ({"particles": [100.0, 90.0, 80.0, 70.0, 4.0]}, "4 particles, fewer than 10"),
+    ],
+)
+def test_each_fault_rejects_a_class_and_is_named(changes: dict[str, list[float]], reason: str) -> None:
+    decisions = choose_classes(_quality(**changes), SelectionRules())
+    assert [d.kept for d in decisions] == [True] * 4 + [False]
+    assert reason in decisions[4].reason
+
+
+def test_classes_named_by_hand_override_the_rules() -> None:
+    quality = _quality(match=[10.0, 10.5, 9.8, 10.2, 3.6])
+    rules = SelectionRules(include=frozenset({5}), exclude=frozenset({1}))
+    decisions = choose_classes(quality, rules)
+    assert [d.kept for d in decisions] == [False, True, True, True, True]
+    assert decisions[0].reason == "excluded by hand"
+
+
+def test_limits_are_parameters() -> None:
+    quality = _quality(match=[10.0, 10.5, 9.8, 10.2, 6.5])
+    assert choose_classes(quality, SelectionRules(min_score=0.1))[4].kept
+    assert not choose_classes(quality, SelectionRules(min_score=0.9))[4].kept
+    assert not choose_classes(quality, SelectionRules(min_particles=61))[4].kept
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (SelectionRules(include=frozenset({6})), "class 6 does not exist; classes are numbered 1 to 5"),
+        (SelectionRules(include=frozenset({2}), exclude=frozenset({2})), "both included and excluded"),
+    ],
+)
+def test_impossible_wishes_are_refused(rules: SelectionRules, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        choose_classes(_quality(), rules)
