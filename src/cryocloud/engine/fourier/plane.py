@@ -135,4 +135,5 @@ def envelope(box_size_px: int, device: torch.device | str = "cpu") -> Float32[Te
 def kernel_weight(distance: Tensor) -> Tensor:
     """Kaiser-Bessel weight at a distance of grid points; integrates to 1."""
     inside = (1 - (2 * distance.to(torch.float64) / KERNEL_WIDTH) ** 2).clamp(min=0)
-    return torch.special.i0(_BETA * torch.sqrt(inside)) * (_BETA / (KERNEL_WIDTH * math.sinh(_BETA)))
+    weight: Tensor = torch.special.i0(_BETA * torch.sqrt(inside)) * (_BETA / (KERNEL_WIDTH * math.sinh(_BETA)))
+    return weight
