@@ -195,7 +195,7 @@ def _map(
         {"input": extracted.file("particles.star"), "reference": reference},
         {"symmetry": parameters.symmetry, "mask_diameter_angstrom": sampling.mask_diameter_angstrom},
     )
-    post = yield Step("postprocess", {"input": refined.folder}, {})
+    post = yield Step("postprocess", {"input": refined.folder}, {"symmetry": parameters.symmetry})
     return Conclusion(
         warnings=(*warnings, *control_warnings(refined, post)),
         key_numbers={
