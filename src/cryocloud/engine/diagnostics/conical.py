@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from cryocloud.engine.fourier import rfftn
+from cryocloud.engine.fourier import half_space, rfftn
 from cryocloud.engine.geometry import healpix_directions, rotation_from_euler
 
 _VOXELS_AT_ONCE = 1 << 18
@@ -64,20 +64,21 @@ def conical_fsc(
     box = half_map_1.shape[0]
     limit = box // 2 - 1 if r_max_px is None else min(r_max_px, box // 2 - 1)
     axis = _half_sphere(order).to(half_map_1.device)
-    direction, shell, inside = _directions(box, limit, half_map_1.device)
-    a, b = (rfftn(half)[inside] for half in (half_map_1, half_map_2))
+    space = half_space(box, limit, half_map_1.device)
+    direction = space.points / space.points.norm(dim=1, keepdim=True)
+    a, b = (rfftn(half).flatten()[space.flat_index] for half in (half_map_1, half_map_2))
     products = torch.stack([(a * b.conj()).real, a.abs() ** 2, b.abs() ** 2], 1).to(torch.float64)
     sums = torch.zeros(limit + 1, len(axis), 3, dtype=torch.float64, device=axis.device)
-    order_by_shell = torch.argsort(shell, stable=True)
-    ends = torch.bincount(shell, minlength=limit + 1).cumsum(0).tolist()
+    ends = torch.bincount(space.shell, minlength=limit + 1).cumsum(0).tolist()
     cosine = math.cos(math.radians(half_angle_deg))
     for r in range(1, limit + 1):
-        voxels = order_by_shell[ends[r - 1] : ends[r]]
-        for start in range(0, len(voxels), _VOXELS_AT_ONCE):
-            part = voxels[start : start + _VOXELS_AT_ONCE]
+        for start in range(ends[r - 1], ends[r], _VOXELS_AT_ONCE):
+            part = slice(start, min(start + _VOXELS_AT_ONCE, ends[r]))
             in_cone = ((direction[part] @ axis.T.to(torch.float32)).abs() >= cosine).to(torch.float64)
             sums[r] += in_cone.T @ products[part]
-    whole = torch.zeros(limit + 1, 3, dtype=torch.float64, device=axis.device).index_add_(0, shell, products)
+    whole = torch.zeros(limit + 1, 3, dtype=torch.float64, device=axis.device).index_add_(
+        0, space.shell, products
+    )
     cross, power_a, power_b = torch.where(sums[:, :, 1:2] > 0, sums, whole[:, None]).unbind(2)
     curve = (cross / (power_a * power_b).sqrt().clamp(min=1e-300)).T.contiguous()
     curve[:, 0] = 1.0
@@ -90,15 +91,3 @@ def _half_sphere(order: int) -> Float64[Tensor, "c 3"]:
     x, y, z = axis.unbind(1)
     upper = (z > 1e-9) | ((z.abs() <= 1e-9) & ((y > 1e-9) | ((y.abs() <= 1e-9) & (x > 0))))
     return axis[upper]
-
-
-def _directions(box_size_px: int, limit: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Unit vectors xyz [n, 3] and shells [n] of the rfft voxels of shells 1 .. limit, and where these are."""
-    full = torch.fft.fftfreq(box_size_px, 1 / box_size_px, device=device)
-    half = torch.fft.rfftfreq(box_size_px, 1 / box_size_px, device=device)
-    z, y, x = torch.meshgrid(full, full, half, indexing="ij")
-    radius = (z**2 + y**2 + x**2).sqrt()
-    shell = radius.round().long()
-    inside = (shell >= 1) & (shell <= limit)
-    vectors = torch.stack([x[inside], y[inside], z[inside]], 1)
-    return vectors / radius[inside][:, None], shell[inside], inside

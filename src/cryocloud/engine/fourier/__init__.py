@@ -2,6 +2,7 @@
 
 from cryocloud.engine.fourier.crop import fourier_crop, fourier_crop_volume
 from cryocloud.engine.fourier.filters import low_pass
+from cryocloud.engine.fourier.half_space import HalfSpace, half_space
 from cryocloud.engine.fourier.pixels import (
     PixelList,
     coefficients_to_images,
@@ -14,11 +15,13 @@ from cryocloud.engine.fourier.shells import fsc, resolution_angstrom, ring_avera
 from cryocloud.engine.fourier.transforms import irfft2, irfftn, rfft2, rfftn
 
 __all__ = [
+    "HalfSpace",
     "PixelList",
     "coefficients_to_images",
     "fourier_crop",
     "fourier_crop_volume",
     "fsc",
+    "half_space",
     "image_coefficients",
     "irfft2",
     "irfftn",
