@@ -36,6 +36,7 @@ from cryocloud.jobs.kit.plots import (
     Curve,
     Mark,
     draw_heat_map,
+    label_axes,
     panels,
     plot_curves,
     plot_histogram,
@@ -153,12 +154,41 @@ def _write(job: JobContext, tables: ParticleTables, particles: ParticleSet, stat
     write_particles(job.out / "particles.star", replace(posed, particles=rows))
     write_star(job.out / "fsc.star", {"fsc": _fsc_table(state, particles)})
     _plot_orientations(job, state)
+    _write_envelopes(job, posed, particles, state)
     plot_histogram(
         job.plots / "pose_change.png",
         [("", state.pose_change_deg.clamp(max=30).numpy())],
         x_label="last change of the orientation (deg)",
         title="How still the poses stand",
     )
+
+
+def _write_envelopes(
+    job: JobContext, tables: ParticleTables, particles: ParticleSet, state: RefinementState
+) -> None:
+    """Signal strength of each micrograph, the mean of both halves."""
+    if particles.micrograph is None:
+        return
+    scale, b_factor = state.envelope.mean(0).cpu().numpy().T
+    numbers = particles.micrograph.numpy()
+    first = np.unique(numbers, return_index=True)[1]
+    table = pd.DataFrame(
+        {
+            "rlnMicrographName": tables.particles["rlnMicrographName"].to_numpy()[first],
+            "rlnGroupNrParticles": np.bincount(numbers),
+            "rlnGroupScaleCorrection": scale,
+            "ccGroupBfactor": b_factor,
+        }
+    )
+    write_star(job.out / "micrograph_envelopes.star", {"model_groups": table})
+    with panels(job.plots / "envelopes.png") as axes:
+        axes[0, 0].scatter(b_factor, scale, s=14)
+        label_axes(
+            axes[0, 0],
+            x_label="B-factor relative to the mean (Å²)",
+            y_label="signal scale",
+            title="Signal of each micrograph",
+        )
 
 
 def _fsc_table(state: RefinementState, particles: ParticleSet) -> pd.DataFrame:

@@ -20,11 +20,27 @@ _LARGEST_STEP_DEG = 6.0
 
 @dataclass(frozen=True)
 class Observations:
-    """b images to compare with models: coefficients X [b, n], CTF times scale [b, n], noise variance a ring."""
+    """Measured images to compare with models: coefficients X [b, n] and CTF times scale [b, n] at n pixels.
+
+    ``sigma2`` [r] is the noise variance of each ring.
+    """
 
     coefficients: Tensor
     transfer: Tensor
     sigma2: Tensor
+    pixels: PixelList
+
+    def within(self, r_max_px: int) -> Observations:
+        """The same images in the rings up to ``r_max_px``."""
+        band = self.pixels.within(r_max_px)
+        n = len(band)
+        return Observations(
+            self.coefficients[:, :n], self.transfer[:, :n], self.sigma2[: band.r_max_px + 1], band
+        )
+
+    def inverse_sigma2(self) -> Tensor:
+        """1 / sigma^2 of each pixel, float32 [n]."""
+        return (1 / self.sigma2).to(torch.float32)[self.pixels.ring]
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,6 @@ def refine_local_poses(
     rotation: Float64[Tensor, "m 3 3"],
     shift_px: Float64[Tensor, "m 2"],
     *,
-    pixels: PixelList,
     n_steps: int = 4,
     sigma_shift_px: float = math.inf,
 ) -> LocalPoses:
@@ -70,11 +85,9 @@ def refine_local_poses(
     (Levenberg 1944, Marquardt 1963).
     """
     prior = 0.0 if math.isinf(sigma_shift_px) else 0.5 / sigma_shift_px**2
-    inverse_sigma2 = (1 / observations.sigma2).to(torch.float32)[pixels.ring]
     if reference.grid.is_cuda:
-        weighted = Observations(observations.coefficients, observations.transfer, inverse_sigma2)
-        return _refine_batched(reference, weighted, image, rotation, shift_px, pixels, (n_steps, prior))
-    n = len(pixels)
+        return _refine_batched(reference, observations, image, rotation, shift_px, (n_steps, prior))
+    pixels = observations.pixels
     result = LocalPoses(
         rotation.clone(),
         shift_px.clone(),
@@ -84,9 +97,9 @@ def refine_local_poses(
     refine_poses(
         reference.grid.numpy(),
         torch.stack([pixels.kx, pixels.ky]).numpy(),
-        observations.coefficients[:, :n].contiguous().numpy(),
-        observations.transfer[:, :n].contiguous().numpy(),
-        inverse_sigma2.numpy(),
+        observations.coefficients.contiguous().numpy(),
+        observations.transfer.contiguous().numpy(),
+        observations.inverse_sigma2().numpy(),
         image.numpy(),
         _settings(reference, n_steps, prior),
         *(t.numpy() for t in (result.rotation, result.shift_px, result.misfit, result.normal)),
@@ -107,7 +120,6 @@ def _refine_batched(
     image: Tensor,
     rotation: Tensor,
     shift_px: Tensor,
-    pixels: PixelList,
     options: tuple[int, float],
 ) -> LocalPoses:
     """The same iteration as the compiled kernel, all samples at once in tensors."""
@@ -116,7 +128,7 @@ def _refine_batched(
     pose, move = rotation.clone(), shift_px.clone()
     damping = torch.full((len(image),), 1e-2, dtype=torch.float64, device=pose.device)
     ridge = torch.diag(torch.tensor([0, 0, 0, prior, prior], dtype=torch.float64, device=pose.device))
-    cost, normal, gradient = _linearize(reference, observations, image, pose, move, pixels)
+    cost, normal, gradient = _linearize(reference, observations, image, pose, move)
     cost = cost + prior * (move**2).sum(1)
     for _ in range(n_steps):
         system = normal + ridge
@@ -129,7 +141,7 @@ def _refine_batched(
         step = step * (largest / angle).clamp(max=1)[:, None]
         trial, trial_move = pose @ rotation_from_vector(step[:, :3]), move + step[:, 3:]
         trial_cost, trial_normal, trial_gradient = _linearize(
-            reference, observations, image, trial, trial_move, pixels
+            reference, observations, image, trial, trial_move
         )
         trial_cost = trial_cost + prior * (trial_move**2).sum(1)
         better = trial_cost < cost
@@ -148,14 +160,12 @@ def _linearize(
     image: Int64[Tensor, " m"],
     rotation: Float64[Tensor, "m 3 3"],
     shift_px: Float64[Tensor, "m 2"],
-    pixels: PixelList,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    n = len(pixels)
-    inverse_sigma2 = observations.sigma2
+    inverse_sigma2 = observations.inverse_sigma2()
     model, jacobian = _model_and_jacobian(
-        reference, observations.transfer[image][:, :n], rotation, shift_px, pixels
+        reference, observations.transfer[image], rotation, shift_px, observations.pixels
     )
-    data = observations.coefficients[image][:, :n]
+    data = observations.coefficients[image]
     residual = (data - model) * inverse_sigma2
     misfit = (inverse_sigma2 * (model.abs() ** 2 - 2 * (model.conj() * data).real)).sum(
         1, dtype=torch.float64

@@ -223,7 +223,14 @@ def particle_set(tables: ParticleTables) -> ParticleSet:
         shift_px=torch.from_numpy(shift_px),
         half_set=torch.from_numpy(_whole_or_zero(particles, "rlnRandomSubset")),
         class_number=torch.from_numpy(_whole_or_zero(particles, "rlnClassNumber")),
+        micrograph=_micrograph_numbers(particles),
     )
+
+
+def _micrograph_numbers(particles: pd.DataFrame) -> Tensor | None:
+    if "rlnMicrographName" not in particles:
+        return None
+    return torch.from_numpy(pd.factorize(particles["rlnMicrographName"])[0].astype(np.int64))
 
 
 def with_poses(tables: ParticleTables, rotation: Tensor, shift_px: Tensor) -> ParticleTables:

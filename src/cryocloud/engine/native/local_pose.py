@@ -117,6 +117,26 @@ def _rotated(rotation: NDArray[np.float64], step: NDArray[np.float64]) -> NDArra
     return result
 
 
+@numba.njit(cache=True)
+def _damped_step(
+    normal: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    options: tuple[float, float, float],
+) -> NDArray[np.float64]:
+    """Solution of the damped normal equations; ``options`` = (shift prior, damping, largest rotation in rad)."""
+    prior, damping, largest = options
+    system, right = normal.copy(), gradient.copy()
+    for a in range(2):
+        system[3 + a, 3 + a] += prior
+        right[3 + a] -= prior * shift[a]
+    for a in range(5):
+        system[a, a] += damping * system[a, a] + 1e-12
+    step = np.linalg.solve(system, right)
+    angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
+    return step * min(1.0, largest / max(angle, 1e-12))
+
+
 @numba.njit(parallel=True, cache=True)
 def refine_poses(
     grid: NDArray[np.complex64],
@@ -136,59 +156,29 @@ def refine_poses(
     ``settings`` = (padding, 2 pi / D, steps, largest rotation step in rad, 1 / (2 sigma_shift^2)).
     """
     padding, turn, n_steps, largest, prior = settings
+    scales = (padding, turn)
     for m in numba.prange(len(image_of)):
-        i = image_of[m]
+        x, c, w = images[image_of[m]], transfer[image_of[m]], inverse_sigma2
         damping = 1e-2
-        gradient, trial_gradient = np.empty(5), np.empty(5)
-        trial_normal = np.empty((5, 5))
+        gradient, trial_gradient, trial_normal = np.empty(5), np.empty(5), np.empty((5, 5))
         pose, move = rotation[m].copy(), shift[m].copy()
-        cost = linearize(
-            grid,
-            pixels,
-            images[i],
-            transfer[i],
-            inverse_sigma2,
-            pose,
-            move,
-            (padding, turn),
-            normal[m],
-            gradient,
-        )
+        cost = linearize(grid, pixels, x, c, w, pose, move, scales, normal[m], gradient)
         cost += prior * (move[0] ** 2 + move[1] ** 2)
         for _ in range(n_steps):
-            system = normal[m].copy()
-            right = gradient.copy()
-            for a in range(2):
-                system[3 + a, 3 + a] += prior
-                right[3 + a] -= prior * move[a]
-            for a in range(5):
-                system[a, a] += damping * system[a, a] + 1e-12
-            step = np.linalg.solve(system, right)
-            angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
-            if angle > largest:
-                step *= largest / angle
+            step = _damped_step(normal[m], gradient, move, (prior, damping, largest))
             trial, trial_move = _rotated(pose, step), move + step[3:]
             trial_cost = linearize(
-                grid,
-                pixels,
-                images[i],
-                transfer[i],
-                inverse_sigma2,
-                trial,
-                trial_move,
-                (padding, turn),
-                trial_normal,
-                trial_gradient,
+                grid, pixels, x, c, w, trial, trial_move, scales, trial_normal, trial_gradient
             )
             trial_cost += prior * (trial_move[0] ** 2 + trial_move[1] ** 2)
-            if trial_cost < cost:
-                pose, move = trial, trial_move
-                gain, cost = cost - trial_cost, trial_cost
-                normal[m] = trial_normal
-                gradient[:] = trial_gradient
-                damping *= 0.3
-                if gain < 1e-2:
-                    break
-            else:
+            if trial_cost >= cost:
                 damping *= 5
+                continue
+            pose, move = trial, trial_move
+            gain, cost = cost - trial_cost, trial_cost
+            normal[m] = trial_normal
+            gradient[:] = trial_gradient
+            damping *= 0.3
+            if gain < 1e-2:
+                break
         rotation[m], shift[m], misfit[m] = pose, move, cost

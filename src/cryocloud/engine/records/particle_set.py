@@ -22,6 +22,7 @@ class ParticleSet:
     ``rotation`` [n, 3, 3] and ``shift_px`` [n, 2] (x, y) are float64; a particle's model is
     CTF * slice(rotation) * exp(+2 pi i k.shift / D), so the shift is RELION's origin in pixels.
     ``half_set`` is 1 or 2, or 0 where none was assigned; ``class_number`` counts from 1, 0 = none.
+    ``micrograph`` int64 [n] numbers the micrographs from 0; none where they are not known.
     """
 
     read_images: ImageReader
@@ -32,6 +33,7 @@ class ParticleSet:
     shift_px: Tensor
     half_set: Tensor
     class_number: Tensor
+    micrograph: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ctf)

@@ -16,6 +16,7 @@ from cryocloud.engine.noise import residual_power
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.reconstruction import Accumulator, VolumeTransform, slice_volume
 from cryocloud.engine.records.particle_set import ParticleSet
+from cryocloud.engine.refinement.envelope import EnvelopeSums, damping
 from cryocloud.engine.refinement.records import RefinementParameters
 from cryocloud.engine.refinement.search import GlobalSearch, search_modes
 
@@ -33,6 +34,7 @@ class Batch:
     """
 
     rows: Tensor
+    micrograph: Tensor
     coefficients: Tensor
     transfer: Tensor
 
@@ -48,17 +50,29 @@ class BatchPoses:
 
 
 def read_batches(
-    particles: ParticleSet, rows: Tensor, pixels: PixelList, parameters: RefinementParameters
+    particles: ParticleSet,
+    rows: Tensor,
+    pixels: PixelList,
+    envelope: Tensor,
+    parameters: RefinementParameters,
 ) -> Iterator[Batch]:
-    """Stream the particles of ``rows`` as Fourier coefficients."""
+    """Stream the particles of ``rows`` as Fourier coefficients; ``envelope`` [m, 2] is that of their micrographs."""
     device = parameters.device
+    pixel = particles.pixel_size_angstrom
     for start in range(0, len(rows), parameters.batch_size):
         block = rows[start : start + parameters.batch_size]
         images = torch.from_numpy(particles.read_images(block.numpy())).to(device)
-        transfer = ctf(particles.ctf.select(block).to(device), pixels, particles.pixel_size_angstrom)
-        yield Batch(
-            block, image_coefficients(images, pixels), transfer
-        )
+        micrograph = micrograph_numbers(particles)[block].to(device)
+        transfer = ctf(particles.ctf.select(block).to(device), pixels, pixel)
+        transfer = transfer * damping(envelope[micrograph], pixels, pixel)
+        yield Batch(block, micrograph, image_coefficients(images, pixels), transfer)
+
+
+def micrograph_numbers(particles: ParticleSet) -> Tensor:
+    """Micrograph of each particle, all 0 where they are not known."""
+    if particles.micrograph is None:
+        return torch.zeros(len(particles), dtype=torch.int64)
+    return particles.micrograph
 
 
 def estimate_poses(
@@ -77,7 +91,8 @@ def estimate_poses(
     """
     sigma_shift_px, max_modes = settings
     rotation, shift_px = current
-    observations = Observations(batch.coefficients, batch.transfer, sigma2)
+    n = len(pixels)
+    observations = Observations(batch.coefficients[:, :n], batch.transfer[:, :n], sigma2, pixels)
     image = torch.arange(len(batch.rows), device=rotation.device)
     if search is not None:
         band = search.pixels
@@ -89,11 +104,10 @@ def estimate_poses(
         )
         rough = refine_local_poses(
             reference,
-            observations,
+            observations.within(band.r_max_px),
             image,
             rotation,
             shift_px,
-            pixels=band,
             n_steps=3,
             sigma_shift_px=sigma_shift_px,
         )
@@ -104,7 +118,6 @@ def estimate_poses(
         image,
         rotation,
         shift_px,
-        pixels=pixels,
         n_steps=4,
         sigma_shift_px=sigma_shift_px,
     )
@@ -121,17 +134,26 @@ def accumulate(
     accumulator.insert(centered * weighted, batch.transfer[poses.image] * weighted, poses.rotation, pixels)
 
 
-def batch_residual_power(
-    batch: Batch, poses: BatchPoses, reference: VolumeTransform, pixels: PixelList
+def compare_with_models(
+    batch: Batch,
+    poses: BatchPoses,
+    reference: VolumeTransform,
+    pixels: PixelList,
+    sums: EnvelopeSums,
 ) -> Tensor:
-    """Sum over images of the ring means of |X - model|^2 at each image's best pose; no model beyond the reference."""
+    """Add the batch to ``sums``; returns the sum over images of the ring means of |X - model|^2.
+
+    The model is that of each image's best pose; there is none beyond the reference's rings.
+    """
     best = _first_of_each(poses.image)
     models = torch.zeros_like(batch.coefficients)
     band = pixels.within(reference.r_max_px)
     slices = slice_volume(reference, poses.rotation[best], band)
     n = len(band)
     models[:, :n] = slices * batch.transfer[:, :n] * phase_ramps(-poses.shift_px[best], band)
-    return residual_power(batch.coefficients, models, torch.ones(len(batch.rows), device=models.device), pixels)
+    sums.add_(batch.micrograph, batch.coefficients, models, pixels)
+    ones = torch.ones(len(batch.rows), device=models.device)
+    return residual_power(batch.coefficients, models, ones, pixels)
 
 
 def best_poses(poses: BatchPoses) -> tuple[Tensor, Tensor, Tensor]:

@@ -37,7 +37,8 @@ class RefinementState:
 
     ``references`` float32 [2, D, D, D] are the regularized half maps, ``half_maps`` the same without regularization,
     ``sigma2`` float64 [2, r] the noise variances and ``ring_weight`` float64 [2, r] the inverse noise variances of the
-    half maps. ``fsc`` [D//2 + 1] compares the half maps; ``history`` holds the resolution shell of each iteration.
+    half maps. ``envelope`` float64 [2, m, 2] holds scale and B-factor (Angstrom^2) of each micrograph in each half.
+    ``fsc`` [D//2 + 1] compares the half maps; ``history`` holds the resolution shell of each iteration.
     ``pose_change_deg`` and ``best_probability`` [n] describe each particle's last update.
     """
 
@@ -51,6 +52,7 @@ class RefinementState:
     half_maps: Tensor
     sigma2: Tensor
     ring_weight: Tensor
+    envelope: Tensor
     fsc: Tensor
     sigma_shift_px: float
     pose_change_deg: Tensor

@@ -25,11 +25,13 @@ from cryocloud.engine.noise import initial_noise_spectrum, noise_from_residuals
 from cryocloud.engine.reconstruction import Accumulator, solve, volume_transform
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.engine.refinement.amplitude import matched_amplitude
+from cryocloud.engine.refinement.envelope import EnvelopeSums, updated_envelope
 from cryocloud.engine.refinement.expectation import (
     accumulate,
-    batch_residual_power,
     best_poses,
+    compare_with_models,
     estimate_poses,
+    micrograph_numbers,
     read_batches,
 )
 from cryocloud.engine.refinement.records import Phase, RefinementParameters, RefinementState
@@ -37,6 +39,7 @@ from cryocloud.engine.refinement.search import GlobalSearch, prepare_search, sea
 
 _MASK_EDGE_PX = 5.0
 _FSC_THRESHOLD = 0.143
+_SUPPORT_FSC = 0.5
 _JOIN_HALVES_ANGSTROM = 40.0
 _MARGIN_SHELLS = 5
 _STALLS = 2
@@ -91,6 +94,7 @@ def start_refinement(
         half_maps=torch.stack([filtered * amplitude] * 2),
         sigma2=torch.stack([sigma2] * 2),
         ring_weight=torch.zeros(2, box // 2, dtype=torch.float64, device=device),
+        envelope=_flat_envelope(particles).to(device),
         fsc=torch.zeros(box // 2 + 1, dtype=torch.float64, device=device),
         sigma_shift_px=parameters.shift_range_angstrom / pixel / 2,
         pose_change_deg=torch.full((n,), 180.0, dtype=torch.float64),
@@ -140,8 +144,7 @@ def combined_map(state: RefinementState) -> Tensor:
 
 def resolution_shell(curve: Tensor) -> int:
     """Last shell before the FSC first falls below 0.143."""
-    below = (curve[1:] < _FSC_THRESHOLD).nonzero()
-    return int(below[0, 0]) if len(below) else len(curve) - 2
+    return _shell_above(curve, _FSC_THRESHOLD)
 
 
 def _half_sets(particles: ParticleSet, generator: torch.Generator) -> Tensor:
@@ -156,6 +159,11 @@ def _half_sets(particles: ParticleSet, generator: torch.Generator) -> Tensor:
     return assigned
 
 
+def _flat_envelope(particles: ParticleSet) -> Tensor:
+    n_micrographs = int(micrograph_numbers(particles).max()) + 1
+    return torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(2, n_micrographs, 1)
+
+
 def _iterate(
     particles: ParticleSet, state: RefinementState, parameters: RefinementParameters, progress: Progress
 ) -> RefinementState:
@@ -166,6 +174,7 @@ def _iterate(
     pixels = make_pixel_list(box, r_insert).to(parameters.device)
     rotation, shift_px = state.rotation.clone(), state.shift_px.clone()
     probability, sigma2 = state.best_probability.clone(), state.sigma2.clone()
+    envelope = state.envelope.clone()
     accumulators = []
     for half in (0, 1):
         accumulator = Accumulator(box, r_insert, device=parameters.device)
@@ -174,6 +183,7 @@ def _iterate(
         shift_px[update.rows] = update.shift_px
         probability[update.rows] = update.probability
         sigma2[half, : r_insert + 1] = update.sigma2
+        envelope[half] = update.envelope
         accumulators.append(accumulator)
     updated = replace(
         state,
@@ -181,6 +191,7 @@ def _iterate(
         rotation=rotation,
         shift_px=shift_px,
         sigma2=sigma2,
+        envelope=envelope,
         sigma_shift_px=max(1.0, float((shift_px**2).mean().sqrt())),
         pose_change_deg=angular_distance_deg(rotation, state.rotation, parameters.operators),
         best_probability=probability,
@@ -195,6 +206,7 @@ class _HalfUpdate:
     shift_px: Tensor
     probability: Tensor
     sigma2: Tensor
+    envelope: Tensor
 
 
 def _process_half(
@@ -215,9 +227,11 @@ def _process_half(
     search = _search_of(state, parameters, half, band, particles) if state.phase == "global" else None
     settings = (state.sigma_shift_px, parameters.max_modes)
     power = torch.zeros(pixels.r_max_px + 1, dtype=torch.float64, device=device)
+    envelope = state.envelope[half]
+    sums = EnvelopeSums.zeros(len(envelope), pixels.r_max_px + 1, device)
     rotations, shifts, probabilities = [], [], []
     done = 0
-    for batch in read_batches(particles, rows, pixels, parameters):
+    for batch in read_batches(particles, rows, pixels, envelope, parameters):
         current = (state.rotation[batch.rows].to(device), state.shift_px[batch.rows].to(device))
         poses = estimate_poses(
             batch,
@@ -229,7 +243,7 @@ def _process_half(
             settings=settings,
         )
         accumulate(accumulator, batch, poses, sigma2, pixels)
-        power += batch_residual_power(batch, poses, reference, pixels)
+        power += compare_with_models(batch, poses, reference, pixels, sums)
         best_rotation, best_shift, probability = best_poses(poses)
         rotations.append(best_rotation)
         shifts.append(best_shift)
@@ -238,8 +252,30 @@ def _process_half(
         progress(state.iteration + 1, (half + done / len(rows)) / 2)
     noise = noise_from_residuals(power, float(len(rows)))
     return _HalfUpdate(
-        rows, torch.cat(rotations).cpu(), torch.cat(shifts).cpu(), torch.cat(probabilities).cpu(), noise
+        rows,
+        torch.cat(rotations).cpu(),
+        torch.cat(shifts).cpu(),
+        torch.cat(probabilities).cpu(),
+        noise,
+        updated_envelope(
+            envelope,
+            sums,
+            sigma2=noise,
+            last_ring=min(_supported_ring(state.fsc), band.r_max_px),
+            box_angstrom=particles.box_size_px * particles.pixel_size_angstrom,
+            particles=torch.bincount(micrograph_numbers(particles)[rows], minlength=len(envelope)).to(device),
+        ),
     )
+
+
+def _supported_ring(curve: Tensor) -> int:
+    """Last shell before the FSC first falls below 0.5: what the half map shows there is mostly signal."""
+    return _shell_above(curve, _SUPPORT_FSC)
+
+
+def _shell_above(curve: Tensor, threshold: float) -> int:
+    below = (curve[1:] < threshold).nonzero()
+    return int(below[0, 0]) if len(below) else len(curve) - 2
 
 
 def _search_of(
