@@ -16,6 +16,8 @@ from torch import Tensor
 
 import cryocloud.engine
 
+pytest_plugins = ["simulated_objects"]
+
 ROOT = Path(__file__).parents[1]
 DEFAULT_DATA = ROOT.parent / "shared" / "data"
 

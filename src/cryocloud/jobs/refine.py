@@ -12,6 +12,7 @@ from torch import Tensor
 from cryocloud.catalog.base import Facts
 from cryocloud.catalog.types.refine import JOB_TYPE, RefineParameters
 from cryocloud.compute.context import JobContext
+from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import resample_volume, resolution_angstrom
 from cryocloud.engine.geometry import euler_from_rotation, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc, write_mrc
@@ -97,6 +98,8 @@ def _reference(job: JobContext, particles: ParticleSet) -> Tensor:
     volume, pixel_size_angstrom = read_mrc(path)
     require_cube(volume.shape, path)
     require_pixel_size(pixel_size_angstrom, f"header of {path}")
+    if not np.isfinite(volume).all() or np.ptp(volume) == 0:
+        raise InputError(f"{path}: the map is flat or holds values that are not numbers; give another start map")
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
     if volume.shape[0] != box or abs(pixel_size_angstrom / pixel - 1) > 1e-3:
         why = f"it came with {volume.shape[0]} px of {pixel_size_angstrom:.4g} Å"

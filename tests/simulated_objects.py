@@ -1,4 +1,4 @@
-"""Small synthetic objects and particle images with known poses, for the tests of every engine package."""
+"""Small synthetic objects and particle images with known poses, for the tests of engine and jobs."""
 
 from __future__ import annotations
 
