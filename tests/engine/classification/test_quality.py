@@ -21,6 +21,7 @@ def _quality(**changes: list[float]) -> ClassQuality:
         "particles": [100.0, 90.0, 80.0, 70.0, 60.0],
         "resolution_angstrom": [12.0, 12.5, 12.0, 13.0, 12.0],
         "match": [10.0, 10.5, 9.8, 10.2, 10.0],
+        "center_density": [0.9, 1.1, 0.8, 1.0, 1.0],
         "edge_ratio": [0.02, 0.03, 0.02, 0.02, 0.03],
     } | changes
     return score_classes(*(torch.tensor(values[name], dtype=torch.float64) for name in values))
@@ -45,6 +46,7 @@ def test_equal_classes_are_all_kept() -> None:
     [
         ({"match": [10.0, 10.5, 9.8, 10.2, 3.6]}, "match the average little better than noise"),
         ({"resolution_angstrom": [12.0, 12.5, 12.0, 13.0, 30.0]}, "halves agree only to 30.0 A"),
+        ({"center_density": [0.9, 1.1, 0.8, 1.0, -0.1]}, "center is not brighter than the background"),
         ({"edge_ratio": [0.02, 0.03, 0.02, 0.02, 0.9]}, "bright at the rim of the mask"),
         ({"particles": [100.0, 90.0, 80.0, 70.0, 4.0]}, "4 particles, fewer than 10"),
     ],

@@ -16,8 +16,9 @@ from cryocloud.engine.records.particle_set import ParticleSet
 
 _NOISE_MATCH = 3.5
 _MIN_MATCH_RANGE = 1.5
-_EDGE_TOLERANCE = 0.1
+_EDGE_FACTOR, _EDGE_TOLERANCE = 4.0, 0.2
 _BEST_QUARTER = 0.75
+_WORST_RESOLUTION = 2.25
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,17 @@ class ClassQuality:
     particles: Tensor
     resolution_angstrom: Tensor
     match: Tensor
+    center_density: Tensor
     edge_ratio: Tensor
     resolution_score: Tensor
     match_score: Tensor
+    center_score: Tensor
     edge_score: Tensor
 
     @property
     def score(self) -> Tensor:
         """Overall rank of the classes, 0 to 1."""
-        return self.resolution_score * self.match_score * self.edge_score
+        return self.resolution_score * self.match_score * self.center_score * self.edge_score
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,11 @@ def rate_classes(
 ) -> ClassQuality:
     """Measure each class and score it against the better classes of the same run.
 
-    The standard is the best quarter of the particles: a class scores by how far its match lies between pure
-    noise and theirs, by its resolution relative to theirs (0 at twice the length), and by how little its
-    average exceeds theirs at the rim of the mask, where a centered particle leaves nothing and ice, carbon or
-    a neighbor do.
+    The standard is the best-matching quarter of the particles and the classes like it. A class scores by how
+    far its match lies between pure noise and the standard; by its resolution (1 up to 1.25 times, 0 from 2.25
+    times the standard's length on); by the density in its center, where particles are brighter than their
+    surroundings (1 from half of the standard on, 0 if dark); and by how little is bright at the rim of the
+    mask, where neighbors may be but ice or carbon surely is.
     """
     n_classes = parameters.n_classes
     assigned = state.assignments.class_index
@@ -80,28 +84,35 @@ def rate_classes(
         match[index] = state.assignments.match[assigned == index].median()
     work = working_images(particles, parameters)
     resolution = class_resolutions_angstrom(state.frc, work.particles)
-    edge = _edge_ratios(state.averages, work.mask_radius_px).double().cpu()
-    return score_classes(counts, resolution, match, edge)
+    center, edge = _center_and_edge(state.averages, work.mask_radius_px)
+    return score_classes(counts, resolution, match, center, edge)
 
 
 def score_classes(
-    particles: Tensor, resolution_angstrom: Tensor, match: Tensor, edge_ratio: Tensor
+    particles: Tensor,
+    resolution_angstrom: Tensor,
+    match: Tensor,
+    center_density: Tensor,
+    edge_ratio: Tensor,
 ) -> ClassQuality:
     """Scores from measures [k]; see :func:`rate_classes`."""
     standard_match = _weighted_quantile(match, particles, _BEST_QUARTER)
     good = match >= 0.5 * (standard_match + _NOISE_MATCH)
     standard_resolution = _weighted_quantile(-resolution_angstrom[good], particles[good], 0.5)
     standard_edge = _weighted_quantile(edge_ratio[good], particles[good], 0.5)
+    standard_center = _weighted_quantile(center_density[good], particles[good], 0.5)
     match_range = max(standard_match - _NOISE_MATCH, _MIN_MATCH_RANGE)
-    allowed = 2 * standard_edge + _EDGE_TOLERANCE
+    allowed_edge = _EDGE_FACTOR * standard_edge + _EDGE_TOLERANCE
     return ClassQuality(
         particles,
         resolution_angstrom,
         match,
+        center_density,
         edge_ratio,
-        resolution_score=(2 + resolution_angstrom / standard_resolution).clamp(0, 1),
+        resolution_score=(_WORST_RESOLUTION + resolution_angstrom / standard_resolution).clamp(0, 1),
         match_score=((match - _NOISE_MATCH) / match_range).clamp(0, 1),
-        edge_score=1 / (1 + (edge_ratio / allowed) ** 2),
+        center_score=(center_density / max(0.5 * standard_center, 1e-30)).clamp(0, 1),
+        edge_score=1 / (1 + (edge_ratio / allowed_edge) ** 2),
     )
 
 
@@ -143,6 +154,10 @@ def _decide(quality: ClassQuality, index: int, rules: SelectionRules) -> ClassDe
             f"its halves agree only to {quality.resolution_angstrom[index]:.1f} A",
         ),
         (
+            float(quality.center_score[index]),
+            f"its center is not brighter than the background ({quality.center_density[index]:.2f})",
+        ),
+        (
             float(quality.edge_score[index]),
             f"the average is bright at the rim of the mask ({quality.edge_ratio[index]:.2f} of the center)",
         ),
@@ -150,12 +165,13 @@ def _decide(quality: ClassQuality, index: int, rules: SelectionRules) -> ClassDe
     return ClassDecision(False, f"score {score:.2f} below {rules.min_score:.2f}: {min(parts)[1]}")
 
 
-def _edge_ratios(averages: Tensor, mask_radius_px: float) -> Tensor:
+def _center_and_edge(averages: Tensor, mask_radius_px: float) -> tuple[Tensor, Tensor]:
     line = torch.arange(averages.shape[-1], device=averages.device) - averages.shape[-1] // 2
     radius = torch.hypot(line[:, None].float(), line.float()) / mask_radius_px
     rim, center = (radius > 0.85) & (radius < 1), radius < 0.6
-    squared = averages**2
-    return squared[:, rim].mean(1) / squared[:, center].mean(1).clamp(min=1e-30)
+    values = averages.double()
+    ratio = (values[:, rim] ** 2).mean(1) / (values[:, center] ** 2).mean(1).clamp(min=1e-30)
+    return values[:, center].mean(1).cpu(), ratio.cpu()
 
 
 def _weighted_quantile(values: Tensor, weights: Tensor, fraction: float) -> float:
