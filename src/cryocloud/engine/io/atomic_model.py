@@ -8,9 +8,12 @@ import gemmi
 import numpy as np
 
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.atomic_write import replaced_when_complete
 from cryocloud.engine.records.atomic_model import AtomicModel
 
-__all__ = ["AtomicModel", "read_atomic_model"]
+__all__ = ["AtomicModel", "read_atomic_model", "read_biological_assembly", "write_atomic_model"]
+
+PDB_CHAINS = 62
 
 
 def read_atomic_model(path: Path | str) -> AtomicModel:
@@ -25,17 +28,7 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
     """
     # The rows point into the structure, which therefore must outlive them.
     structure = _structure(Path(path))
-    rows = [*structure[0].all()]
-    return AtomicModel(
-        positions_angstrom=np.array([row.atom.pos.tolist() for row in rows], dtype=np.float64),
-        element=np.array([row.atom.element.name for row in rows]),
-        b_factor_angstrom2=np.array([row.atom.b_iso for row in rows], dtype=np.float64),
-        occupancy=np.array([row.atom.occ for row in rows], dtype=np.float64),
-        chain=np.array([row.chain.name for row in rows]),
-        residue_number=np.array([row.residue.seqid.num for row in rows], dtype=np.int64),
-        residue_name=np.array([row.residue.name for row in rows]),
-        atom_name=np.array([row.atom.name for row in rows]),
-    )
+    return _record([*structure[0].all()])
 
 
 def _structure(path: Path) -> gemmi.Structure:
@@ -49,3 +42,72 @@ def _structure(path: Path) -> gemmi.Structure:
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise InputError(f"{path}: holds no atoms (water left out); give a model with coordinates")
     return structure
+
+
+def write_atomic_model(path: Path | str, model: AtomicModel) -> None:
+    """Write a model as PDB or, by the suffix ``.cif``, as mmCIF; the file appears when complete.
+
+    Raises
+    ------
+    InputError
+        More than 62 chains for a PDB file, which names a chain by one character.
+    """
+    path = Path(path)
+    structure = gemmi.Structure()
+    structure.name = path.stem
+    structure.add_model(_gemmi_model(model))
+    structure.setup_entities()
+    structure.assign_serial_numbers()
+    if path.suffix != ".cif" and len(structure[0]) > PDB_CHAINS:
+        raise InputError(
+            f"{path}: {len(structure[0])} chains do not fit a PDB file; write mmCIF (.cif) instead"
+        )
+    with replaced_when_complete(path) as temporary:
+        if path.suffix == ".cif":
+            structure.make_mmcif_document().write_file(str(temporary))
+        else:
+            structure.write_pdb(str(temporary))
+
+
+def read_biological_assembly(path: Path | str) -> AtomicModel | None:
+    """The first biological assembly that the file describes by operators; None where it describes none."""
+    structure = _structure(Path(path))
+    if not structure.assemblies:
+        return None
+    how = gemmi.HowToNameCopiedChain.Short
+    assembled = gemmi.make_assembly(structure.assemblies[0], structure[0], how)
+    return _record([*assembled.all()])
+
+
+def _record(rows: list[gemmi.CRA]) -> AtomicModel:
+    return AtomicModel(
+        positions_angstrom=np.array([row.atom.pos.tolist() for row in rows], dtype=np.float64),
+        element=np.array([row.atom.element.name for row in rows]),
+        b_factor_angstrom2=np.array([row.atom.b_iso for row in rows], dtype=np.float64),
+        occupancy=np.array([row.atom.occ for row in rows], dtype=np.float64),
+        chain=np.array([row.chain.name for row in rows]),
+        residue_number=np.array([row.residue.seqid.num for row in rows], dtype=np.int64),
+        residue_name=np.array([row.residue.name for row in rows]),
+        atom_name=np.array([row.atom.name for row in rows]),
+    )
+
+
+def _gemmi_model(model: AtomicModel) -> gemmi.Model:
+    """Atoms grouped into chains and residues, in their order; a new residue starts where chain or number changes."""
+    built = gemmi.Model(1)
+    key: tuple[str, int] | None = None
+    for row in range(len(model)):
+        chain, number = str(model.chain[row]), int(model.residue_number[row])
+        if key is None or key[0] != chain:
+            built.add_chain(gemmi.Chain(chain))
+        if key != (chain, number):
+            residue = gemmi.Residue()
+            residue.name, residue.seqid = str(model.residue_name[row]), gemmi.SeqId(number, " ")
+            built[-1].add_residue(residue)
+        key = (chain, number)
+        atom = gemmi.Atom()
+        atom.name, atom.element = str(model.atom_name[row]), gemmi.Element(str(model.element[row]))
+        atom.pos = gemmi.Position(*model.positions_angstrom[row])
+        atom.occ, atom.b_iso = float(model.occupancy[row]), float(model.b_factor_angstrom2[row])
+        built[-1][-1].add_atom(atom)
+    return built

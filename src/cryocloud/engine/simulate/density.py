@@ -96,6 +96,13 @@ def smallest_box_px(model: AtomicModel, pixel_size_angstrom: float) -> int:
     return 2 * math.ceil(1.1 * radius / pixel_size_angstrom)
 
 
+def mass_kda(model: AtomicModel) -> float:
+    """Mass of the atoms that are listed; a protein without its hydrogens weighs 7 % less than with them."""
+    names, index = np.unique(model.element, return_inverse=True)
+    weights = np.array([gemmi.Element(str(name)).weight for name in names])
+    return float((weights[index] * model.occupancy).sum()) / 1000
+
+
 def _check(
     model: AtomicModel, box_size_px: int, pixel_size_angstrom: float, resolution_angstrom: float | None
 ) -> None:

@@ -14,7 +14,7 @@ from cryocloud.engine.simulate.folding import Chain
 Float = NDArray[np.float64]
 
 CLASH_ANGSTROM, CONTACT_ANGSTROM = 4.4, 8.0
-_RESIDUES_PER_BEAD, _BEAD_CLASH_ANGSTROM, _BEAD_CONTACT_ANGSTROM = 4, 8.5, 12.0
+_RESIDUES_PER_BEAD, BEAD_CLASH_ANGSTROM, _BEAD_CONTACT_ANGSTROM = 4, 8.5, 12.0
 _DOCKING_TRIALS, _COARSE_TRIALS, _FINE_TRIALS, _IMPROVEMENTS = 250, 400, 8, 120
 _LINKING_CONTACTS = 25
 
@@ -58,7 +58,7 @@ def dock(fixed: Float, moving: Float, rng: np.random.Generator, *, toward: Float
     trials: list[tuple[float, int, Float, Float]] = []
     for rotation in Rotation.random(_DOCKING_TRIALS, random_state=rng).as_matrix():
         direction = _random_direction(rng) if toward is None else toward
-        touching, _ = _slide(few_moving @ rotation.T + center, few_fixed, direction, _BEAD_CLASH_ANGSTROM)
+        touching, _ = _slide(few_moving @ rotation.T + center, few_fixed, direction, BEAD_CLASH_ANGSTROM)
         contacts = peptide.count_contacts(touching, few_fixed, _BEAD_CONTACT_ANGSTROM)
         trials.append((_spread(few_fixed, touching) - 0.2 * contacts, len(trials), rotation, direction))
     trials.sort(key=lambda trial: trial[:2])
@@ -85,7 +85,7 @@ def pack_symmetric(subunit: Float, operators: Float, rng: np.random.Generator) -
     operators
         Point group [g, 3, 3], the identity first.
     """
-    others = _one_of_each_inverse_pair(operators[1:])
+    others = one_of_each_inverse_pair(operators[1:])
     beads = _beads(subunit)
     starts = [
         _coarse_score(beads, rotation, _off_axis_direction(operators, rng), others)
@@ -97,8 +97,8 @@ def pack_symmetric(subunit: Float, operators: Float, rng: np.random.Generator) -
     for _, rotation, direction in improved:
         turned = subunit.reshape(-1, 3) @ rotation.T
         radius = peptide.symmetric_touching_radius(turned, direction, others, CLASH_ANGSTROM)
-        contacts = _copy_contacts(turned + radius * direction, others, CONTACT_ANGSTROM)
-        linked = _holds_together(others[contacts > _LINKING_CONTACTS], operators)
+        contacts = copy_contacts(turned + radius * direction, others, CONTACT_ANGSTROM)
+        linked = holds_together(others[contacts > _LINKING_CONTACTS], operators)
         score = float(contacts.sum()) if linked else 0.0
         if score > best_score:
             best, best_score = Placement(rotation, radius * direction), score
@@ -112,11 +112,11 @@ _Trial = tuple[float, Float, Float]
 def _coarse_score(beads: Float, rotation: Float, direction: Float, others: Float) -> _Trial:
     """(score, rotation, direction): small for an assembly that is compact with wide contacts."""
     turned = beads @ rotation.T
-    radius = peptide.symmetric_touching_radius(turned, direction, others, _BEAD_CLASH_ANGSTROM)
+    radius = peptide.symmetric_touching_radius(turned, direction, others, BEAD_CLASH_ANGSTROM)
     if not np.isfinite(radius):
         return np.inf, rotation, direction
     placed = turned + radius * direction
-    contacts = _copy_contacts(placed, others, _BEAD_CONTACT_ANGSTROM)
+    contacts = copy_contacts(placed, others, _BEAD_CONTACT_ANGSTROM)
     spread = np.sqrt((placed**2).sum(1).mean())
     return float(spread - 0.2 * contacts.sum()), rotation, direction
 
@@ -137,9 +137,13 @@ def _improve(
 
 
 def _beads(points: Float) -> Float:
-    """The CA of every four consecutive residues drawn together."""
-    usable = len(points) // _RESIDUES_PER_BEAD * _RESIDUES_PER_BEAD
-    return np.asarray(points[:usable, 0].reshape(-1, _RESIDUES_PER_BEAD, 3).mean(1))
+    return beads_of_trace(points[:, 0])
+
+
+def beads_of_trace(trace: Float) -> Float:
+    """Every four consecutive CA of a trace [n, 3] drawn together."""
+    usable = len(trace) // _RESIDUES_PER_BEAD * _RESIDUES_PER_BEAD
+    return np.asarray(trace[:usable].reshape(-1, _RESIDUES_PER_BEAD, 3).mean(1))
 
 
 def _slide(moving: Float, fixed: Float, direction: Float, distance: float) -> tuple[Float, float]:
@@ -151,12 +155,13 @@ def _spread(fixed: Float, moving: Float) -> float:
     return float(np.sqrt(np.concatenate([fixed, moving]).var(0).sum()))
 
 
-def _copy_contacts(points: Float, others: Float, distance: float) -> NDArray[np.int64]:
+def copy_contacts(points: Float, others: Float, distance: float) -> NDArray[np.int64]:
+    """Pairs closer than ``distance`` between points [n, 3] and their copy under each operator."""
     counts = [peptide.count_contacts(points, np.ascontiguousarray(points @ g.T), distance) for g in others]
     return np.array(counts, dtype=np.int64)
 
 
-def _holds_together(links: Float, operators: Float) -> bool:
+def holds_together(links: Float, operators: Float) -> bool:
     """True when the linking operators generate the whole group, so that no copy hangs in the air."""
     steps = np.concatenate([links, links.transpose(0, 2, 1)])
     reached = np.zeros(len(operators), dtype=bool)
@@ -172,7 +177,8 @@ def _holds_together(links: Float, operators: Float) -> bool:
     return bool(reached.all())
 
 
-def _one_of_each_inverse_pair(operators: Float) -> Float:
+def one_of_each_inverse_pair(operators: Float) -> Float:
+    """Operators without those whose inverse is there already: both make the same contacts."""
     kept: list[Float] = []
     for operator in operators:
         if not any(np.abs(operator.T - other).max() < 1e-6 for other in kept):
