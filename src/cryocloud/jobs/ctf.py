@@ -12,7 +12,6 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from cryocloud.catalog.base import Facts
 from cryocloud.catalog.types.ctf import JOB_TYPE, CtfJobParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.ctf_estimation import (
@@ -24,16 +23,14 @@ from cryocloud.engine.ctf_estimation import (
     rings_beside_model,
     squared_ctf_along_radius,
 )
-from cryocloud.engine.errors import InputError
-from cryocloud.engine.io.mrc import read_mrc, read_mrc_header, write_mrc
+from cryocloud.engine.io.mrc import write_mrc
 from cryocloud.engine.io.tables import (
     MicrographTables,
     optics_of_rows,
-    read_micrographs,
-    resolve_path,
     write_micrographs,
 )
 from cryocloud.jobs.kit.items import Record, process_items, unique_stems
+from cryocloud.jobs.kit.micrographs import MicrographList, list_micrographs, load_micrograph
 from cryocloud.jobs.kit.plots import (
     COLORS,
     Curve,
@@ -43,9 +40,8 @@ from cryocloud.jobs.kit.plots import (
     draw_image,
     panels,
 )
-from cryocloud.jobs.kit.preflight import require_pixel_size, require_resources
+from cryocloud.jobs.kit.preflight import require_resources
 
-PIXEL_LABEL = "rlnMicrographPixelSize"
 BEYOND_THE_FIT = 1.15
 
 
@@ -59,38 +55,26 @@ class Estimated:
     deviation: float
 
 
-@dataclass(frozen=True)
-class Micrographs:
-    """Where the micrographs lie and how they were taken, row by row."""
-
-    tables: MicrographTables
-    names: list[str]
-    paths: list[Path]
-    pixel_size_angstrom: NDArray[np.float64]
-    optics: list[MicroscopeOptics]
-
-
 def run(job: JobContext) -> None:
     """Fit each micrograph and write ``micrographs.star`` and ``spectra/``."""
-    micrographs = _micrographs(job)
+    micrographs = list_micrographs(job.inputs["input"])
+    require_resources(JOB_TYPE.forecast(job.parameters, micrographs.facts()), job.out)
+    optics = _optics(micrographs)
     parameters: CtfJobParameters = job.parameters
     settings = _settings(parameters)
     stems = unique_stems(micrographs.names)
     (job.out / "spectra").mkdir(exist_ok=True)
-    if job.threads > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
 
     def estimate(row: int) -> Estimated:
-        image, _ = read_mrc(micrographs.paths[row])
-        if image.ndim != 2:
-            raise InputError(f"{micrographs.paths[row]}: holds {len(image)} sections, not one micrograph")
+        image = load_micrograph(micrographs.paths[row], job.device)
         fit = estimate_ctf(
-            torch.from_numpy(image).to(job.device),
-            pixel_size_angstrom=micrographs.pixel_size_angstrom[row],
-            optics=micrographs.optics[row],
+            image,
+            pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
+            optics=optics[row],
             settings=settings,
         )
-        return Estimated(fit, micrographs.optics[row], float(image.mean()), float(image.std()))
+        return Estimated(fit, optics[row], float(image.mean()), float(image.std()))
 
     def keep(row: int, found: Estimated) -> Record:
         picture = rings_beside_model(found.ctf, found.optics).cpu().numpy()
@@ -108,28 +92,13 @@ def run(job: JobContext) -> None:
     _report(job, rows)
 
 
-def _micrographs(job: JobContext) -> Micrographs:
-    tables = read_micrographs(job.inputs["input"])
-    if len(tables) == 0:
-        raise InputError(f"{job.inputs['input']}: lists no micrographs; an earlier step left none")
-    rows = tables.micrographs
+def _optics(micrographs: MicrographList) -> list[MicroscopeOptics]:
+    tables = micrographs.tables
     columns = [
-        optics_of_rows(tables.optics, rows, label)
+        optics_of_rows(tables.optics, tables.micrographs, label)
         for label in ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
     ]
-    pixel_size_angstrom = optics_of_rows(tables.optics, rows, PIXEL_LABEL)
-    for size in np.unique(pixel_size_angstrom):
-        require_pixel_size(float(size), str(job.inputs["input"]))
-    names = [str(name) for name in rows["rlnMicrographName"]]
-    paths = [resolve_path(tables.folder, name) for name in names]
-    first = next((path for path in paths if path.exists()), None)
-    if first is None:
-        raise InputError(f"{paths[0]}: no micrograph of the list is there; check the paths in the STAR file")
-    height_px, width_px = read_mrc_header(first).shape_zyx[1:]
-    facts = Facts(items=len(names), image_height_px=height_px, image_width_px=width_px)
-    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
-    optics = [MicroscopeOptics(float(kv), float(cs), float(q)) for kv, cs, q in zip(*columns, strict=True)]
-    return Micrographs(tables, names, paths, pixel_size_angstrom, optics)
+    return [MicroscopeOptics(float(kv), float(cs), float(q)) for kv, cs, q in zip(*columns, strict=True)]
 
 
 def _settings(parameters: CtfJobParameters) -> CtfSettings:

@@ -121,7 +121,9 @@ def smooth_power_spectrum(
     taper = _border_taper(height, image.device)[:, None] * _border_taper(width, image.device)
     tapered = (image - image.mean()) * (taper / (deviation * taper.square().mean().sqrt()))
     power = rfft2(tapered).abs() ** 2 / (height * width)
-    kept = min(SIZE_UNIT_PX, math.ceil(2 * SIZE_UNIT_PX * pixel_size_angstrom / finest_resolution_angstrom))
+    # Even, so that heights and widths remain even.
+    wanted = SIZE_UNIT_PX * pixel_size_angstrom / finest_resolution_angstrom
+    kept = min(SIZE_UNIT_PX, 2 * math.ceil(wanted))
     height, width = height // SIZE_UNIT_PX * kept, width // SIZE_UNIT_PX * kept
     pixel_size_angstrom = pixel_size_angstrom * SIZE_UNIT_PX / kept
     power = _crop_rows(power, height)[:, : width // 2 + 1]

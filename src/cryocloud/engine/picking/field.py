@@ -1,0 +1,121 @@
+"""The micrograph as the pickers see it: coarse, particles bright, without slow gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from scipy.ndimage import distance_transform_edt, label
+from torch import Tensor
+
+from cryocloud.engine.errors import InputError
+
+SIZE_UNIT_PX = 32
+GRADIENT_DIAMETERS = 2.0
+FEWEST_DIAMETERS = 2.0
+CLIP_ROBUST_DEVIATIONS = 6.0
+CONTAMINATION_DISC_SHARE = 0.1
+LARGEST_CONTAMINATED_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Field:
+    """A coarse image [h, w] of zero mean and unit deviation in which particles are bright.
+
+    ``usable`` is False where ice crystals and the like were cut out (the image is 0 there).
+
+    A point (x, y) of it is the point ``scale * (x, y)`` of the micrograph: cutting Fourier coefficients keeps
+    pixel 0 in place.
+    """
+
+    image: Float32[Tensor, "h w"]
+    usable: Bool[Tensor, "h w"]
+    pixel_size_angstrom: float
+    scale: float
+
+
+def prepare_field(
+    micrograph: Float32[Tensor, "h w"],
+    *,
+    pixel_size_angstrom: float,
+    coarse_pixel_size_angstrom: float,
+    diameter_angstrom: float,
+    dark_particles: bool = True,
+) -> Field:
+    """Fourier-crop a micrograph to about ``coarse_pixel_size_angstrom`` and remove gradients of ice thickness.
+
+    Variations longer than two particle diameters are removed. Solid areas beyond 6 robust standard deviations
+    (ice crystals, carbon edges) are cut out and single pixels beyond that clipped: otherwise one crystal
+    would dominate every average that follows.
+
+    Raises
+    ------
+    InputError
+        Pixels that are not finite, an image without contrast, or one smaller than two particles.
+    """
+    # Sizes in multiples of 32 and an even number of kept 32nds: the same scale along x and y, and even edges.
+    height, width = (edge // SIZE_UNIT_PX * SIZE_UNIT_PX for edge in micrograph.shape)
+    if min(height, width) * pixel_size_angstrom < FEWEST_DIAMETERS * diameter_angstrom:
+        raise InputError(
+            f"micrograph of {micrograph.shape[1]} x {micrograph.shape[0]} px of {pixel_size_angstrom:g} A is too "
+            f"small for particles of {diameter_angstrom:g} A; check diameter and pixel size"
+        )
+    image = micrograph[:height, :width]
+    mean, deviation = float(image.mean()), float(image.std())
+    if not deviation > 0:
+        reason = "all pixels have the same value" if deviation == 0 else "some pixels are not finite"
+        raise InputError(f"nothing can be picked: {reason}; make the micrograph again")
+    kept = 2 * max(1, round(SIZE_UNIT_PX * pixel_size_angstrom / coarse_pixel_size_angstrom / 2))
+    kept = min(kept, SIZE_UNIT_PX)
+    small_height, small_width = height // SIZE_UNIT_PX * kept, width // SIZE_UNIT_PX * kept
+    scale = SIZE_UNIT_PX / kept
+    coarse_pixel = pixel_size_angstrom * scale
+    transform = torch.fft.rfft2((image - mean) / (-deviation if dark_particles else deviation))
+    transform = torch.cat([transform[: small_height // 2], transform[height - small_height // 2 :]])
+    transform = transform[:, : small_width // 2 + 1]
+    small = torch.fft.irfft2(transform, s=(small_height, small_width))
+    slow = torch.exp(
+        -squared_frequency((small_height, small_width), coarse_pixel, micrograph.device)
+        * (GRADIENT_DIAMETERS * diameter_angstrom) ** 2
+    )
+    radius_px = diameter_angstrom / 2 / coarse_pixel
+    usable = torch.ones_like(small, dtype=torch.bool)
+    for _ in range(2):
+        background = torch.fft.irfft2(torch.fft.rfft2(small) * slow, s=small.shape)
+        detail = small - background
+        robust = 1.4826 * float(detail.abs().median())
+        usable = usable & ~_solid_contamination(detail / robust, radius_px)
+        limit = CLIP_ROBUST_DEVIATIONS * robust
+        small = background + torch.where(usable, detail.clamp(-limit, limit), 0.0)
+    detail = torch.where(usable, detail.clamp(-limit, limit), 0.0)
+    return Field(detail / detail.std(), usable, coarse_pixel, scale)
+
+
+def _solid_contamination(level: Float32[Tensor, "h w"], radius_px: float) -> Bool[Tensor, "h w"]:
+    """Connected areas far beyond the contrast of particles, with a margin of half a radius.
+
+    Nothing where they would cover more than a fifth of the image: then that is the contrast of the particles.
+    """
+    far = (level.abs() > CLIP_ROBUST_DEVIATIONS).cpu().numpy()
+    areas, count = label(far)
+    sizes = np.bincount(areas.ravel(), minlength=count + 1)
+    large = sizes >= CONTAMINATION_DISC_SHARE * np.pi * radius_px**2
+    large[0] = False
+    spoiled = large[areas]
+    if spoiled.any():
+        spoiled = distance_transform_edt(~spoiled) <= radius_px / 2
+    if spoiled.mean() > LARGEST_CONTAMINATED_SHARE:
+        spoiled = np.zeros_like(spoiled)
+    return torch.from_numpy(spoiled).to(level.device)
+
+
+def squared_frequency(
+    shape: tuple[int, int], pixel_size_angstrom: float, device: torch.device | str = "cpu"
+) -> Float32[Tensor, "h f"]:
+    """Squared spatial frequency (1 / Angstrom^2) in rfft layout."""
+    sy = torch.fft.fftfreq(shape[0], pixel_size_angstrom, device=device)
+    sx = torch.fft.rfftfreq(shape[1], pixel_size_angstrom, device=device)
+    squared: Tensor = sy[:, None] ** 2 + sx[None, :] ** 2
+    return squared
