@@ -1,0 +1,70 @@
+"""Gray values of extracted boxes: contrast, background, dust, sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from cryocloud.engine.fourier import fourier_crop
+
+DUST_DEVIATIONS = 5.0
+
+
+@dataclass(frozen=True)
+class NormalizeSettings:
+    """How boxes are normalised. The background is what lies outside ``background_radius_px`` of the cut box."""
+
+    background_radius_px: float
+    output_box_size_px: int
+    invert: bool = True
+    clamp_dust: bool = True
+
+
+def normalize_boxes(boxes: Float32[Tensor, "b d d"], settings: NormalizeSettings) -> Float32[Tensor, "b o o"]:
+    """White particles on a flat background of mean 0 and standard deviation 1.
+
+    Contrast is inverted, a plane fitted to the background subtracted, pixels beyond 5 standard deviations set
+    to 5 (dust, dead pixels), the box Fourier-cropped, and mean and deviation of the background set once more,
+    since the crop removes noise. A box without any noise keeps deviation 0 and becomes 0.
+    """
+    background = _background(boxes.shape[-1], settings.background_radius_px, boxes.device)
+    images = _unit_background(-boxes if settings.invert else boxes, background)
+    images = _unit_background(images - _fitted_planes(images, background), background)
+    if settings.clamp_dust:
+        images = images.clamp(-DUST_DEVIATIONS, DUST_DEVIATIONS)
+    if settings.output_box_size_px == boxes.shape[-1] and not settings.clamp_dust:
+        return images
+    if settings.output_box_size_px != boxes.shape[-1]:
+        images = fourier_crop(images, settings.output_box_size_px)
+    scale = settings.output_box_size_px / boxes.shape[-1]
+    background = _background(settings.output_box_size_px, settings.background_radius_px * scale, boxes.device)
+    return _unit_background(images, background)
+
+
+def _background(box_size_px: int, radius_px: float, device: torch.device) -> Bool[Tensor, "d d"]:
+    line = torch.arange(box_size_px, device=device, dtype=torch.float32) - box_size_px // 2
+    return torch.hypot(line[:, None], line[None, :]) > radius_px
+
+
+def _unit_background(
+    images: Float32[Tensor, "b d d"], background: Bool[Tensor, "d d"]
+) -> Float32[Tensor, "b d d"]:
+    deviation, mean = torch.std_mean(images[:, background], dim=1)
+    safe = torch.where(deviation > 0, deviation, torch.inf)
+    return (images - mean[:, None, None]) / safe[:, None, None]
+
+
+def _fitted_planes(
+    images: Float32[Tensor, "b d d"], background: Bool[Tensor, "d d"]
+) -> Float32[Tensor, "b d d"]:
+    """Least-squares planes through the background of each image."""
+    edge = images.shape[-1]
+    line = torch.linspace(-1, 1, edge, device=images.device)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    terms = torch.stack([torch.ones_like(x), x, y])
+    design = terms[:, background].T
+    coefficients = torch.linalg.lstsq(design, images[:, background].T).solution
+    return torch.einsum("tb,tyx->byx", coefficients, terms)
