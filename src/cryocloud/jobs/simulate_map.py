@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from cryocloud.catalog.base import Facts
-from cryocloud.catalog.types.simulate_map import JOB_TYPE, PROCEDURAL, SimulateMapParameters
+from cryocloud.catalog.simulation import PROCEDURAL
+from cryocloud.catalog.types.simulate_map import JOB_TYPE, SimulateMapParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.geometry import symmetry_operators
 from cryocloud.engine.io.atomic_model import (

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.simulation import PROCEDURAL
 from cryocloud.catalog.symmetry import PointGroup
-
-PROCEDURAL = "procedural"
 
 # Measured: 0.5 s for 30,000 atoms in a box of 120 px; 8 s to find the axes of a chain that is given alone.
 CPU_S_PER_VOXEL = 4e-7

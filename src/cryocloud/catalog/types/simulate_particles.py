@@ -1,0 +1,43 @@
+"""Particle images of a map, with their truth."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cryocloud.catalog.base import Facts, Forecast, JobType, parameter
+from cryocloud.catalog.simulation import MAP_INPUT, ImagingParameters
+
+# Measured: 1.0 ms for a particle of 96 x 96 px on one core.
+CPU_S_PER_PIXEL = 1.2e-7
+
+
+class SimulateParticlesParameters(ImagingParameters):
+    particles: int = parameter(1000, help="Number of images", ge=1, le=10_000_000)
+    particles_per_micrograph: int = parameter(50, help="Images that share one defocus", ge=1)
+    shift_sd_px: float = parameter(2.0, unit="px", help="Standard deviation of each shift", ge=0, le=100)
+    noise: Literal["white", "colored"] = parameter(
+        "white", help="Spectrum of the noise: flat, or rising towards low frequencies as that of ice"
+    )
+    junk_share: float = parameter(
+        0.0, help="Share of images without particle: half of them empty, half a lump of ice", ge=0, lt=1
+    )
+
+
+def forecast(parameters: SimulateParticlesParameters, facts: Facts) -> Forecast:
+    box = facts.box_size_px or 128
+    pixels = parameters.particles * box**2
+    return Forecast(
+        memory_bytes=6e8 + 130 * box**3, disk_bytes=4 * pixels, cpu_s=5 + CPU_S_PER_PIXEL * pixels
+    )
+
+
+JOB_TYPE = JobType(
+    name="simulate_particles",
+    version=1,
+    title="Simulated particles",
+    summary="Makes particle images of a map with random views, shifts, CTF and noise, and keeps the truth.",
+    parameters=SimulateParticlesParameters,
+    inputs=(MAP_INPUT,),
+    outputs=("particles.star", "particles.mrcs", "truth.star", "truth.json"),
+    forecast=forecast,
+)
