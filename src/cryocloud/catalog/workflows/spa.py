@@ -130,7 +130,7 @@ def _particles(parameters: SpaParameters, sampling: Sampling, curated: Finished)
             "classes and start maps need no more than twice that pixel size, and cost grows with the box",
         ),
     )
-    sizes = {"box_size_px": sampling.box_size_px, "crop_box_size_px": sampling.binned_box_size_px}
+    sizes = {"box_size_px": sampling.box_size_px, "output_box_size_px": sampling.binned_box_size_px}
     return (yield Step("extract", {"input": picked.file("picks.star")}, sizes, decisions))
 
 
