@@ -11,7 +11,7 @@ METRICS = {
     "import_micrographs": {"micrographs": 20, "pixel_size_angstrom": 1.5},
     "ctf": {"micrographs": 20},
     "curate": {"accepted": 19},
-    "pick": {"particles": 3000},
+    "pick": {"picks": 3000},
     "extract": {"particles": 2900},
     "class2d": {"classes": 36},
     "select2d": {"particles": 2500},
