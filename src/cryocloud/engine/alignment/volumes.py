@@ -10,7 +10,7 @@ from jaxtyping import Complex64, Float32, Float64
 from torch import Tensor
 
 from cryocloud.engine.errors import InputError
-from cryocloud.engine.fourier import fourier_crop_volume, irfftn, rfftn
+from cryocloud.engine.fourier import fourier_crop_volume, half_space, irfftn, rfftn
 from cryocloud.engine.fourier.space import SpaceGrid, sample_space, space_grid
 from cryocloud.engine.geometry import rotation_from_vector, rotation_grid
 
@@ -135,17 +135,19 @@ def refine_volume_alignment(
 def apply_alignment(volume: Float32[Tensor, "d d d"], alignment: VolumeAlignment) -> Float32[Tensor, "d d d"]:
     """The moving volume laid on the fixed one; frequencies from the Nyquist shell on are left out."""
     box = volume.shape[-1]
-    points, flat, _ = _half_space(box, box // 2 - 1, volume.device)
-    grid = space_grid(volume, box // 2 - 1)
+    space = half_space(box, box // 2 - 1, volume.device)
     inverse = alignment.rotation.mT.to(volume.device)
     if alignment.mirrored:
         inverse = _MIRROR.to(volume.device) @ inverse
-    values = sample_space(grid, inverse[None], points)[0]
-    turns = points @ alignment.shift_px.to(points) / box
-    transform = torch.zeros(box * box * (box // 2 + 1), dtype=torch.complex64, device=volume.device)
-    transform[flat] = values * torch.polar(torch.ones_like(turns), -2 * math.pi * turns) * box
-    transform[0] = volume.sum()
-    transform = transform.view(box, box, box // 2 + 1)
+    values = sample_space(space_grid(volume, box // 2 - 1), inverse[None], space.points)[0]
+    turns = space.points @ alignment.shift_px.to(space.points) / box
+    values = values * torch.polar(torch.ones_like(turns), -2 * math.pi * turns) * box
+    transform = torch.zeros((box, box, box // 2 + 1), dtype=torch.complex64, device=volume.device)
+    transform.view(-1)[space.flat_index] = values
+    twins = (space.points[:, 0] == 0).nonzero()[:, 0]
+    _, y, z = space.points[twins].long().unbind(1)
+    transform[-z % box, -y % box, 0] = values[twins].conj()
+    transform[0, 0, 0] = volume.sum()
     return irfftn(transform, box)
 
 
@@ -188,32 +190,21 @@ def _bands(moving: Tensor, fixed: Tensor, cutoff_shell: float) -> _Bands:
     small = min(box, max(_SMALLEST_BOX_PX, 2 * (r_max + 2)))
     if small < box:
         moving, fixed = fourier_crop_volume(moving, small), fourier_crop_volume(fixed, small)
-    points, flat, shell = _half_space(small, r_max, fixed.device)
-    mirrored = points * torch.tensor([1.0, 1.0, -1.0], device=points.device)
+    space = half_space(small, r_max, fixed.device)
+    mirrored = space.points * torch.tensor([1.0, 1.0, -1.0], device=fixed.device)
     grid = space_grid(fixed, r_max)
     one = torch.eye(3, device=fixed.device)[None]
-    both = torch.cat([sample_space(grid, one, points), sample_space(grid, one, mirrored)])
-    both[0] = (rfftn(fixed) / small).flatten()[flat]
-    ramp = ((shell - cutoff_shell) / _EDGE_SHELLS + 0.5).clamp(0, 1)
+    both = torch.cat([sample_space(grid, one, space.points), sample_space(grid, one, mirrored)])
+    both[0] = (rfftn(fixed) / small).flatten()[space.flat_index]
+    ramp = ((space.shell - cutoff_shell) / _EDGE_SHELLS + 0.5).clamp(0, 1)
     weight = (0.5 + 0.5 * torch.cos(torch.pi * ramp)) ** 2
-    # Points with kx = 0 stand for themselves; all others also for their Friedel partner.
-    weight = weight * torch.where(points[:, 0] == 0, 0.5, 1.0)
     if not bool(both.abs().sum() > 0) or not bool(moving.abs().sum() > 0):
         raise InputError(
             "one of the maps is empty: all its values are zero; check which file it was read from"
         )
-    return _Bands(points, shell, both, weight.to(torch.float32), space_grid(moving, r_max), box / small)
-
-
-def _half_space(box: int, r_max: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Frequencies xyz [n, 3] with 1 <= round(|k|) <= r_max, kx >= 0, by shell; place in rfftn's array; shell."""
-    full = torch.fft.fftfreq(box, 1 / box, device=device)
-    half = torch.fft.rfftfreq(box, 1 / box, device=device)
-    kz, ky, kx = (axis.flatten() for axis in torch.meshgrid(full, full, half, indexing="ij"))
-    shell = (kx**2 + ky**2 + kz**2).sqrt().round().long()
-    flat = ((shell >= 1) & (shell <= r_max)).nonzero()[:, 0]
-    flat = flat[torch.argsort(shell[flat], stable=True)]
-    return torch.stack([kx[flat], ky[flat], kz[flat]], 1), flat, shell[flat]
+    return _Bands(
+        space.points, space.shell, both, weight.to(torch.float32), space_grid(moving, r_max), box / small
+    )
 
 
 def _search(
