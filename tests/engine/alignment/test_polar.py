@@ -71,7 +71,7 @@ def _scene(
 
 
 def _grid() -> Any:
-    return make_polar_grid(BOX_PX, R_MAX_PX, N_PSI, object_radius_px=22.0)
+    return make_polar_grid(BOX_PX, R_MAX_PX, N_PSI, object_radius_px=22.0, image_radius_px=22.0)
 
 
 def _sigma2(scene: Scene) -> Tensor:
@@ -170,7 +170,7 @@ def test_weights_of_an_image_sum_to_one(blob_volume: Any, simulated_particles: A
 
 def test_an_odd_number_of_angles_is_refused() -> None:
     with pytest.raises(ValueError, match="must be even, got 35"):
-        make_polar_grid(BOX_PX, R_MAX_PX, 35, object_radius_px=20.0)
+        make_polar_grid(BOX_PX, R_MAX_PX, 35, object_radius_px=20.0, image_radius_px=20.0)
 
 
 def test_the_choice_of_score_follows_the_work() -> None:

@@ -107,19 +107,22 @@ def make_polar_grid(
     n_psi: int,
     *,
     object_radius_px: float,
+    image_radius_px: float,
     device: torch.device | str = "cpu",
 ) -> PolarGrid:
-    """Polar sampling for images whose object lies within ``object_radius_px``.
+    """Polar sampling for references within ``object_radius_px`` and images cut off at ``image_radius_px``.
 
-    A ring of radius r (in units of 1/D) of such an image holds harmonics up to 2 pi r radius / D, and a few
-    more; rings have 2.2 samples for the highest. ``n_psi`` in-plane angles (an even number) are scored.
+    A ring of radius r (in units of 1/D) of a reference holds harmonics up to 2 pi r radius / D, and a few more;
+    these are compared. Rings have so many samples that the images' higher harmonics do not fold onto them.
+    ``n_psi`` in-plane angles (an even number) are scored.
     """
     if n_psi % 2:
         raise ValueError(f"the number of in-plane angles must be even, got {n_psi}")
     r_max_px = min(r_max_px, box_size_px // 2 - 1)
     rings = torch.arange(1, r_max_px + 1)
     highest = (2 * math.pi * rings * object_radius_px / box_size_px).floor().long() + 4
-    n_theta = 2 * math.ceil(1.1 * int(highest.max()))
+    highest_of_images = 2 * math.pi * r_max_px * image_radius_px / box_size_px + 4
+    n_theta = 2 * math.ceil(0.55 * (int(highest.max()) + highest_of_images))
     half = math.pi * torch.arange(n_theta // 2) * 2 / n_theta
     kx, ky = (rings[:, None] * f(half) for f in (torch.cos, torch.sin))
     ring = rings[:, None].expand(-1, n_theta // 2)

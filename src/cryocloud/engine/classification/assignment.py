@@ -23,7 +23,7 @@ def sample_models(samples: ClassSamples, chosen: Tensor, batch: ImageBatch, sear
     band = search.band
     n = len(band)
     slices = search.slices[samples.reference[chosen]]
-    models = torch.zeros_like(batch.masked)
+    models = torch.zeros_like(batch.windowed)
     models[:, :n] = slices * batch.transfer[:, :n] * phase_ramps(-samples.shift_px[chosen], band)
     return models
 
@@ -60,7 +60,7 @@ def assign_(
     best = of_class[torch.searchsorted(samples.image[of_class], image)]
     inverse = (1 / sigma2)[: search.band.r_max_px + 1].to(torch.float32)[search.band.ring]
     models = sample_models(samples, best, batch, search)[:, : len(search.band)]
-    cross = ((batch.masked[:, : len(search.band)] * models.conj()).real * inverse).sum(1)
+    cross = ((batch.windowed[:, : len(search.band)] * models.conj()).real * inverse).sum(1)
     norm = ((models.real**2 + models.imag**2) * inverse).sum(1)
     assignments.class_index[rows] = class_index.cpu()
     assignments.psi_deg[rows] = search.psi_deg[(samples.reference[best] % n_psi).cpu()]

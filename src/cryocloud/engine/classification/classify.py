@@ -58,7 +58,7 @@ def start_classification(particles: ParticleSet, parameters: ClassificationParam
     work = working_images(particles, parameters)
     generator = torch.Generator().manual_seed(parameters.seed)
     pixels = work.pixels
-    sigma2 = initial_noise_spectrum(work.particles, pixels, generator, mask=work.mask)
+    sigma2 = initial_noise_spectrum(work.particles, pixels, generator, mask=work.window)
     n, k = len(particles), parameters.n_classes
     sums = empty_sums(k, pixels)
     group_size = min(_SEED_IMAGES, n // k)
@@ -140,7 +140,9 @@ def _update(
         half = (rows % 2).to(work.mask.device)
         add_samples_(sums, batch, samples, taps, state.sigma2, half=half, pixels=added)
         models = sample_models(samples, drawn_samples(samples, len(rows), generator), batch, search)
-        power = residual_power(batch.masked, models, torch.ones(len(rows), device=models.device), work.pixels)
+        power = residual_power(
+            batch.windowed, models, torch.ones(len(rows), device=models.device), work.pixels
+        )
         sums = replace(sums, noise_power=sums.noise_power + power, noise_weight=sums.noise_weight + len(rows))
         assign_(assignments, rows, batch, samples, search, state.sigma2)
     return _maximize(replace(state, assignments=assignments), sums, work, parameters, plan)
@@ -176,7 +178,7 @@ def _maximize(
         r_max_px=max(work.first_ring_px, min(next_plan.r_limit_px, supported_px)),
         averages=images,
         frc=averages.frc,
-        sigma2=noise_from_residuals(sums.noise_power, sums.noise_weight, mask=work.mask),
+        sigma2=noise_from_residuals(sums.noise_power, sums.noise_weight, mask=work.window),
         sums=sums,
         class_prior=share.clamp(min=1e-6) if next_plan.full else uniform,
         sigma_shift_px=max(1.0, float((shift_px**2).mean().sqrt())),

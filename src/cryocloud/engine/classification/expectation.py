@@ -117,7 +117,12 @@ def prepare_search(
     log_shift = -(shift_px**2).sum(1).to(device) / (2 * state.sigma_shift_px**2)
     if polar_is_faster(device, len(log_class) * n_psi * len(shift_px), len(band)):
         grid = make_polar_grid(
-            box, state.r_max_px, n_psi, object_radius_px=work.mask_radius_px, device=device
+            box,
+            state.r_max_px,
+            n_psi,
+            object_radius_px=work.mask_radius_px,
+            image_radius_px=work.window_radius_px,
+            device=device,
         )
         samples = polar_image_samples(state.averages, grid)
         references = polar_references(samples, shift_px, grid, psi_offset_deg=offset_deg)
@@ -139,13 +144,13 @@ def search_batch(
     """The probable (class, angle, shift) of each image of a batch."""
     n = len(search.band)
     sigma2 = sigma2[: search.band.r_max_px + 1]
-    scoring = prepare_scoring(batch.masked[:, :n], batch.transfer[:, :n], sigma2, search.band)
+    scoring = prepare_scoring(batch.windowed[:, :n], batch.transfer[:, :n], sigma2, search.band)
     coarse = search.coarse
     if coarse.polar is not None:
         grid, references = coarse.polar
         optics = work.particles.ctf.select(rows).to(grid.turn.device)
         transfer = ctf(optics, grid.points, work.particles.pixel_size_angstrom)
-        images = prepare_polar(polar_image_samples(batch.masked_images, grid), transfer, sigma2, grid)
+        images = prepare_polar(polar_image_samples(batch.windowed_images, grid), transfer, sigma2, grid)
         cells = polar_posterior(images, references, grid, coarse.prior, max_samples=_CELLS, mass=_MASS)
     else:
         assert coarse.direct is not None

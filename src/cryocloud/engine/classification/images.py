@@ -12,35 +12,39 @@ from cryocloud.engine.classification.records import ClassificationParameters
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import PixelList, fourier_crop, image_coefficients, make_pixel_list
 from cryocloud.engine.masking import soft_circle
-from cryocloud.engine.optics import ctf
+from cryocloud.engine.optics import ctf, electron_wavelength_angstrom
 from cryocloud.engine.records.particle_set import ParticleSet
 
 _EDGE_ANGSTROM = 15.0
+_SPREAD_DETAIL_ANGSTROM = 10.0
 _MIN_BOX_PX = 24
-_IMAGES_AT_ONCE = 250
 
 
 @dataclass(frozen=True)
 class WorkingImages:
-    """Particles resampled to a small box: their pixels, band limits and mask.
+    """Particles resampled to a small box: their pixels, band limits and masks.
 
-    ``first_ring_px`` is the band limit of the start, ``pixels.r_max_px`` that of the end.
+    ``mask`` [d, d] cuts out class averages; the wider ``window`` is multiplied into images, so that signal
+    which the defocus has spread beyond the particle still counts. ``first_ring_px`` is the band limit of the
+    start, ``pixels.r_max_px`` that of the end.
     """
 
     particles: ParticleSet
     pixels: PixelList
     mask: Tensor
+    window: Tensor
     mask_radius_px: float
+    window_radius_px: float
     first_ring_px: int
 
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Coefficients [b, n] of masked images (for scores) and unmasked ones (for averages), and their CTF."""
+    """Coefficients [b, n] of windowed images (for scores) and whole ones (for averages), and their CTF."""
 
-    masked_images: Tensor
-    masked: Tensor
-    unmasked: Tensor
+    windowed_images: Tensor
+    windowed: Tensor
+    whole: Tensor
     transfer: Tensor
 
 
@@ -74,12 +78,16 @@ def working_images(particles: ParticleSet, parameters: ClassificationParameters)
     pixels = make_pixel_list(small, r_max_px).to(parameters.device)
     edge_px = _EDGE_ANGSTROM / seen.pixel_size_angstrom
     radius_px = parameters.mask_diameter_angstrom / 2 / seen.pixel_size_angstrom
-    radius_px = min(radius_px, small / 2 - edge_px)
+    largest_px = small / 2 - edge_px
+    radius_px = min(radius_px, largest_px)
+    window_px = min(radius_px + _spread_angstrom(particles) / seen.pixel_size_angstrom, largest_px)
     return WorkingImages(
         seen,
         pixels,
         soft_circle(small, radius_px, edge_px, parameters.device),
+        soft_circle(small, window_px, edge_px, parameters.device),
         radius_px + edge_px / 2,
+        window_px + edge_px / 2,
         min(r_max_px, max(4, round(box * pixel / parameters.start_resolution_angstrom))),
     )
 
@@ -88,13 +96,19 @@ def read_batch(work: WorkingImages, rows: Tensor) -> ImageBatch:
     """Coefficients of the particles in ``rows``."""
     device = work.mask.device
     images = torch.from_numpy(work.particles.read_images(rows.numpy())).to(device)
-    masked = images * work.mask
+    windowed = images * work.window
     return ImageBatch(
-        masked,
-        image_coefficients(masked, work.pixels),
+        windowed,
+        image_coefficients(windowed, work.pixels),
         image_coefficients(images, work.pixels),
         ctf(work.particles.ctf.select(rows).to(device), work.pixels, work.particles.pixel_size_angstrom),
     )
+
+
+def _spread_angstrom(particles: ParticleSet) -> float:
+    """How far the median defocus displaces detail of 10 Angstrom: wavelength * defocus / 10 Angstrom."""
+    wavelength = electron_wavelength_angstrom(particles.ctf.voltage_kv)
+    return float((wavelength * particles.ctf.defocus_u_angstrom.abs()).median()) / _SPREAD_DETAIL_ANGSTROM
 
 
 def _quick_size(at_least_px: int) -> int:

@@ -62,7 +62,7 @@ def add_samples_(
     half: Tensor,
     pixels: PixelList,
 ) -> None:
-    """Add a batch of unmasked images, each to the classes and at the poses of its samples, with their
+    """Add a batch of whole images, each to the classes and at the poses of its samples, with their
     weights.
 
     ``taps`` place ``pixels``, the rings that are added, at all angles of the samples; ``half`` int64 [b] is 0
@@ -75,7 +75,7 @@ def add_samples_(
     order = torch.argsort(group * n_psi + angle, stable=True)
     inverse = (1 / sigma2).to(torch.float32)[pixels.ring]
     transfer = batch.transfer[:, :n]
-    images = (batch.unmasked[:, :n] * (transfer * inverse), transfer**2 * inverse)
+    images = (batch.whole[:, :n] * (transfer * inverse), transfer**2 * inverse)
     ordered = tuple(t[order] for t in (samples.image, angle, samples.shift_px, samples.weight))
     planes = (sums.numerator.flatten(0, 1), sums.weight.flatten(0, 1))
     if inverse.is_cuda:
