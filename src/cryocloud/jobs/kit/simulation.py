@@ -53,7 +53,7 @@ def imaged_object(job: JobContext) -> tuple[Tensor, float]:
         )
     if not np.isfinite(array).all():
         raise InputError(f"{source}: holds values that are not numbers; make the map again")
-    return torch.from_numpy(array).to(job.device), pixel_size
+    return torch.tensor(array, device=job.device), pixel_size
 
 
 def microscope(parameters: ImagingParameters) -> Microscope:
