@@ -26,22 +26,30 @@ class NormalizeSettings:
 def normalize_boxes(boxes: Float32[Tensor, "b d d"], settings: NormalizeSettings) -> Float32[Tensor, "b o o"]:
     """White particles on a flat background of mean 0 and standard deviation 1.
 
-    Contrast is inverted, a plane fitted to the background subtracted, pixels beyond 5 standard deviations set
-    to 5 (dust, dead pixels), the box Fourier-cropped, and mean and deviation of the background set once more,
-    since the crop removes noise. A box without any noise keeps deviation 0 and becomes 0.
+    Contrast is inverted, a plane fitted to the background subtracted, pixels beyond 5 robust standard
+    deviations set to 5 (dust, dead pixels; twice, since dust tilts the first plane), the box Fourier-cropped,
+    and mean and deviation of the background set at the end, since the crop removes noise. A box without any
+    noise becomes 0.
     """
     background = _background(boxes.shape[-1], settings.background_radius_px, boxes.device)
-    images = _unit_background(-boxes if settings.invert else boxes, background)
-    images = _unit_background(images - _fitted_planes(images, background), background)
-    if settings.clamp_dust:
-        images = images.clamp(-DUST_DEVIATIONS, DUST_DEVIATIONS)
-    if settings.output_box_size_px == boxes.shape[-1] and not settings.clamp_dust:
-        return images
+    images = -boxes if settings.invert else boxes
+    images = images - _fitted_planes(images, background)
+    for _ in range(2 if settings.clamp_dust else 0):
+        limit = DUST_DEVIATIONS * _robust_deviation(images, background)
+        images = torch.minimum(torch.maximum(images, -limit), limit)
+        images = images - _fitted_planes(images, background)
     if settings.output_box_size_px != boxes.shape[-1]:
         images = fourier_crop(images, settings.output_box_size_px)
     scale = settings.output_box_size_px / boxes.shape[-1]
     background = _background(settings.output_box_size_px, settings.background_radius_px * scale, boxes.device)
     return _unit_background(images, background)
+
+
+def _robust_deviation(
+    images: Float32[Tensor, "b d d"], background: Bool[Tensor, "d d"]
+) -> Float32[Tensor, "b 1 1"]:
+    """From the median of the absolute values, of images of mean 0."""
+    return 1.4826 * images[:, background].abs().median(1).values[:, None, None]
 
 
 def _background(box_size_px: int, radius_px: float, device: torch.device) -> Bool[Tensor, "d d"]:

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
+TAIL_SHARE = 0.2
+FEWEST_IN_TAIL = 5
+
 
 def randomize_phases(image: Float32[Tensor, "h w"], generator: torch.Generator) -> Float32[Tensor, "h w"]:
     """An image of the same power spectrum without any structure: the phases are those of white noise.
@@ -45,11 +48,19 @@ def significance_threshold(
 
     Notes
     -----
-    Benjamini & Hochberg's false discovery rate with an empirical null. The power spectrum of the randomised
-    image still contains the particles' power, which makes the threshold careful rather than generous.
+    Benjamini & Hochberg's false discovery rate with an empirical null. Its upper tail is continued as an
+    exponential, which falls more slowly than the true one: a few images cannot show what one in many would
+    reach. The power spectrum of the randomised image still contains the particles' power, so the threshold is
+    careful rather than generous.
     """
     falling = np.sort(scores)[::-1]
     rising = np.sort(chance_scores)
-    by_chance = (len(rising) - np.searchsorted(rising, falling, side="left")) / chance_images
-    allowed = by_chance <= false_share * np.arange(1, len(falling) + 1)
+    by_chance = (len(rising) - np.searchsorted(rising, falling, side="left")).astype(np.float64)
+    start = float(np.quantile(rising, 1 - TAIL_SHARE))
+    tail = rising[rising > start]
+    if len(tail) >= FEWEST_IN_TAIL:
+        decay = float((tail - start).mean())
+        beyond = falling > start
+        by_chance[beyond] = len(tail) * np.exp(-(falling[beyond] - start) / decay)
+    allowed = by_chance / chance_images <= false_share * np.arange(1, len(falling) + 1)
     return float(falling[np.flatnonzero(allowed)[-1]]) if allowed.any() else math.inf
