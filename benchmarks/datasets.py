@@ -1,0 +1,131 @@
+"""Simulated particles for the benchmarks: made once from a seed, with truth, kept in the work folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cryocloud.engine.fourier import coefficients_to_images, low_pass, make_pixel_list, phase_ramps
+from cryocloud.engine.fourier.space import sample_space, space_grid
+from cryocloud.engine.geometry import random_rotations
+from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
+from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
+from cryocloud.engine.optics import ctf
+from cryocloud.engine.records.ctf_parameters import CtfParameters
+from cryocloud.engine.simulate.density import density_map
+from cryocloud.engine.simulate.protein import procedural_model
+
+PARTICLES_A_MICROGRAPH = 50
+START_ANGSTROM = 30.0
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class ParticleBenchmark:
+    """What is simulated. ``snr`` is the variance of the CTF-modulated signal over that of the white noise, both
+    over the whole box; the object's amplitudes fall off with an overall B-factor, as in real data; shifts are
+    Gaussian with 2 px, orientations uniform.
+    """
+
+    name: str
+    symmetry: str
+    particles: int
+    box_size_px: int
+    pixel_size_angstrom: float
+    snr: float
+    b_factor_angstrom2: float = 100.0
+    seed: int = 1
+
+
+SETS = (
+    ParticleBenchmark("c1", "C1", 3000, 96, 2.4, 0.05),
+    ParticleBenchmark("d2", "D2", 2000, 128, 1.8, 0.05),
+)
+
+
+def prepare(benchmark: ParticleBenchmark, work: Path) -> Path:
+    """Folder with map.mrc (truth), start.mrc, particles.mrcs, particles.star (no poses), truth.star."""
+    folder = work / f"data_{benchmark.name}"
+    record = folder / "benchmark.json"
+    if record.is_file() and json.loads(record.read_text()) == asdict(benchmark):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    box, pixel = benchmark.box_size_px, benchmark.pixel_size_angstrom
+    model = procedural_model(benchmark.symmetry, np.random.default_rng(benchmark.seed))
+    volume = density_map(
+        model,
+        box_size_px=box,
+        pixel_size_angstrom=pixel,
+        b_factor_angstrom2=benchmark.b_factor_angstrom2,
+    )
+    write_mrc(folder / "map.mrc", volume.numpy(), pixel)
+    write_mrc(folder / "start.mrc", low_pass(volume, START_ANGSTROM, pixel).numpy(), pixel)
+    _write_particles(benchmark, volume, folder)
+    record.write_text(json.dumps(asdict(benchmark)))
+    return folder
+
+
+def _write_particles(benchmark: ParticleBenchmark, volume: torch.Tensor, folder: Path) -> None:
+    box, n = benchmark.box_size_px, benchmark.particles
+    generator = torch.Generator().manual_seed(benchmark.seed)
+    rotation = random_rotations(n, generator)
+    shift_px = 2 * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    parameters = _optics(n, generator)
+    pixels = make_pixel_list(box, box // 2 - 1)
+    grid = space_grid(volume, box // 2 - 1)
+    points = torch.stack([pixels.kx, pixels.ky, torch.zeros_like(pixels.kx)], 1)
+    scale = 0.0
+    with MrcStackWriter(folder / "particles.mrcs", box, benchmark.pixel_size_angstrom) as stack:
+        for start in range(0, n, BATCH):
+            rows = slice(start, min(start + BATCH, n))
+            signal = sample_space(grid, rotation[rows], points)
+            signal = signal * ctf(parameters.select(rows), pixels, benchmark.pixel_size_angstrom)
+            images = coefficients_to_images(signal * phase_ramps(-shift_px[rows], pixels), pixels)
+            # One gray scale for all, from the first batch.
+            scale = scale or benchmark.snr**0.5 / float(images.std())
+            stack.append((images * scale + torch.randn(images.shape, generator=generator)).numpy())
+    blank = ParticleTables(*_tables(benchmark, parameters), folder)
+    write_particles(folder / "particles.star", blank)
+    write_particles(folder / "truth.star", with_poses(blank, rotation, shift_px))
+
+
+def _optics(n: int, generator: torch.Generator) -> CtfParameters:
+    """One defocus a micrograph, 0.8 to 2.5 um, with up to 300 Angstrom of astigmatism; 300 kV, 2.7 mm."""
+    micrograph = torch.arange(n) // PARTICLES_A_MICROGRAPH
+    uniform = torch.rand(3, int(micrograph[-1]) + 1, generator=generator, dtype=torch.float64)
+    defocus, half_astigmatism, angle = (u[micrograph] for u in uniform)
+    mean = 8000 + 17000 * defocus
+    constants = (torch.full((n,), value, dtype=torch.float64) for value in (300.0, 2.7, 0.1, 0.0, 0.0))
+    return CtfParameters(mean + 150 * half_astigmatism, mean - 150 * half_astigmatism, 180 * angle, *constants)
+
+
+def _tables(benchmark: ParticleBenchmark, parameters: CtfParameters) -> tuple[pd.DataFrame, pd.DataFrame]:
+    n = benchmark.particles
+    optics = {
+        "rlnOpticsGroup": 1,
+        "rlnOpticsGroupName": "opticsGroup1",
+        "rlnVoltage": 300.0,
+        "rlnSphericalAberration": 2.7,
+        "rlnAmplitudeContrast": 0.1,
+        "rlnImagePixelSize": benchmark.pixel_size_angstrom,
+        "rlnImageSize": benchmark.box_size_px,
+        "rlnImageDimensionality": 2,
+    }
+    particles = {
+        "rlnImageName": [f"{row + 1:06d}@particles.mrcs" for row in range(n)],
+        "rlnMicrographName": [f"micrograph{row // PARTICLES_A_MICROGRAPH + 1:03d}.mrc" for row in range(n)],
+        "rlnOpticsGroup": np.ones(n, dtype=np.int64),
+        "rlnDefocusU": parameters.defocus_u_angstrom.numpy(),
+        "rlnDefocusV": parameters.defocus_v_angstrom.numpy(),
+        "rlnDefocusAngle": parameters.defocus_angle_deg.numpy(),
+        # Fixed halves, so that both programs split the particles alike.
+        "rlnRandomSubset": np.arange(n) % 2 + 1,
+    }
+    return pd.DataFrame([optics]), pd.DataFrame(particles)
