@@ -99,7 +99,9 @@ def _reference(job: JobContext, particles: ParticleSet) -> Tensor:
     require_cube(volume.shape, path)
     require_pixel_size(pixel_size_angstrom, f"header of {path}")
     if not np.isfinite(volume).all() or np.ptp(volume) == 0:
-        raise InputError(f"{path}: the map is flat or holds values that are not numbers; give another start map")
+        raise InputError(
+            f"{path}: the map is flat or holds values that are not numbers; give another start map"
+        )
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
     if volume.shape[0] != box or abs(pixel_size_angstrom / pixel - 1) > 1e-3:
         why = f"it came with {volume.shape[0]} px of {pixel_size_angstrom:.4g} Å"
@@ -125,16 +127,19 @@ def _restored(job: JobContext) -> RefinementState | None:
 
 
 def _report_iteration(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:
-    resolution = _resolution(state, particles, FSC_THRESHOLD)
+    resolution = _resolution(state.fsc, particles, FSC_THRESHOLD)
+    in_sphere = _resolution(state.fsc_in_sphere, particles, FSC_THRESHOLD)
     changed = float(state.pose_change_deg.median())
     job.log(
-        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} A, poses moved {changed:.2f} deg (median); "
+        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} A ({in_sphere:.2f} A in the sphere), "
+        f"poses moved {changed:.2f} deg (median); "
         f"next: {state.phase}, rings up to {state.r_max_px}"
     )
     job.metrics(
         iterations=state.iteration,
         resolution_angstrom=resolution,
-        fsc_0_5_angstrom=_resolution(state, particles, 0.5),
+        resolution_in_sphere_angstrom=in_sphere,
+        fsc_0_5_angstrom=_resolution(state.fsc, particles, 0.5),
         particles=len(particles),
         pose_change_median_deg=changed,
         shift_width_px=state.sigma_shift_px,
@@ -205,26 +210,31 @@ def _fsc_table(state: RefinementState, particles: ParticleSet) -> pd.DataFrame:
             "rlnResolution": frequency,
             "rlnAngstromResolution": angstrom,
             "rlnFourierShellCorrelationUnmaskedMaps": state.fsc.cpu().numpy(),
+            "rlnFourierShellCorrelationMaskedMaps": state.fsc_in_sphere.cpu().numpy(),
         }
     )
 
 
-def _resolution(state: RefinementState, particles: ParticleSet, threshold: float) -> float:
-    return resolution_angstrom(state.fsc, threshold, particles.box_size_px, particles.pixel_size_angstrom)
+def _resolution(curve: Tensor, particles: ParticleSet, threshold: float) -> float:
+    return resolution_angstrom(curve, threshold, particles.box_size_px, particles.pixel_size_angstrom)
 
 
 def _plot_fsc(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:
     table = _fsc_table(state, particles)
     frequency = table["rlnResolution"].to_numpy()
     curve = table["rlnFourierShellCorrelationUnmaskedMaps"].to_numpy()
-    resolution = _resolution(state, particles, FSC_THRESHOLD)
+    in_sphere = table["rlnFourierShellCorrelationMaskedMaps"].to_numpy()
+    resolution = _resolution(state.fsc, particles, FSC_THRESHOLD)
     start = job.parameters.start_resolution_angstrom
     plot_curves(
         job.plots / "fsc.png",
-        [Curve(frequency[1:], curve[1:], "half maps, no mask")],
+        [
+            Curve(frequency[1:], curve[1:], "half maps, no mask"),
+            Curve(frequency[1:], in_sphere[1:], "inside the soft sphere"),
+        ],
         x_label="resolution",
         y_label="Fourier shell correlation",
-        title=f"{resolution:.2f} Å at FSC 0.143 (iteration {state.iteration})",
+        title=f"{resolution:.2f} Å at FSC 0.143, no mask (iteration {state.iteration})",
         marks=[
             Mark(FSC_THRESHOLD, "0.143", axis="y"),
             Mark(1 / resolution, f"{resolution:.2f} Å"),

@@ -38,8 +38,9 @@ class RefinementState:
     ``references`` float32 [2, D, D, D] are the regularized half maps, ``half_maps`` the same without regularization,
     ``sigma2`` float64 [2, r] the noise variances and ``ring_weight`` float64 [2, r] the inverse noise variances of the
     half maps. ``envelope`` float64 [2, m, 2] holds scale and B-factor (Angstrom^2) of each micrograph in each half.
-    ``fsc`` [D//2 + 1] compares the half maps; ``history`` holds the resolution shell of each iteration.
-    ``pose_change_deg`` and ``best_probability`` [n] describe each particle's last update.
+    ``fsc`` [D//2 + 1] compares the half maps, ``fsc_in_sphere`` what the soft sphere of the mask holds of them;
+    ``history`` holds the latter's resolution shell of each iteration. ``pose_change_deg`` and ``best_probability`` [n]
+    describe each particle's last update.
     """
 
     iteration: int
@@ -54,6 +55,7 @@ class RefinementState:
     ring_weight: Tensor
     envelope: Tensor
     fsc: Tensor
+    fsc_in_sphere: Tensor
     sigma_shift_px: float
     pose_change_deg: Tensor
     best_probability: Tensor

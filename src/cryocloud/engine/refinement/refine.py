@@ -96,6 +96,7 @@ def start_refinement(
         ring_weight=torch.zeros(2, box // 2, dtype=torch.float64, device=device),
         envelope=_flat_envelope(particles).to(device),
         fsc=torch.zeros(box // 2 + 1, dtype=torch.float64, device=device),
+        fsc_in_sphere=torch.zeros(box // 2 + 1, dtype=torch.float64, device=device),
         sigma_shift_px=parameters.shift_range_angstrom / pixel / 2,
         pose_change_deg=torch.full((n,), 180.0, dtype=torch.float64),
         best_probability=torch.zeros(n, dtype=torch.float64),
@@ -135,8 +136,8 @@ def combined_map(state: RefinementState) -> Tensor:
     """
     mean = state.half_maps.mean(0)
     box = mean.shape[0]
-    curve = state.fsc.clamp(0, 1).clone()
-    curve[resolution_shell(state.fsc) + 1 :] = 0
+    curve = state.fsc_in_sphere.clamp(0, 1).clone()
+    curve[resolution_shell(state.fsc_in_sphere) + 1 :] = 0
     weight = torch.sqrt(2 * curve / (1 + curve)).to(torch.float32)
     shell = shell_index(box, 3, mean.device).clamp(max=box // 2)
     return irfftn(rfftn(mean) * weight[shell], box)
@@ -261,7 +262,7 @@ def _process_half(
             envelope,
             sums,
             sigma2=noise,
-            last_ring=min(_supported_ring(state.fsc), band.r_max_px),
+            last_ring=min(_supported_ring(state.fsc_in_sphere), band.r_max_px),
             box_angstrom=particles.box_size_px * particles.pixel_size_angstrom,
             particles=torch.bincount(micrograph_numbers(particles)[rows], minlength=len(envelope)).to(device),
         ),
@@ -308,11 +309,18 @@ def _maximize(
     parameters: RefinementParameters,
     pixel_size_angstrom: float,
 ) -> RefinementState:
-    """New half maps, their FSC, the regularized references, and what the next iteration shall do."""
+    """New half maps, their FSC, the regularized references, and what the next iteration shall do.
+
+    Signal and noise are weighed by the FSC inside the mask's sphere: outside it there is only noise, which says
+    nothing about the particle. The sphere is soft, wide and fixed, so it cannot correlate the halves' noise.
+    """
     full = [a.symmetrized(parameters.operators) for a in accumulators]
     maps = torch.stack([solve(a) for a in full])
     box = maps.shape[-1]
-    curve = fsc(maps[0], maps[1])
+    radius_px = parameters.mask_diameter_angstrom / 2 / pixel_size_angstrom
+    sphere = soft_sphere(box, radius_px, _MASK_EDGE_PX, maps.device)
+    curve = fsc(maps[0] * sphere, maps[1] * sphere)
+    curve[full[0].r_max_px :] = 0  # nothing was inserted beyond; there the sphere only smears what lies before
     shell = resolution_shell(curve)
     history = (*state.history, shell)
     phase = _next_phase(state.phase, history, parameters.max_iterations)
@@ -325,8 +333,6 @@ def _maximize(
             for a, w in zip(full, weights, strict=True)
         ]
     )
-    radius_px = parameters.mask_diameter_angstrom / 2 / pixel_size_angstrom
-    sphere = soft_sphere(box, radius_px, _MASK_EDGE_PX, maps.device)
     r_join = int(box * pixel_size_angstrom / _JOIN_HALVES_ANGSTROM)
     return replace(
         state,
@@ -335,7 +341,8 @@ def _maximize(
         references=_joined_below(references, r_join) * sphere,
         half_maps=maps,
         ring_weight=weights,
-        fsc=curve,
+        fsc=fsc(maps[0], maps[1]),
+        fsc_in_sphere=curve,
         history=history,
     )
 
