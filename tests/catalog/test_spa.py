@@ -16,19 +16,21 @@ METRICS = {
     "class2d": {"classes": 36},
     "select2d": {"particles": 2500},
     "abinitio": {"trusted": 1, "seed_agreement_cc": 0.97, "resolution_angstrom": 12.0},
-    "refine": {"particles": 2500, "resolution_angstrom": 7.2},
+    "refine": {"particles": 2500, "resolution_angstrom": 12.5},
     "postprocess": {"resolution_angstrom": 6.8, "b_factor_angstrom2": -200.0},
 }
 
 
-def play(metrics=None, reference=None, **changes) -> tuple[list[Step], Conclusion]:
-    parameters = SpaParameters(**{"particle_diameter_angstrom": 125, "symmetry": "O", **changes})
+def play(metrics=None, reference=None, failures=None) -> tuple[list[Step], Conclusion]:
+    parameters = SpaParameters(particle_diameter_angstrom=125, symmetry="O")
     inputs = {"micrographs": "/data/*.mrc"} | ({"reference": reference} if reference else {})
     plan_ = plan(parameters, inputs)
     steps = [next(plan_)]
     while True:
         kind = steps[-1].job_type
-        finished = Finished(f"/P/{len(steps):03d}_{kind}", METRICS[kind] | (metrics or {}).get(kind, {}))
+        folder = f"{len(steps):03d}_{kind}"
+        changes = (metrics or {}).get(kind, {}) | (metrics or {}).get(folder, {})
+        finished = Finished(f"/P/{folder}", METRICS[kind] | changes, (failures or {}).get(folder, ""))
         try:
             steps.append(plan_.send(finished))
         except StopIteration as stop:
@@ -39,20 +41,21 @@ def test_steps_lead_from_micrographs_to_a_sharpened_map():
     steps, conclusion = play()
     assert [step.job_type for step in steps] == [
         "import_micrographs", "ctf", "curate", "pick", "extract", "class2d", "select2d", "abinitio", "extract",
-        "refine", "postprocess",
+        "refine", "postprocess", "extract", "refine",
     ]  # fmt: skip
     assert steps[9].inputs == {
         "input": "/P/009_extract/particles.star",
         "reference": "/P/008_abinitio/volume_class1.mrc",
     }
-    assert conclusion.warnings == ()
     assert conclusion.key_numbers["resolution_angstrom"] == 6.8
+    assert conclusion.result == "/P/011_postprocess"
 
 
 def test_given_reference_takes_the_place_of_the_ab_initio_map():
     steps, _ = play(reference="/data/map.mrc")
     assert "abinitio" not in [step.job_type for step in steps]
-    assert steps[-2].inputs["reference"] == "/data/map.mrc"
+    refinements = [step for step in steps if step.job_type == "refine"]
+    assert [step.inputs["reference"] for step in refinements] == ["/data/map.mrc"] * 2
 
 
 def test_parameters_are_those_of_the_job_types():
@@ -66,15 +69,34 @@ def test_parameters_are_those_of_the_job_types():
 
 def test_untrusted_start_map_is_said_plainly():
     _, conclusion = play({"abinitio": {"trusted": 0, "seed_agreement_cc": 0.41}})
-    assert len(conclusion.warnings) == 1
     assert "not to be trusted" in conclusion.warnings[0]
     assert "0.41" in conclusion.warnings[0]
 
 
-@pytest.mark.parametrize(("control_angstrom", "warned"), [(12.0, False), (6.0, True)])
+@pytest.mark.parametrize(("control_angstrom", "warned"), [(13.0, False), (6.0, True)])
 def test_resolution_that_noise_reaches_too_is_no_evidence(control_angstrom, warned):
-    _, conclusion = play({"refine": {"null_control_resolution_angstrom": control_angstrom}})
+    steps, conclusion = play({"013_refine": {"resolution_angstrom": control_angstrom}})
     assert bool(conclusion.warnings) == warned
+    assert conclusion.decisions[0].evidence["null_control_resolution_angstrom"] == control_angstrom
+    particles, noise = steps[9], steps[12]
+    assert noise.parameters == particles.parameters, "the control must be refined alike"
+    assert noise.inputs["reference"] == particles.inputs["reference"]
+    assert steps[11].parameters["noise_boxes"] == 2500
+
+
+def test_workflow_goes_on_without_a_null_control():
+    steps, conclusion = play(failures={"012_extract": "no room between the particles"})
+    assert len(steps) == 12
+    assert steps[-1].optional
+    assert conclusion.decisions[0].why == "no room between the particles"
+    assert conclusion.key_numbers["resolution_angstrom"] == 6.8
+
+
+def test_start_resolution_is_no_finer_than_the_ab_initio_map():
+    steps, _ = play({"abinitio": {"resolution_angstrom": 22.0}})
+    assert steps[9].parameters["start_resolution_angstrom"] == 22.0
+    steps, _ = play()
+    assert steps[9].parameters["start_resolution_angstrom"] == 15.6
 
 
 def test_missing_metric_names_the_file():

@@ -21,21 +21,25 @@ class Decision:
 
 @dataclass(frozen=True)
 class Step:
-    """The next job: its inputs are paths, its parameters those that differ from the defaults."""
+    """The next job: its inputs are paths, its parameters those that differ from the defaults.
+
+    If an ``optional`` step refuses its input, the workflow learns why and goes on.
+    """
 
     job_type: str
     inputs: Mapping[str, str]
     parameters: Mapping[str, Any]
     decisions: tuple[Decision, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a workflow learns of a finished job."""
+    """What a workflow learns of a finished job; ``failure`` is why an optional one was not done."""
 
     folder: str
     metrics: Mapping[str, float]
-    exceptions: int = 0
+    failure: str = ""
 
     def file(self, name: str) -> str:
         """Path of one of its results."""
@@ -51,8 +55,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Last words of a workflow; ``warnings`` stand first in the report and on the terminal."""
+    """Last words of a workflow.
 
+    ``warnings`` stand first in the report and on the terminal, then ``key_numbers`` and ``decisions``,
+    then the job in the folder ``result``.
+    """
+
+    result: str
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[str, ...] = ()
     key_numbers: Mapping[str, float] = field(default_factory=dict)

@@ -72,11 +72,13 @@ class _Step:
 
 
 def _sections(record: Mapping[str, Any], steps: list[_Step]) -> list[str]:
-    """The last job of a finished workflow is its result and comes first."""
-    sections = [_section(step, record["decisions"]) for step in steps]
+    """The result of a finished workflow comes first."""
+    sections = {step.folder.name: _section(step, record["decisions"]) for step in steps}
     if not record["finished"]:
-        return sections
-    return [sections[-1], "<h2>How it came about</h2>", *sections[:-1]]
+        return list(sections.values())
+    evidence = _decisions([decision for decision in record["decisions"] if not decision["job"]])
+    result = sections.pop(record["result"])
+    return [f"<section>{evidence}</section>", result, "<h2>How it came about</h2>", *sections.values()]
 
 
 def _state(record: Mapping[str, Any], steps: list[_Step]) -> str:
@@ -190,7 +192,7 @@ def _decisions(decisions: list[dict[str, Any]]) -> str:
         f"{_evidence(d['evidence'])}</td></tr>"
         for d in decisions
     )
-    return f'<h3>Decided</h3><div class="scroll"><table>{rows}</table></div>'
+    return f'<h3>Decisions</h3><div class="scroll"><table>{rows}</table></div>'
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

@@ -135,13 +135,15 @@ class Project:
         if not _is_finished(folder, order):
             self._save(None)
             ending = run(order, make_display(self.order.progress, folder.name))
+            if step.optional and ending.code == protocol.BAD_INPUT:
+                return Finished(str(folder), {}, ending.message)
             if ending.code not in (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS):
                 self._save(None)
                 raise StepFailed(ending.code)
         job = read_json(folder / "job.json")
         self.exceptions += job["exceptions"]
         self._record(folder.name, tuple(Decision(**decision) for decision in job["decisions"]))
-        return Finished(str(folder), read_json(folder / "metrics.json"), job["exceptions"])
+        return Finished(str(folder), read_json(folder / "metrics.json"))
 
     def _job_order(self, step: Step, folder: Path) -> Order:
         model = load_job_type(step.job_type).parameters
@@ -166,6 +168,7 @@ class Project:
             "finished": conclusion is not None,
             "warnings": self.warnings,
             "key_numbers": dict(conclusion.key_numbers) if conclusion else {},
+            "result": Path(conclusion.result).name if conclusion else None,
             "decisions": self.decisions,
         }
         write_json(self.out / DECISIONS, written)

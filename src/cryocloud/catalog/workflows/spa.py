@@ -1,6 +1,6 @@
 """Single-particle analysis from micrographs to a sharpened map.
 
-Diameter, pixel size and symmetry are all it asks for; every other choice is a decision with its reason.
+Optics, diameter and symmetry are all it asks for; every other choice is a decision with its reason.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ PARTICLES_PER_CLASS = 80
 CLASSES_MIN, CLASSES_MAX = 10, 50
 CTF_FIT_FINEST_ANGSTROM = 4.0
 CTF_FIT_PER_PIXEL = 2.5
+START_DETAILS_PER_DIAMETER = 8
+START_FINEST_ANGSTROM, START_COARSEST_ANGSTROM = 10.0, 40.0
 
 Stretch = Generator[Step, Finished, Finished]
 """Some steps in a row; its value is the last job."""
@@ -44,22 +46,32 @@ class Sampling:
     mask_diameter_angstrom: float
 
 
+@dataclass(frozen=True)
+class StartMap:
+    """Where a refinement starts: a map, and the finest detail that its halves may share."""
+
+    path: str
+    resolution_angstrom: float
+    why: str
+    warnings: tuple[str, ...] = ()
+
+
 def plan(parameters: SpaParameters, inputs: Mapping[str, str]) -> Plan:
-    """Import, CTF, curation, picking, 2D, a start map, refinement, post-processing."""
+    """Import, CTF, curation, picking, 2D, a start map, refinement, post-processing, null control."""
     optics = {name: getattr(parameters, name) for name in OpticsParameters.model_fields}
     imported = yield Step("import_micrographs", {"input": inputs["micrographs"]}, optics)
     pixel_size_angstrom = imported.metric("pixel_size_angstrom")
     sampling = choose_sampling(parameters.particle_diameter_angstrom, pixel_size_angstrom)
     curated = yield from _good_micrographs(imported, pixel_size_angstrom)
-    binned = yield from _particles(parameters, sampling, curated)
-    selected = yield from _classes(sampling, binned)
-    reference = inputs.get("reference")
-    warnings: list[str] = []
-    if reference is None:
-        start = yield from _start_map(parameters, sampling, selected)
-        reference = start.file("volume_class1.mrc")
-        warnings += trust_warnings(start)
-    return (yield from _map(parameters, sampling, selected, reference, tuple(warnings)))
+    diameter = {"particle_diameter_angstrom": parameters.particle_diameter_angstrom}
+    picked = yield Step("pick", {"input": curated.file("micrographs.star")}, diameter)
+    selected = yield from _good_particles(sampling, picked)
+    start = yield from _start_map(parameters, sampling, selected, inputs.get("reference"))
+    particles = yield _extracted_again(sampling, selected)
+    refined = yield _refinement(parameters, sampling, particles, start)
+    post = yield Step("postprocess", {"input": refined.folder}, {"symmetry": parameters.symmetry})
+    control = yield from _null_control(parameters, sampling, picked, refined, start)
+    return _conclusion(refined, post, control, start)
 
 
 def choose_sampling(diameter_angstrom: float, pixel_size_angstrom: float) -> Sampling:
@@ -81,16 +93,22 @@ def choose_classes(particles: int) -> int:
     return max(CLASSES_MIN, min(CLASSES_MAX, round(particles / PARTICLES_PER_CLASS)))
 
 
-def trust_warnings(start: Finished) -> list[str]:
+def choose_start_resolution_angstrom(diameter_angstrom: float) -> float:
+    """Coarse enough to share little, fine enough that the particle has a shape at all."""
+    wanted_angstrom = diameter_angstrom / START_DETAILS_PER_DIAMETER
+    return round(min(max(wanted_angstrom, START_FINEST_ANGSTROM), START_COARSEST_ANGSTROM), 1)
+
+
+def trust_warnings(abinitio: Finished) -> tuple[str, ...]:
     """What must be said plainly when the ab-initio map may be wrong."""
-    if start.metric("trusted") >= 1:
-        return []
-    agreement = start.metrics.get("seed_agreement_cc")
+    if abinitio.metric("trusted") >= 1:
+        return ()
+    agreement = abinitio.metrics.get("seed_agreement_cc")
     seen = "" if agreement is None else f" (maps from independent starts correlate by {agreement:.2f} only)"
-    return [
+    return (
         f"The ab-initio map is not to be trusted{seen}, nor is anything that was refined from it. "
-        "More particles, a cleaner selection of classes or a known reference may help."
-    ]
+        "More particles, a cleaner selection of classes or a known reference may help.",
+    )
 
 
 def _good_micrographs(imported: Finished, pixel_size_angstrom: float) -> Stretch:
@@ -110,114 +128,155 @@ def _good_micrographs(imported: Finished, pixel_size_angstrom: float) -> Stretch
     return (yield Step("curate", {"input": fitted.file("micrographs.star")}, {}))
 
 
-def _particles(parameters: SpaParameters, sampling: Sampling, curated: Finished) -> Stretch:
-    picked = yield Step(
-        "pick",
-        {"input": curated.file("micrographs.star")},
-        {"particle_diameter_angstrom": parameters.particle_diameter_angstrom},
-    )
-    decisions = (
-        Decision(
-            "box",
-            f"{sampling.box_size_px} px",
-            f"{BOX_PER_DIAMETER} diameters, so that signal spread by defocus stays inside, made even and "
-            "smooth for the Fourier transform",
-            {"particle_diameter_angstrom": parameters.particle_diameter_angstrom},
-        ),
-        Decision(
-            "box for 2D classes and start map",
-            f"{sampling.binned_box_size_px} px of {sampling.binned_pixel_size_angstrom:.2f} Å",
-            "classes and start maps need no more than twice that pixel size, and cost grows with the box",
-        ),
-    )
-    sizes = {"box_size_px": sampling.box_size_px, "output_box_size_px": sampling.binned_box_size_px}
-    return (yield Step("extract", {"input": picked.file("picks.star")}, sizes, decisions))
-
-
-def _classes(sampling: Sampling, binned: Finished) -> Stretch:
+def _good_particles(sampling: Sampling, picked: Finished) -> Stretch:
+    """Small boxes, sorted into classes, of which the good ones are kept."""
+    binned = yield _extracted_binned(sampling, picked)
     particles = int(binned.metric("particles"))
     classes = choose_classes(particles)
+    why_classes = (
+        f"about {PARTICLES_PER_CLASS} particles a class, from {CLASSES_MIN} to {CLASSES_MAX} classes"
+    )
+    why_mask = f"{MASK_PER_DIAMETER} diameters: all of the particle and little of its neighbors"
     classified = yield Step(
         "class2d",
         {"input": binned.file("particles.star")},
         {"classes": classes, "mask_diameter_angstrom": sampling.mask_diameter_angstrom},
         (
-            Decision(
-                "2D classes",
-                classes,
-                f"about {PARTICLES_PER_CLASS} particles a class, between {CLASSES_MIN} and {CLASSES_MAX}",
-                {"particles": particles},
-            ),
-            Decision(
-                "mask",
-                f"{sampling.mask_diameter_angstrom} Å",
-                f"{MASK_PER_DIAMETER} diameters: all of the particle and little of its neighbors",
-            ),
+            Decision("2D classes", classes, why_classes, {"particles": particles}),
+            Decision("mask diameter", f"{sampling.mask_diameter_angstrom} Å", why_mask),
         ),
     )
     return (yield Step("select2d", {"input": classified.file("particles.star")}, {}))
 
 
-def _start_map(parameters: SpaParameters, sampling: Sampling, selected: Finished) -> Stretch:
-    decision = Decision("start map", "ab initio", "no reference was given")
-    return (
-        yield Step(
-            "abinitio",
-            {"input": selected.file("particles.star")},
-            {"symmetry": parameters.symmetry, "mask_diameter_angstrom": sampling.mask_diameter_angstrom},
-            (decision,),
-        )
+def _extracted_binned(sampling: Sampling, picked: Finished) -> Step:
+    box = Decision(
+        "box",
+        f"{sampling.box_size_px} px",
+        f"{BOX_PER_DIAMETER} diameters, so that signal spread by defocus stays inside; even and smooth for the "
+        "Fourier transform",
     )
+    binned = Decision(
+        "box for 2D classes and start map",
+        f"{sampling.binned_box_size_px} px of {sampling.binned_pixel_size_angstrom:.2f} Å",
+        "classes and start maps need no more than twice that pixel size, and cost grows with the box",
+    )
+    sizes = {"box_size_px": sampling.box_size_px, "output_box_size_px": sampling.binned_box_size_px}
+    return Step("extract", {"input": picked.file("picks.star")}, sizes, (box, binned))
 
 
-def _map(
-    parameters: SpaParameters,
-    sampling: Sampling,
-    selected: Finished,
-    reference: str,
-    warnings: tuple[str, ...],
-) -> Plan:
-    extracted = yield Step(
+def _start_map(
+    parameters: SpaParameters, sampling: Sampling, selected: Finished, reference: str | None
+) -> Generator[Step, Finished, StartMap]:
+    resolution_angstrom = choose_start_resolution_angstrom(parameters.particle_diameter_angstrom)
+    why = (
+        f"{START_DETAILS_PER_DIAMETER} details across the diameter show a shape, and the halves share no more"
+    )
+    if reference is not None:
+        return StartMap(reference, resolution_angstrom, why)
+    abinitio = yield Step(
+        "abinitio",
+        {"input": selected.file("particles.star")},
+        {"symmetry": parameters.symmetry, "mask_diameter_angstrom": sampling.mask_diameter_angstrom},
+        (Decision("start map", "ab initio", "no reference was given"),),
+    )
+    reached_angstrom = abinitio.metric("resolution_angstrom")
+    if reached_angstrom > resolution_angstrom:
+        resolution_angstrom, why = round(reached_angstrom, 1), "what the ab-initio map reaches"
+    return StartMap(abinitio.file("volume_class1.mrc"), resolution_angstrom, why, trust_warnings(abinitio))
+
+
+def _extracted_again(sampling: Sampling, selected: Finished) -> Step:
+    decision = Decision(
+        "particles cut again",
+        f"{sampling.box_size_px} px, unbinned",
+        "the selected particles, centered as the 2D classes found them",
+        {"particles": selected.metric("particles")},
+    )
+    return Step(
         "extract",
         {"input": selected.file("particles.star")},
         {"box_size_px": sampling.box_size_px},
-        (
-            Decision(
-                "particles cut again",
-                f"{sampling.box_size_px} px, unbinned",
-                "the selected particles, centered as the 2D classes found them",
-                {"particles": selected.metrics.get("particles")},
-            ),
-        ),
+        (decision,),
     )
-    refined = yield Step(
+
+
+def _refinement(parameters: SpaParameters, sampling: Sampling, particles: Finished, start: StartMap) -> Step:
+    return Step(
         "refine",
-        {"input": extracted.file("particles.star"), "reference": reference},
-        {"symmetry": parameters.symmetry, "mask_diameter_angstrom": sampling.mask_diameter_angstrom},
+        {"input": particles.file("particles.star"), "reference": start.path},
+        {
+            "symmetry": parameters.symmetry,
+            "mask_diameter_angstrom": sampling.mask_diameter_angstrom,
+            "start_resolution_angstrom": start.resolution_angstrom,
+        },
+        (Decision("start resolution", f"{start.resolution_angstrom} Å", start.why),),
     )
-    post = yield Step("postprocess", {"input": refined.folder}, {"symmetry": parameters.symmetry})
+
+
+def _null_control(
+    parameters: SpaParameters, sampling: Sampling, picked: Finished, refined: Finished, start: StartMap
+) -> Stretch:
+    """The same refinement of boxes without particles: what it makes of noise."""
+    particles = int(refined.metric("particles"))
+    decision = Decision(
+        "null control",
+        f"{particles} noise boxes",
+        "cut between the particles and refined alike; detail that they show too is no evidence",
+    )
+    noise = yield Step(
+        "extract",
+        {"input": picked.file("picks.star")},
+        {
+            "box_size_px": sampling.box_size_px,
+            "noise_boxes": particles,
+            "particle_diameter_angstrom": parameters.particle_diameter_angstrom,
+        },
+        (decision,),
+        optional=True,
+    )
+    if noise.failure:
+        return noise
+    return (yield _refinement(parameters, sampling, noise, start))
+
+
+def _conclusion(refined: Finished, post: Finished, control: Finished, start: StartMap) -> Conclusion:
+    resolution_angstrom = post.metric("resolution_angstrom")
+    warnings = start.warnings
+    if control.failure:
+        evidence = Decision("evidence", "no null control", control.failure)
+    else:
+        control_angstrom = control.metric("resolution_angstrom")
+        evidence = Decision(
+            "evidence",
+            f"detail finer than {control_angstrom:.1f} Å",
+            "noise boxes reach that resolution in the same refinement; what is coarser may come from the start map",
+            {
+                "resolution_angstrom": resolution_angstrom,
+                "null_control_resolution_angstrom": control_angstrom,
+            },
+        )
+        warnings += control_warnings(resolution_angstrom, control_angstrom)
     return Conclusion(
-        warnings=(*warnings, *control_warnings(refined, post)),
+        result=post.folder,
+        decisions=(evidence,),
+        warnings=warnings,
         key_numbers={
             "particles": refined.metric("particles"),
-            "resolution_angstrom": post.metric("resolution_angstrom"),
+            "resolution_angstrom": resolution_angstrom,
             "b_factor_angstrom2": post.metric("b_factor_angstrom2"),
         },
     )
 
 
-def control_warnings(refined: Finished, post: Finished) -> list[str]:
+def control_warnings(resolution_angstrom: float, control_angstrom: float) -> tuple[str, ...]:
     """What the same refinement of noise says about the resolution that was found."""
-    control_angstrom = refined.metrics.get("null_control_resolution_angstrom")
-    if control_angstrom is None:
-        return []
-    resolution_angstrom = post.metric("resolution_angstrom")
     if resolution_angstrom < control_angstrom:
-        return []
-    return [
-        f"The resolution of {resolution_angstrom:.1f} Å is no better than what the same refinement makes of "
-        f"pure noise ({control_angstrom:.1f} Å): the map may show nothing but its reference."
-    ]
+        return ()
+    return (
+        f"The resolution of {resolution_angstrom:.1f} Å is no better than what the same refinement makes of pure "
+        f"noise ({control_angstrom:.1f} Å): the map may show nothing but what it was started from.",
+    )
 
 
 WORKFLOW = Workflow(
