@@ -13,10 +13,11 @@ from typing import Any
 
 from cryocloud.catalog.units import spoken_number
 
-SYMMETRY = "D2"
-DIAMETER_ANGSTROM = 120
+SYMMETRY = "O"
+DIAMETER_ANGSTROM = 160
 PIXEL_SIZE_ANGSTROM = 2.0
 DONE = (0, 3)
+IMAGING = ("--micrographs", "8", "--particles-per-micrograph", "60")
 OPTICS = ("--voltage-kv", "300", "--spherical-aberration-mm", "2.7", "--amplitude-contrast", "0.1")
 
 
@@ -42,25 +43,22 @@ def demo(arguments: list[str]) -> int:
 
 def _commands(out: Path) -> Iterator[tuple[str, list[str]]]:
     """Folder and command line of each stage; only the comparison may look at the truth."""
-    pixel_size = ("--pixel-size-angstrom", str(PIXEL_SIZE_ANGSTROM))
-    diameter = ("--particle-diameter-angstrom", str(DIAMETER_ANGSTROM))
-    simulated, project = out / "Simulated", out / "Project"
-    yield "Object", [
-        "run", "simulate_map", "--model", "procedural", "--symmetry", SYMMETRY, "--resolution-angstrom", "4",
-        "--box-size-px", "128", *pixel_size,
-    ]  # fmt: skip
-    yield "Simulated", [
-        "run", "simulate_micrographs", "--map", str(out / "Object/map.mrc"), *pixel_size, *OPTICS,
-    ]  # fmt: skip
-    yield "Project", [
-        "workflow", "run", "spa", "--micrographs", str(simulated / "micrographs/*.mrc"), *pixel_size, *OPTICS,
-        *diameter, "--symmetry", SYMMETRY,
-    ]  # fmt: skip
-    refined = max(project.glob("*_refine"))
-    yield "Compared", [
-        "run", "compare_truth", "--input", str(refined), "--truth", str(simulated / "truth.star"),
-        "--map", str(out / "Object/map.mrc"),
-    ]  # fmt: skip
+    true_map, simulated, project = out / "Object/map.mrc", out / "Simulated", out / "Project"
+    symmetry = ["--symmetry", SYMMETRY]
+    sampling = ["--pixel-size-angstrom", str(PIXEL_SIZE_ANGSTROM)]
+    yield "Object", ["run", "simulate_map", "--model", "procedural", *sampling, *symmetry]
+    yield "Simulated", ["run", "simulate_micrographs", "--map", str(true_map), *IMAGING, *OPTICS]
+    micrographs = ["--micrographs", str(simulated / "micrographs/*.mrc")]
+    known = [*sampling, *OPTICS, "--particle-diameter-angstrom", str(DIAMETER_ANGSTROM), *symmetry]
+    yield "Project", ["workflow", "run", "spa", *micrographs, *known]
+    found = ["--input", str(_folder(project, "refine")), *symmetry]
+    truth = ["--truth", str(simulated / "truth.star"), "--map", str(true_map)]
+    yield "Compared", ["run", "compare_truth", *found, *truth]
+
+
+def _folder(project: Path, job_type: str) -> Path:
+    """The first job of that type; a later refinement is the null control."""
+    return min(project.glob(f"*_{job_type}"))
 
 
 def _cryocloud() -> list[str]:
@@ -84,7 +82,7 @@ def _table(out: Path) -> list[str]:
     jobs = {folder.name: _read(folder / "job.json") for folder in folders}
     lines += ["", "CPU seconds", *(_row(name, f"{job['cpu_s']:.0f}") for name, job in jobs.items())]
     lines.append(_row("all", f"{sum(job['cpu_s'] for job in jobs.values()):.0f}"))
-    refined, sharpened = max(project.glob("*_refine")), max(project.glob("*_postprocess"))
+    refined, sharpened = _folder(project, "refine"), _folder(project, "postprocess")
     places = {
         "report": project / "report.html",
         "map": sharpened / "map_sharpened.mrc",
