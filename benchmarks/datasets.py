@@ -103,7 +103,9 @@ def _optics(n: int, generator: torch.Generator) -> CtfParameters:
     defocus, half_astigmatism, angle = (u[micrograph] for u in uniform)
     mean = 8000 + 17000 * defocus
     constants = (torch.full((n,), value, dtype=torch.float64) for value in (300.0, 2.7, 0.1, 0.0, 0.0))
-    return CtfParameters(mean + 150 * half_astigmatism, mean - 150 * half_astigmatism, 180 * angle, *constants)
+    return CtfParameters(
+        mean + 150 * half_astigmatism, mean - 150 * half_astigmatism, 180 * angle, *constants
+    )
 
 
 def _tables(benchmark: ParticleBenchmark, parameters: CtfParameters) -> tuple[pd.DataFrame, pd.DataFrame]:

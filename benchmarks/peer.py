@@ -53,7 +53,15 @@ def run_ranks(command: list[str], ranks: int, folder: Path, log: Path) -> PeerRu
     times = folder / "rank_times"
     shutil.rmtree(times, ignore_errors=True)
     times.mkdir()
-    mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), "-x", f"RANK_TIMES={times}"]
+    mpirun = [
+        "mpirun",
+        "--allow-run-as-root",
+        "--oversubscribe",
+        "-n",
+        str(ranks),
+        "-x",
+        f"RANK_TIMES={times}",
+    ]
     finished = run_program([*mpirun, "bash", "-c", _RANK, "rank", *command], folder, log)
     rank_cpu_s = [_children_s((times / str(rank)).read_text()) for rank in range(ranks)]
     return PeerRun([*mpirun[:5], *command], sum(rank_cpu_s), rank_cpu_s, finished.wall_s)
@@ -62,7 +70,9 @@ def run_ranks(command: list[str], ranks: int, folder: Path, log: Path) -> PeerRu
 def _children_s(times: str) -> float:
     """Bash's "times": the shell's own user and system time, then its children's, as 1m2.345s."""
     fields = times.splitlines()[1].split()
-    return sum(60 * float(minutes) + float(seconds[:-1]) for minutes, seconds in (f.split("m") for f in fields))
+    return sum(
+        60 * float(minutes) + float(seconds[:-1]) for minutes, seconds in (f.split("m") for f in fields)
+    )
 
 
 def key_of(**facts: Any) -> str:
@@ -71,5 +81,7 @@ def key_of(**facts: Any) -> str:
     for name in sorted(facts):
         value = facts[name]
         digest.update(name.encode())
-        digest.update(value.read_bytes() if isinstance(value, Path) else json.dumps(value, sort_keys=True).encode())
+        digest.update(
+            value.read_bytes() if isinstance(value, Path) else json.dumps(value, sort_keys=True).encode()
+        )
     return digest.hexdigest()[:16]

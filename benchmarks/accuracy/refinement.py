@@ -99,7 +99,13 @@ def run_ours(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> di
         "--threads": 1,
         "--out": folder,
     }
-    command = [*OURS, "run", "refine", *(str(word) for pair in options.items() for word in pair), "--overwrite"]
+    command = [
+        *OURS,
+        "run",
+        "refine",
+        *(str(word) for pair in options.items() for word in pair),
+        "--overwrite",
+    ]
     finished = run_program(command, work, work / f"refine_{benchmark.name}.log")
     result = {
         "program": "cryocloud",

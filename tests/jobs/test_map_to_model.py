@@ -34,7 +34,9 @@ def map_file(blobs, model_px, tmp_path):
     """The model turned and shifted, seen with a pixel 2 % larger than the header says, with noise."""
     turn = random_rotations(1, torch.Generator().manual_seed(4))[0]
     shift = torch.tensor([1.0, -1.5, 0.5], dtype=torch.float64)
-    seen = replace(blobs, center_px=model_px @ turn.T / TRUE_SCALE + shift, height=torch.ones_like(blobs.height))
+    seen = replace(
+        blobs, center_px=model_px @ turn.T / TRUE_SCALE + shift, height=torch.ones_like(blobs.height)
+    )
     noise = 0.1 * torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(1))
     write_mrc(tmp_path / "map.mrc", (seen.volume(BOX) + noise).numpy(), PIXEL_SIZE)
     return tmp_path / "map.mrc"

@@ -57,7 +57,10 @@ def test_takes_a_mask_and_a_b_factor(run_job, refinement, tmp_path):
     ball = np.ones((BOX, BOX, BOX), np.float32)
     write_mrc(tmp_path / "ones.mrc", ball, PIXEL_SIZE)
     done = run_job(
-        "postprocess", {"input": refinement, "mask": tmp_path / "ones.mrc"}, b_factor_angstrom2=-50, low_pass_angstrom=8
+        "postprocess",
+        {"input": refinement, "mask": tmp_path / "ones.mrc"},
+        b_factor_angstrom2=-50,
+        low_pass_angstrom=8,
     )
     metrics = done.metrics
     assert metrics["b_factor_angstrom2"] == -50
@@ -76,7 +79,9 @@ def test_reports_how_evenly_views_cover_space(run_job, refinement, simulated_sta
 def simulated_star(refinement):
     """Poses around one axis: side views only."""
     rng = np.random.default_rng(0)
-    rows = "\n".join(f"{i + 1}@p.mrcs 1 {rng.uniform(0, 360):.3f} 90 {rng.uniform(0, 360):.3f}" for i in range(3000))
+    rows = "\n".join(
+        f"{i + 1}@p.mrcs 1 {rng.uniform(0, 360):.3f} 90 {rng.uniform(0, 360):.3f}" for i in range(3000)
+    )
     (refinement / "particles.star").write_text(
         "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnImagePixelSize\n1 1.5\n\ndata_particles\n\nloop_\n"
         f"_rlnImageName\n_rlnOpticsGroup\n_rlnAngleRot\n_rlnAngleTilt\n_rlnAnglePsi\n{rows}\n"

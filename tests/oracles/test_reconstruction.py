@@ -67,7 +67,8 @@ def test_half_maps_agree_with_relion_reconstruct(simulate, run_relion, tmp_path,
     assert last > box // 4
     assert (curve - their_curve)[resolved].abs().max() < 0.01
     # Shells of pure noise have few independent voxels, fewer with symmetry, so their FSC is not comparable.
-    # RELION's scale drops below shell 4 (as against the true object), ours does not.
+    # RELION's scale drops below shell 4 (as against the true object), ours does not; its use of the Nyquist
+    # frequency shows in the last shells.
     for our, their in zip(ours, theirs, strict=True):
         assert fsc(our, their)[1 : last + 1].min() > 0.98
-        assert scale_per_shell(our, their)[4 : last + 1] == pytest.approx(1, abs=0.02)
+        assert scale_per_shell(our, their)[4 : min(last, box // 2 - 6) + 1] == pytest.approx(1, abs=0.02)

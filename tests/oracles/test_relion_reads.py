@@ -41,7 +41,9 @@ def test_star_handler_passes_our_particles_through(simulate, run_relion, tmp_pat
 def statistics(text):
     """What ``relion_image_handler --stats`` prints: sizes, then avg, stddev, minval, maxval, pixel size."""
     words = text.replace(";", " ").replace("=", " ").split()
-    return {name: float(words[words.index(name) + 1]) for name in ("avg", "stddev", "minval", "maxval", "angpix")}
+    return {
+        name: float(words[words.index(name) + 1]) for name in ("avg", "stddev", "minval", "maxval", "angpix")
+    }
 
 
 def test_image_handler_reads_our_map(run_relion, tmp_path):

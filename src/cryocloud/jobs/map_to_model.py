@@ -84,7 +84,9 @@ def _read_map(job: JobContext) -> tuple[Tensor, float]:
     require_cube(array.shape, path)
     require_pixel_size(pixel_size_angstrom, f"header of {path}")
     if not np.isfinite(array).all() or not array.any():
-        raise InputError(f"{path}: holds no density (zeros or values that are not finite); make the map again")
+        raise InputError(
+            f"{path}: holds no density (zeros or values that are not finite); make the map again"
+        )
     return torch.tensor(array, device=job.device), pixel_size_angstrom
 
 
@@ -111,7 +113,11 @@ def _find_pose(job: JobContext, model: Tensor, volume: Tensor, pixel: float) -> 
     coarse = max(given.align_resolution_angstrom, 20.0)
     starts = [
         align_volumes(
-            model, volume, pixel_size_angstrom=pixel, resolution_angstrom=coarse, search_hand=given.search_hand
+            model,
+            volume,
+            pixel_size_angstrom=pixel,
+            resolution_angstrom=coarse,
+            search_hand=given.search_hand,
         )
     ]
     if given.symmetry != "C1":
@@ -120,14 +126,20 @@ def _find_pose(job: JobContext, model: Tensor, volume: Tensor, pixel: float) -> 
         starts += [VolumeAlignment(eye, zero, mirrored, 0.0) for mirrored in hands]
     fine = [
         refine_volume_alignment(
-            model, volume, start, pixel_size_angstrom=pixel, resolution_angstrom=given.align_resolution_angstrom
+            model,
+            volume,
+            start,
+            pixel_size_angstrom=pixel,
+            resolution_angstrom=given.align_resolution_angstrom,
         )
         for start in starts
     ]
     best = max(fine, key=lambda found: found.correlation)
     job.log(f"pose: correlation {best.correlation:.3f} at {given.align_resolution_angstrom:g} A")
     if best.mirrored:
-        job.log("the mirror image of the model fits better: the map has the wrong hand, or hand cannot be seen in it")
+        job.log(
+            "the mirror image of the model fits better: the map has the wrong hand, or hand cannot be seen in it"
+        )
     return best
 
 
@@ -219,7 +231,9 @@ def _write_fsc(job: JobContext, agreements: list[Agreement], pixel: float) -> No
 def _plot(job: JobContext, agreements: list[Agreement], fit: MagnificationFit | None, pixel: float) -> None:
     curves = []
     for agreement, style in zip(agreements[::-1], (False, True), strict=False):
-        frequency = np.arange(len(agreement.unmasked)) / (2 * len(agreement.unmasked) * pixel * agreement.scale)
+        frequency = np.arange(len(agreement.unmasked)) / (
+            2 * len(agreement.unmasked) * pixel * agreement.scale
+        )
         for name, curve in (("masked", agreement.masked), ("not masked", agreement.unmasked)):
             label = f"{name}, pixel {pixel * agreement.scale:.4g} Å"
             curves.append(Curve(frequency[1:], curve.cpu().numpy()[1:], label, dashed=style))

@@ -106,14 +106,20 @@ def _read_half_maps(job: JobContext) -> HalfMaps:
     paths = [folder / name for name in HALF_MAPS]
     for path in paths:
         if not path.is_file():
-            raise InputError(f"{path}: no such file; give the folder of a refinement with {' and '.join(HALF_MAPS)}")
+            raise InputError(
+                f"{path}: no such file; give the folder of a refinement with {' and '.join(HALF_MAPS)}"
+            )
     facts = Facts(box_size_px=max(read_mrc_header(paths[0]).shape_zyx))
     require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
     volumes, pixel_sizes = zip(*(_read_map(job, path) for path in paths), strict=True)
-    require_equal_shapes((str(path), tuple(volume.shape)) for path, volume in zip(paths, volumes, strict=True))
+    require_equal_shapes(
+        (str(path), tuple(volume.shape)) for path, volume in zip(paths, volumes, strict=True)
+    )
     require_pixel_size(pixel_sizes[0], f"header of {paths[0]}")
     if pixel_sizes_differ(*pixel_sizes):
-        raise InputError(f"{folder}: pixel sizes of the half maps differ ({pixel_sizes[0]:g}, {pixel_sizes[1]:g} A)")
+        raise InputError(
+            f"{folder}: pixel sizes of the half maps differ ({pixel_sizes[0]:g}, {pixel_sizes[1]:g} A)"
+        )
     if torch.equal(*volumes):
         raise InputError(f"{folder}: the two half maps are the same map; their FSC would be 1 everywhere")
     return HalfMaps(volumes[0], volumes[1], pixel_sizes[0])
@@ -123,7 +129,9 @@ def _read_map(job: JobContext, path: Path) -> tuple[Tensor, float]:
     array, pixel_size_angstrom = read_mrc(path)
     require_cube(array.shape, path)
     if not np.isfinite(array).all():
-        raise InputError(f"{path}: {int((~np.isfinite(array)).sum())} voxels are not finite; make the map again")
+        raise InputError(
+            f"{path}: {int((~np.isfinite(array)).sum())} voxels are not finite; make the map again"
+        )
     return torch.tensor(array, device=job.device), pixel_size_angstrom
 
 
@@ -137,7 +145,9 @@ def _read_mask(job: JobContext, maps: HalfMaps) -> Tensor:
         )
     low, high = float(mask.min()), float(mask.max())
     if low < -0.01 or high > 1.01 or high <= 0:
-        raise InputError(f"{path}: values from {low:g} to {high:g}; a mask goes from 0 (solvent) to 1 (particle)")
+        raise InputError(
+            f"{path}: values from {low:g} to {high:g}; a mask goes from 0 (solvent) to 1 (particle)"
+        )
     return mask.clamp(0, 1)
 
 
@@ -216,7 +226,9 @@ def _report(job: JobContext, maps: HalfMaps, curves: FscCurves, mask: Tensor) ->
         fsc_0_5_angstrom=maps.resolution(curves.corrected, 0.5),
         resolution_unmasked_angstrom=unmasked,
         resolution_masked_angstrom=maps.resolution(curves.masked),
-        randomized_from_angstrom=maps.box_size_px * maps.pixel_size_angstrom / max(curves.randomized_from_shell, 1),
+        randomized_from_angstrom=maps.box_size_px
+        * maps.pixel_size_angstrom
+        / max(curves.randomized_from_shell, 1),
         mask_fraction=float(mask.mean()),
     )
     job.log(f"FSC 0.143 at {resolution:.2f} A (corrected), {unmasked:.2f} A without mask")
@@ -240,7 +252,9 @@ def _report_views(job: JobContext) -> None:
     )
 
 
-def _plot(job: JobContext, maps: HalfMaps, curves: FscCurves, guinier: GuinierPlot, cones: ConicalFsc) -> None:
+def _plot(
+    job: JobContext, maps: HalfMaps, curves: FscCurves, guinier: GuinierPlot, cones: ConicalFsc
+) -> None:
     resolution = maps.resolution(curves.corrected)
     frequency = np.arange(len(curves.unmasked)) / (maps.box_size_px * maps.pixel_size_angstrom)
     marks = [Mark(FSC_THRESHOLD, "0.143", axis="y"), Mark(1 / resolution, f"{resolution:.2f} Å")]
@@ -304,7 +318,9 @@ def _plot_slices(job: JobContext, sharpened: Tensor, mask: Tensor, resolution: f
         ("xz", (slice(None), middle)),
         ("yz", (slice(None), slice(None), middle)),
     ]
-    with panels(job.plots / "mask.png", 1, 3, size_in=(3.0, 3.2), title="outlines of the mask at 1, 0.5 and 0") as axes:
+    with panels(
+        job.plots / "mask.png", 1, 3, size_in=(3.0, 3.2), title="outlines of the mask at 1, 0.5 and 0"
+    ) as axes:
         for cell, (name, cut) in zip(axes[0], cuts, strict=True):
             draw_image(cell, volume[cut], title=name)
             colors = ["#4c9fb0", "#35d04f", "#c99a2e"]

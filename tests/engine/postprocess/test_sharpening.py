@@ -41,9 +41,7 @@ def test_the_fsc_weight_keeps_noise_out_of_the_fit(white_volume):
     generator = torch.Generator().manual_seed(1)
     signal = damped(white_volume, 150.0)
     halves = [signal + 0.05 * torch.randn(BOX, BOX, BOX, generator=generator) for _ in range(2)]
-    guinier = guinier_plot(
-        (halves[0] + halves[1]) / 2, fsc(*halves), PIXEL_SIZE, resolution_angstrom=3.7
-    )
+    guinier = guinier_plot((halves[0] + halves[1]) / 2, fsc(*halves), PIXEL_SIZE, resolution_angstrom=3.7)
     assert guinier.b_factor_angstrom2 == pytest.approx(-150, rel=0.1)
 
 
@@ -54,11 +52,17 @@ def test_too_narrow_a_range_gives_no_b_factor(white_volume):
 
 def test_sharpening_undoes_the_damping(white_volume):
     restored = sharpen(
-        damped(white_volume, 100.0), ONES, PIXEL_SIZE, b_factor_angstrom2=-100.0, low_pass_angstrom=2 * PIXEL_SIZE
+        damped(white_volume, 100.0),
+        ONES,
+        PIXEL_SIZE,
+        b_factor_angstrom2=-100.0,
+        low_pass_angstrom=2 * PIXEL_SIZE,
     )
     shell = shell_index(BOX, 3)
     inside = slice(0, BOX // 2 - 2)
-    power = [shell_average(rfftn(v).abs() ** 2, shell, BOX // 2 + 1)[inside] for v in (restored, white_volume)]
+    power = [
+        shell_average(rfftn(v).abs() ** 2, shell, BOX // 2 + 1)[inside] for v in (restored, white_volume)
+    ]
     assert torch.allclose(power[0], power[1], rtol=1e-3)
     assert fsc(restored, white_volume)[inside].min() > 0.9999
 

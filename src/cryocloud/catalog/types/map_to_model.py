@@ -11,7 +11,11 @@ class MapToModelParameters(Parameters):
         12.0, unit="Å", help="Detail used to find the model's pose on the map", gt=3, le=50
     )
     fit_from_angstrom: float = parameter(
-        20.0, unit="Å", help="Coarsest detail used for the pixel size; beyond it solvent contrast shows", gt=5, le=60
+        20.0,
+        unit="Å",
+        help="Coarsest detail used for the pixel size; beyond it solvent contrast shows",
+        gt=5,
+        le=60,
     )
     pixel_size_reach: float = parameter(
         0.04, help="Pixel sizes are tried this far to both sides, relative", gt=0.005, le=0.055

@@ -7,10 +7,16 @@ from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, 
 
 class PostprocessParameters(Parameters):
     b_factor_angstrom2: float | None = parameter(
-        None, unit="Å²", help="Sharpening B-factor, negative sharpens; measured from the Guinier plot if not given"
+        None,
+        unit="Å²",
+        help="Sharpening B-factor, negative sharpens; measured from the Guinier plot if not given",
     )
     guinier_from_angstrom: float = parameter(
-        10.0, unit="Å", help="Coarse end of the Guinier fit; coarser shells show the particle's shape", gt=4, le=30
+        10.0,
+        unit="Å",
+        help="Coarse end of the Guinier fit; coarser shells show the particle's shape",
+        gt=4,
+        le=30,
     )
     low_pass_angstrom: float | None = parameter(
         None, unit="Å", help="Final low-pass; the resolution at FSC 0.143 if not given", gt=1, le=100
@@ -28,7 +34,10 @@ class PostprocessParameters(Parameters):
         10.0, unit="Å", help="Width of the mask's soft edge beyond that", gt=0, le=100
     )
     randomize_below_fsc: float = parameter(
-        0.8, help="Phases are randomized beyond the shell where the unmasked FSC falls below this", gt=0.1, lt=1
+        0.8,
+        help="Phases are randomized beyond the shell where the unmasked FSC falls below this",
+        gt=0.1,
+        lt=1,
     )
     symmetry: str = parameter("C1", help="Point group of the map, for the evenness of the views")
 

@@ -12,7 +12,7 @@ from cryocloud.engine.fourier.pixels import (
 )
 from cryocloud.engine.fourier.resample import pad_or_cut, resample_volume
 from cryocloud.engine.fourier.shells import fsc, resolution_angstrom, ring_average, shell_average, shell_index
-from cryocloud.engine.fourier.transforms import irfft2, irfftn, rfft2, rfftn
+from cryocloud.engine.fourier.transforms import irfft2, irfftn, multiply_in_real_space, rfft2, rfftn
 
 __all__ = [
     "HalfSpace",
@@ -27,6 +27,7 @@ __all__ = [
     "irfftn",
     "low_pass",
     "make_pixel_list",
+    "multiply_in_real_space",
     "pad_or_cut",
     "phase_ramps",
     "resample_volume",

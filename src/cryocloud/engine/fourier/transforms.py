@@ -30,6 +30,16 @@ def irfftn(transform: Tensor, box_size_px: int) -> Tensor:
     return _inverse(transform, (-3, -2, -1), box_size_px)
 
 
+def multiply_in_real_space(transform: Tensor, factor: Tensor) -> Tensor:
+    """Transform [D, D, D/2+1] of a volume times ``factor`` [D, D, D], whose origin is the voxel 0."""
+    size = len(factor)
+    if transform.is_cuda:
+        return torch.fft.rfftn(torch.fft.irfftn(transform, s=(size,) * 3) * factor)
+    real = scipy.fft.irfftn(transform.numpy(), s=(size,) * 3)
+    real *= factor.numpy()
+    return torch.from_numpy(scipy.fft.rfftn(real, overwrite_x=True))
+
+
 def _forward(real: Tensor, axes: tuple[int, ...]) -> Tensor:
     shifted: Tensor = torch.fft.ifftshift(real, dim=axes)
     if real.is_cuda:

@@ -165,7 +165,9 @@ def fit_magnification(
 def _correlation(a: Tensor, b: Tensor, shell: Tensor) -> Float64[Tensor, " r"]:
     n = int(shell[-1]) + 1
     products = torch.stack([(a * b.conj()).real, a.abs() ** 2, b.abs() ** 2]).to(torch.float64)
-    cross, power_a, power_b = torch.zeros(3, n, dtype=torch.float64, device=a.device).index_add_(1, shell, products)
+    cross, power_a, power_b = torch.zeros(3, n, dtype=torch.float64, device=a.device).index_add_(
+        1, shell, products
+    )
     empty = (power_a <= _EMPTY_POWER * power_a.max()) | (power_b <= _EMPTY_POWER * power_b.max())
     curve = torch.where(empty, 0.0, cross / (power_a * power_b).sqrt().clamp(min=1e-300))
     curve[0] = 1.0

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from cryocloud.engine.fourier import irfftn, rfftn
+from cryocloud.engine.fourier import multiply_in_real_space
 from cryocloud.engine.reconstruction.grid import grid_from_transform, transform_from_grid
 
 _BLOB_RADIUS_PX = 1.9  # in unpadded Fourier pixels
@@ -43,22 +43,21 @@ def compensated_weights(
     """
     size = box_size_px * padding
     blob = _blob_in_real_space(size, _BLOB_RADIUS_PX * padding, density.device)
-    weights = inside.to(torch.float32)
+    density_fft = transform_from_grid(density * inside, size)
+    weights = (density_fft > 0).to(torch.float32)
     for _ in range(iterations):
-        smooth = rfftn(irfftn(transform_from_grid(weights * density, size), size) * blob)
-        coverage = grid_from_transform(smooth, density.shape[2] - 1).real
-        weights = torch.where(inside, weights / coverage.clamp(min=1e-6), 0)
-    return weights
+        coverage = multiply_in_real_space((weights * density_fft).to(torch.complex64), blob).real
+        weights = weights / coverage.clamp(min=1e-6)
+    return grid_from_transform(weights, density.shape[2] - 1) * inside
 
 
 def _blob_in_real_space(size_px: int, radius_px: float, device: torch.device) -> Float32[Tensor, "d d d"]:
-    """Transform of the Kaiser-Bessel blob of order 0, 1 at the center, over a cube of ``size_px``."""
-    line = (torch.arange(size_px, dtype=torch.float64, device=device) - size_px // 2) / size_px
-    distance = (line[:, None, None] ** 2 + line[:, None] ** 2 + line**2).sqrt()
-    squared = _BLOB_TAPER**2 - (2 * math.pi * radius_px * distance) ** 2
+    """Transform of the Kaiser-Bessel blob of order 0, 1 at the origin, voxel 0 of a cube of ``size_px``."""
+    line = torch.fft.fftfreq(size_px, device=device) ** 2
+    squared = _BLOB_TAPER**2 - (2 * math.pi * radius_px) ** 2 * (line[:, None, None] + line[:, None] + line)
     s = squared.abs().sqrt().clamp(min=1e-2)
     # The spherical Bessel function of order 1 over its argument, on both sides of the taper's radius.
     inner = (s * torch.cosh(s) - torch.sinh(s)) / s**3
     outer = (torch.sin(s) - s * torch.cos(s)) / s**3
     peak = (_BLOB_TAPER * math.cosh(_BLOB_TAPER) - math.sinh(_BLOB_TAPER)) / _BLOB_TAPER**3
-    return (torch.where(squared > 0, inner, outer) / peak).to(torch.float32)
+    return torch.where(squared > 0, inner.nan_to_num(), outer) / peak
