@@ -43,6 +43,7 @@ def run(job: JobContext) -> None:
         pixel_size_angstrom=parameters.pixel_size_angstrom,
         resolution_angstrom=parameters.resolution_angstrom,
         b_factor_angstrom2=parameters.b_factor_angstrom2,
+        in_ice=parameters.environment == "ice",
     ).numpy()
     write_mrc(job.out / "map.mrc", volume, parameters.pixel_size_angstrom)
     _write_model(job, model, box // 2 * parameters.pixel_size_angstrom)

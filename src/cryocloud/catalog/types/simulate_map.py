@@ -38,6 +38,10 @@ class SimulateMapParameters(Parameters):
     resolution_angstrom: float | None = parameter(
         None, unit="Å", help="Low-pass; all that the sampling can hold if not given", gt=0.2, le=200
     )
+    environment: Literal["ice", "vacuum"] = parameter(
+        "ice",
+        help="ice: the contrast that a micrograph shows, displaced ice taken off; vacuum: the bare atoms",
+    )
     b_factor_angstrom2: float = parameter(
         0.0, unit="Å²", help="Added to the B-factor of every atom", ge=-500, le=2000
     )

@@ -22,6 +22,12 @@ Float = NDArray[np.float64]
 VOLT_ANGSTROM2 = 47.878
 """h^2 / (2 pi m e): turns an electron scattering length density (Angstrom^-2) into volts."""
 
+ICE_VOLT = 4.5
+"""Mean inner potential of low-density amorphous ice from the scattering factors of its free atoms."""
+
+# Volume of ice that a heavy atom and its hydrogens displace, in Angstrom^3, and how many hydrogens it carries;
+# averages over proteins, which fill 1.21 Angstrom^3 a dalton. Other elements count as a carbon.
+_DISPLACED = {"C": (19.8, 1.25), "N": (12.5, 1.2), "O": (12.5, 0.3), "S": (26.0, 0.3), "H": (0.0, 0.0)}
 _OVERSAMPLING = 1.5
 # Gaussians are widened by this B-factor (in units of the squared pixel) before sampling and sharpened again in
 # Fourier space; with the oversampling it keeps aliases below 1e-5 of the signal at the final Nyquist frequency.
@@ -35,8 +41,9 @@ def density_map(
     pixel_size_angstrom: float,
     resolution_angstrom: float | None = None,
     b_factor_angstrom2: float = 0.0,
+    in_ice: bool = False,
 ) -> Float32[Tensor, "d d d"]:
-    """Electrostatic potential in volts of the atoms of a model in vacuum.
+    """Electrostatic potential in volts of the atoms of a model.
 
     Parameters
     ----------
@@ -48,6 +55,10 @@ def density_map(
         Low-pass with a raised-cosine edge; the full band up to the Nyquist frequency when None.
     b_factor_angstrom2
         Added to the B-factor of every atom.
+    in_ice
+        The difference to the ice that the model displaces, as a micrograph shows it, with hydrogens implied. Low
+        frequencies lose most by it: the mean contrast of protein falls from 8 to 3.5 V. Otherwise the atoms
+        that are listed, in vacuum.
 
     Returns
     -------
@@ -63,7 +74,8 @@ def density_map(
     -----
     Each element's atoms are summed as single Gaussians exp(-B s^2/4) on an oversampled grid and multiplied in
     Fourier space by the element's five-Gaussian electron scattering factor (International Tables C, 4.3.2.2;
-    Peng et al. 1996, Acta Cryst. A52:257).
+    Peng et al. 1996, Acta Cryst. A52:257). Displaced ice is a Gaussian of each atom's volume (Fraser et al. 1978,
+    J. Appl. Cryst. 11:693).
     """
     _check(model, box_size_px, pixel_size_angstrom, resolution_angstrom)
     grid_px = scipy.fft.next_fast_len(math.ceil(_OVERSAMPLING * box_size_px), real=True)
@@ -82,7 +94,8 @@ def density_map(
         rows = model.element == element
         grid = np.zeros((grid_px,) * 3, np.float32)
         add_gaussians(grid, position_px[rows], sigma_px[rows], model.occupancy[rows])
-        total += _crop(scipy.fft.rfftn(grid), box_size_px) * _scattering_factor(str(element), s2)
+        factor = _factor_in_ice(str(element), s2) if in_ice else _scattering_factor(str(element), s2)
+        total += _crop(scipy.fft.rfftn(grid), box_size_px) * factor
     total *= np.exp(0.25 * blur * s2) * (VOLT_ANGSTROM2 / pixel_size_angstrom**3)
     volume = torch.from_numpy(np.fft.fftshift(scipy.fft.irfftn(total, s=(box_size_px,) * 3)))
     if resolution_angstrom is None:
@@ -117,6 +130,17 @@ def _check(
             f"a box of {box_size_px} px x {pixel_size_angstrom:g} A cannot hold a model that reaches {extent:.0f} A "
             f"from its center; use at least {smallest_box_px(model, pixel_size_angstrom)} px or center the model"
         )
+
+
+def _factor_in_ice(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scattering factor of an atom with its hydrogens, less that of the ice in its place."""
+    volume_angstrom3, hydrogens = _DISPLACED.get(element, _DISPLACED["C"])
+    spread = np.exp(np.float32(-math.pi * volume_angstrom3 ** (2 / 3)) * s2)
+    displaced = np.float32(ICE_VOLT / VOLT_ANGSTROM2 * volume_angstrom3) * spread
+    factor = _scattering_factor(element, s2) - displaced
+    # Hydrogens sit 1 Angstrom off; on average over directions that is a fall as by their atom's own volume.
+    total: NDArray[np.float32] = factor + np.float32(hydrogens) * _scattering_factor("H", s2) * spread
+    return total
 
 
 def _scattering_factor(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:

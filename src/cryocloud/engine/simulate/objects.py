@@ -20,7 +20,7 @@ def procedural_map(
     """Map of a made-up protein in a box with room for its CTF-blurred image."""
     model = procedural_model(symmetry, rng, mass_kda=mass_kda)
     box = 2 * round(_ROOM * smallest_box_px(model, pixel_size_angstrom) / 2)
-    return density_map(model, box_size_px=box, pixel_size_angstrom=pixel_size_angstrom)
+    return density_map(model, box_size_px=box, pixel_size_angstrom=pixel_size_angstrom, in_ice=True)
 
 
 def map_diameter_px(volume: Float32[Tensor, "d d d"]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,12 @@ from cryocloud.engine.simulate.folding import Chain
 
 Float = NDArray[np.float64]
 
-CLASH_ANGSTROM, CONTACT_ANGSTROM = 4.4, 8.0
-_RESIDUES_PER_BEAD, BEAD_CLASH_ANGSTROM, _BEAD_CONTACT_ANGSTROM = 4, 8.5, 12.0
-_DOCKING_TRIALS, _COARSE_TRIALS, _FINE_TRIALS, _IMPROVEMENTS = 250, 400, 8, 120
+CLASH_ANGSTROM, CONTACT_ANGSTROM = 3.9, 8.0
+_RESIDUES_PER_BEAD, BEAD_CLASH_ANGSTROM, _BEAD_CONTACT_ANGSTROM = 4, 7.5, 11.0
+_TRIALS, _KEPT, _IMPROVEMENTS = 300, 6, 120
+# Angstrom of spread that a contact is worth.
+_BEAD_CONTACT_GAIN, _CONTACT_GAIN = 0.3, 0.03
+_LOOSE_PENALTY = 1e3
 _LINKING_CONTACTS = 25
 
 
@@ -55,17 +59,18 @@ def dock(fixed: Float, moving: Float, rng: np.random.Generator, *, toward: Float
     few_fixed, few_moving = _beads(fixed), _beads(moving)
     fixed, moving = fixed.reshape(-1, 3), moving.reshape(-1, 3)
     center = fixed.mean(0)
-    trials: list[tuple[float, int, Float, Float]] = []
-    for rotation in Rotation.random(_DOCKING_TRIALS, random_state=rng).as_matrix():
-        direction = _random_direction(rng) if toward is None else toward
+
+    def coarse(rotation: Float, direction: Float) -> float:
         touching, _ = _slide(few_moving @ rotation.T + center, few_fixed, direction, BEAD_CLASH_ANGSTROM)
         contacts = peptide.count_contacts(touching, few_fixed, _BEAD_CONTACT_ANGSTROM)
-        trials.append((_spread(few_fixed, touching) - 0.2 * contacts, len(trials), rotation, direction))
-    trials.sort(key=lambda trial: trial[:2])
+        return _spread(few_fixed, touching) - _BEAD_CONTACT_GAIN * int(contacts)
+
+    free = np.ones(3) if toward is None else np.zeros(3)
     best, best_score = None, np.inf
-    for _, _, rotation, direction in trials[:_FINE_TRIALS]:
+    for rotation, direction in _arrangements(coarse, free, toward, rng):
         touching, distance = _slide(moving @ rotation.T + center, fixed, direction, CLASH_ANGSTROM)
-        score = _spread(fixed, touching) - 0.02 * peptide.count_contacts(touching, fixed, CONTACT_ANGSTROM)
+        contacts = peptide.count_contacts(touching, fixed, CONTACT_ANGSTROM)
+        score = _spread(fixed, touching) - _CONTACT_GAIN * contacts
         if score < best_score:
             best, best_score = Placement(rotation, center + distance * direction), score
     assert best is not None
@@ -87,53 +92,56 @@ def pack_symmetric(subunit: Float, operators: Float, rng: np.random.Generator) -
     """
     others = one_of_each_inverse_pair(operators[1:])
     beads = _beads(subunit)
-    starts = [
-        _coarse_score(beads, rotation, _off_axis_direction(operators, rng), others)
-        for rotation in Rotation.random(_COARSE_TRIALS, random_state=rng).as_matrix()
-    ]
-    starts.sort(key=lambda trial: trial[0])
-    improved = [_improve(trial, beads, others, operators, rng) for trial in starts[:_FINE_TRIALS]]
-    best, best_score = None, -np.inf
-    for _, rotation, direction in improved:
+
+    def coarse(rotation: Float, direction: Float) -> float:
+        turned = beads @ rotation.T
+        radius = peptide.symmetric_touching_radius(turned, direction, others, BEAD_CLASH_ANGSTROM)
+        if not np.isfinite(radius):
+            return np.inf
+        placed = turned + radius * direction
+        contacts = int(copy_contacts(placed, others, _BEAD_CONTACT_ANGSTROM).sum())
+        return float(np.sqrt((placed**2).sum(1).mean())) - _BEAD_CONTACT_GAIN * contacts
+
+    # The copies of a cyclic group do not move apart along z.
+    free = np.array([1.0, 1.0, 0.0]) if np.allclose(operators[:, 2, 2], 1.0) else np.ones(3)
+    best, best_score = None, np.inf
+    for rotation, direction in _arrangements(coarse, free, None, rng):
         turned = subunit.reshape(-1, 3) @ rotation.T
         radius = peptide.symmetric_touching_radius(turned, direction, others, CLASH_ANGSTROM)
-        contacts = copy_contacts(turned + radius * direction, others, CONTACT_ANGSTROM)
+        placed = turned + radius * direction
+        contacts = copy_contacts(placed, others, CONTACT_ANGSTROM)
         linked = holds_together(others[contacts > _LINKING_CONTACTS], operators)
-        score = float(contacts.sum()) if linked else 0.0
-        if score > best_score:
+        score = float(np.sqrt((placed**2).sum(1).mean())) - _CONTACT_GAIN * contacts.sum()
+        score += 0.0 if linked else _LOOSE_PENALTY
+        if score < best_score:
             best, best_score = Placement(rotation, radius * direction), score
     assert best is not None
     return best
 
 
-_Trial = tuple[float, Float, Float]
+def _arrangements(
+    score: Callable[[Float, Float], float], free: Float, toward: Float | None, rng: np.random.Generator
+) -> list[tuple[Float, Float]]:
+    """Good (rotation, direction): the best of many random ones, improved by ever smaller random changes.
 
-
-def _coarse_score(beads: Float, rotation: Float, direction: Float, others: Float) -> _Trial:
-    """(score, rotation, direction): small for an assembly that is compact with wide contacts."""
-    turned = beads @ rotation.T
-    radius = peptide.symmetric_touching_radius(turned, direction, others, BEAD_CLASH_ANGSTROM)
-    if not np.isfinite(radius):
-        return np.inf, rotation, direction
-    placed = turned + radius * direction
-    contacts = copy_contacts(placed, others, _BEAD_CONTACT_ANGSTROM)
-    spread = np.sqrt((placed**2).sum(1).mean())
-    return float(spread - 0.2 * contacts.sum()), rotation, direction
-
-
-def _improve(
-    trial: _Trial, beads: Float, others: Float, operators: Float, rng: np.random.Generator
-) -> _Trial:
-    for step in range(_IMPROVEMENTS):
-        size = 0.35 * 0.98**step + 0.02
-        turn = Rotation.from_rotvec(rng.normal(0, size, 3)).as_matrix()
-        direction = trial[2] + rng.normal(0, 0.5 * size, 3)
-        if np.allclose(operators[:, 2, 2], 1.0):
-            direction[2] = 0.0
-        changed = _coarse_score(beads, turn @ trial[1], direction / np.linalg.norm(direction), others)
-        if changed[0] < trial[0]:
-            trial = changed
-    return trial
+    ``free`` says along which axes the direction may vary.
+    """
+    trials: list[tuple[float, int, Float, Float]] = []
+    for rotation in Rotation.random(_TRIALS, random_state=rng).as_matrix():
+        direction = _unit(rng.normal(size=3) * free) if toward is None else toward
+        trials.append((score(rotation, direction), len(trials), rotation, direction))
+    trials.sort(key=lambda trial: trial[:2])
+    improved = []
+    for best, _, rotation, direction in trials[:_KEPT]:
+        for step in range(_IMPROVEMENTS):
+            size = 0.35 * 0.98**step + 0.02
+            turned = Rotation.from_rotvec(rng.normal(0, size, 3)).as_matrix() @ rotation
+            aside = _unit(direction + rng.normal(0, 0.5 * size, 3) * free)
+            changed = score(turned, aside)
+            if changed < best:
+                best, rotation, direction = changed, turned, aside
+        improved.append((rotation, direction))
+    return improved
 
 
 def _beads(points: Float) -> Float:
@@ -186,15 +194,5 @@ def one_of_each_inverse_pair(operators: Float) -> Float:
     return np.array(kept).reshape(-1, 3, 3)
 
 
-def _off_axis_direction(operators: Float, rng: np.random.Generator) -> Float:
-    """A random direction; in the xy plane for cyclic groups, whose copies do not move apart along z."""
-    direction = _random_direction(rng)
-    if np.allclose(operators[:, 2, 2], 1.0):
-        direction[2] = 0.0
-        direction /= np.linalg.norm(direction)
-    return direction
-
-
-def _random_direction(rng: np.random.Generator) -> Float:
-    direction = rng.normal(size=3)
+def _unit(direction: Float) -> Float:
     return np.asarray(direction / np.linalg.norm(direction))
