@@ -13,7 +13,7 @@ import torch
 
 from cryocloud.engine.fourier import coefficients_to_images, low_pass, make_pixel_list, phase_ramps
 from cryocloud.engine.fourier.space import sample_space, space_grid
-from cryocloud.engine.geometry import random_rotations
+from cryocloud.engine.geometry import random_rotations, rotation_from_euler
 from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
 from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
 from cryocloud.engine.optics import ctf
@@ -43,10 +43,18 @@ class ParticleBenchmark:
     seed: int = 1
 
 
+@dataclass(frozen=True)
+class FewViews(ParticleBenchmark):
+    """Particles of ``views`` directions with any in-plane angle."""
+
+    views: int = 10
+
+
 SETS = (
     ParticleBenchmark("c1", "C1", 3000, 96, 2.4, 0.05),
     ParticleBenchmark("d2", "D2", 2000, 128, 1.8, 0.05),
 )
+VIEWS_SET = FewViews("views", "C1", 1500, 64, 3.6, 0.1)
 
 
 def prepare(benchmark: ParticleBenchmark, work: Path) -> Path:
@@ -76,6 +84,8 @@ def _write_particles(benchmark: ParticleBenchmark, volume: torch.Tensor, folder:
     box, n = benchmark.box_size_px, benchmark.particles
     generator = torch.Generator().manual_seed(benchmark.seed)
     rotation = random_rotations(n, generator)
+    if isinstance(benchmark, FewViews):
+        rotation = _of_few_views(rotation, benchmark.views, generator)
     shift_px = 2 * torch.randn(n, 2, generator=generator, dtype=torch.float64)
     parameters = _optics(n, generator)
     pixels = make_pixel_list(box, box // 2 - 1)
@@ -94,6 +104,19 @@ def _write_particles(benchmark: ParticleBenchmark, volume: torch.Tensor, folder:
     blank = ParticleTables(*_tables(benchmark, parameters), folder)
     write_particles(folder / "particles.star", blank)
     write_particles(folder / "truth.star", with_poses(blank, rotation, shift_px))
+
+
+def view_of(row: int, views: int) -> int:
+    """Which view a particle shows."""
+    return row % views
+
+
+def _of_few_views(rotation: torch.Tensor, views: int, generator: torch.Generator) -> torch.Tensor:
+    """The first poses, each again and again with another in-plane angle."""
+    psi_deg = 360 * torch.rand(len(rotation), generator=generator, dtype=torch.float64)
+    zero = torch.zeros_like(psi_deg)
+    view = torch.tensor([view_of(row, views) for row in range(len(rotation))])
+    return rotation[view] @ rotation_from_euler(zero, zero, psi_deg)
 
 
 def _optics(n: int, generator: torch.Generator) -> CtfParameters:

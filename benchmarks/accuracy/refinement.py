@@ -49,18 +49,24 @@ def relion_options(benchmark: ParticleBenchmark, data: Path, start: Path) -> lis
     return [str(word) for pair in options.items() for word in pair] + switches
 
 
-def run_relion(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> dict[str, Any]:
-    """RELION's result, from the work folder if the same run was done before."""
+def relion_result(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> Path:
+    """Where RELION's result is kept, by a key of all that it depends on."""
     data = prepare(benchmark, work)
     start = start or data / "start.mrc"
-    options = relion_options(benchmark, data, start)
-    names = [word for word in options if not word.startswith("/")]
+    names = [word for word in relion_options(benchmark, data, start) if not word.startswith("/")]
     key = key_of(benchmark=asdict(benchmark), options=names, start=start, version=version(RELION))
-    stored = work / f"relion_refine_{benchmark.name}_{key}.json"
+    return work / f"relion_refine_{benchmark.name}_{key}.json"
+
+
+def run_relion(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> dict[str, Any]:
+    """RELION's result, from the work folder if the same run was done before."""
+    stored = relion_result(benchmark, work, start)
     if stored.is_file():
         result: dict[str, Any] = json.loads(stored.read_text())
         return result
-    folder = work / f"relion_refine_{benchmark.name}_{key}"
+    data = prepare(benchmark, work)
+    options = relion_options(benchmark, data, start or data / "start.mrc")
+    folder = stored.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # RELION finds the images from its working directory.

@@ -32,7 +32,7 @@ from cryocloud.engine.reconstruction.slicing import _slice_by_gather
 
 BOX, R_MAX = 64, 31
 VIEWS, ANGLES, IMAGES, SLICES = 20, 72, 24, 1000
-REPEATS = 9
+REPEATS = 25
 BARS = {
     "polar over direct, float32": 3.0,
     "bfloat16 over float32, matrix product": 2.5,
