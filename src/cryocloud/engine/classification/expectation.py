@@ -83,12 +83,13 @@ class CoarseSearch:
 class Search:
     """Everything of one update's search that images share.
 
-    ``band`` are the pixels that are scored, ``psi_deg`` the 2 n_psi angles of the second level, ``slices``
-    [k * 2 n_psi, n] the averages turned by them, in the band.
+    ``band`` are the pixels that are scored, ``psi_deg`` [a] the finest angles, ``slices`` [k a, n] the
+    averages turned by them, in the band; a is n_psi, or twice that where cells are ``divided``.
     """
 
     band: PixelList
     coarse: CoarseSearch
+    divided: bool
     psi_deg: Tensor
     slices: Tensor
     log_class: Tensor
@@ -113,6 +114,8 @@ def prepare_search(
     step_px = shift_step_px(state.r_max_px, box)
     shift_px = shift_grid(shift_range_px, step_px)
     offset_deg = float(torch.rand(1, generator=generator)) * 360 / n_psi
+    psi_deg = _angles_deg(n_psi, offset_deg)
+    slices = _turned_averages(state.averages, band, psi_deg)
     log_class = torch.log(state.class_prior)
     log_shift = -(shift_px**2).sum(1).to(device) / (2 * state.sigma_shift_px**2)
     if polar_is_faster(device, len(log_class) * n_psi * len(shift_px), len(band)):
@@ -129,13 +132,17 @@ def prepare_search(
         prior = Prior(log_class, log_shift, inverse_temperature)
         coarse = CoarseSearch(n_psi, references.shift_px.to(device), step_px, prior, None, (grid, references))
     else:
-        table = reference_table(_turned_averages(state.averages, band, _angles_deg(n_psi, offset_deg)))
+        table = reference_table(slices)
         prior = Prior(log_class.repeat_interleave(n_psi), log_shift, inverse_temperature)
         shift_px = shift_px.to(device)
         coarse = CoarseSearch(n_psi, shift_px, step_px, prior, (table, phase_ramps(shift_px, band)), None)
-    psi_deg = _angles_deg(2 * n_psi, offset_deg - 90 / n_psi)
-    slices = _turned_averages(state.averages, band, psi_deg)
-    return Search(band, coarse, psi_deg, slices, log_class, state.sigma_shift_px, inverse_temperature)
+    divided = inverse_temperature >= 1
+    if divided:
+        psi_deg = _angles_deg(2 * n_psi, offset_deg - 90 / n_psi)
+        slices = _turned_averages(state.averages, band, psi_deg)
+    return Search(
+        band, coarse, divided, psi_deg, slices, log_class, state.sigma_shift_px, inverse_temperature
+    )
 
 
 def search_batch(
@@ -156,7 +163,10 @@ def search_batch(
         assert coarse.direct is not None
         table, ramps = coarse.direct
         cells = direct_posterior(scoring, table, ramps, coarse.prior, max_samples=_CELLS, mass=_MASS)
-    return _divided(cells, search, scoring)
+    if search.divided:
+        return _parts(cells, search, scoring)
+    shift_px = coarse.shift_px[cells.shift].to(torch.float32)
+    return ClassSamples(cells.image, cells.reference, shift_px, cells.weight, cells.log_evidence)
 
 
 def turned_taps(pixels: PixelList, psi_deg: Tensor, r_max_px: int) -> PlaneTaps:
@@ -180,7 +190,7 @@ def _turned_averages(averages: Tensor, band: PixelList, psi_deg: Tensor) -> Tens
     return sample_plane(grid, turned_taps(band, psi_deg, band.r_max_px)).view(-1, len(band))
 
 
-def _divided(cells: PoseSamples, search: Search, scoring: ScoringImages) -> ClassSamples:
+def _parts(cells: PoseSamples, search: Search, scoring: ScoringImages) -> ClassSamples:
     """Posterior over the eight parts of each cell: two angles, four shifts."""
     device = cells.image.device
     coarse = search.coarse

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cryocloud.engine.classification.records import ClassificationParameters
@@ -13,11 +15,12 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import PixelList, fourier_crop, image_coefficients, make_pixel_list
 from cryocloud.engine.masking import soft_circle
 from cryocloud.engine.optics import ctf, electron_wavelength_angstrom
-from cryocloud.engine.records.particle_set import ParticleSet
+from cryocloud.engine.records.particle_set import ImageReader, ParticleSet
 
 _EDGE_ANGSTROM = 15.0
 _SPREAD_DETAIL_ANGSTROM = 10.0
 _MIN_BOX_PX = 24
+_KEPT_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def working_images(particles: ParticleSet, parameters: ClassificationParameters)
     small = min(box, _quick_size(max(_MIN_BOX_PX, 2 * (r_max_px + 1))))
     seen = replace(
         particles,
-        read_images=lambda rows: fourier_crop(torch.from_numpy(particles.read_images(rows)), small).numpy(),
+        read_images=_reduced_reader(particles, small),
         box_size_px=small,
         pixel_size_angstrom=pixel * box / small,
     )
@@ -103,6 +106,26 @@ def read_batch(work: WorkingImages, rows: Tensor) -> ImageBatch:
         image_coefficients(images, work.pixels),
         ctf(work.particles.ctf.select(rows).to(device), work.pixels, work.particles.pixel_size_angstrom),
     )
+
+
+def _reduced_reader(particles: ParticleSet, small: int) -> ImageReader:
+    """Reads images Fourier-cropped to ``small``; as many as fit into half a gigabyte are cropped only once."""
+    kept = np.empty((min(len(particles), _KEPT_BYTES // (4 * small**2)), small, small), np.float32)
+    known = np.zeros(len(kept), np.bool_)
+
+    def read(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        images = np.empty((len(rows), small, small), np.float32)
+        old = (rows < len(kept)) & known[np.minimum(rows, len(kept) - 1)]
+        images[old] = kept[rows[old]]
+        if not old.all():
+            whole = torch.from_numpy(particles.read_images(rows[~old]))
+            images[~old] = fourier_crop(whole, small).numpy()
+            fresh = ~old & (rows < len(kept))
+            kept[rows[fresh]] = images[fresh]
+            known[rows[fresh]] = True
+        return images
+
+    return read
 
 
 def _spread_angstrom(particles: ParticleSet) -> float:

@@ -1,0 +1,32 @@
+"""Keep the particles of good classes."""
+
+from __future__ import annotations
+
+from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+
+
+class Select2dParameters(Parameters):
+    min_score: float = parameter(
+        0.25, help="Classes with a lower score (0 to 1, see classes.star) are rejected", ge=0, le=1
+    )
+    min_particles: int = parameter(10, help="Classes with fewer particles are rejected", ge=1)
+    include: tuple[int, ...] = parameter((), help="Classes to keep whatever their score, by number")
+    exclude: tuple[int, ...] = parameter((), help="Classes to reject whatever their score, by number")
+
+
+def forecast(parameters: Select2dParameters, facts: Facts) -> Forecast:
+    return Forecast(memory_bytes=4e8 + 4000 * facts.items, disk_bytes=800 * facts.items + 2e6, cpu_s=10)
+
+
+JOB_TYPE = JobType(
+    name="select2d",
+    version=1,
+    title="Select 2D classes",
+    summary="Keeps the particles of classes that show particles, and says of each class why or why not.",
+    parameters=Select2dParameters,
+    inputs=(
+        Input("input", "particles", "particles.star of a 2D classification, with classes.star beside it"),
+    ),
+    outputs=("particles.star", "excluded.star", "selection.csv"),
+    forecast=forecast,
+)
