@@ -1,0 +1,156 @@
+"""Posterior of a batch over classes, orientations and shifts, and its sums for the next maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cryocloud.engine.abinitio.observations import Observations
+from cryocloud.engine.abinitio.schedule import Step
+from cryocloud.engine.alignment.direct import (
+    PoseSamples,
+    Prior,
+    ReferenceTable,
+    direct_posterior,
+    prepare_scoring,
+    reference_table,
+)
+from cryocloud.engine.alignment.sample_sums import sums_of_samples
+from cryocloud.engine.fourier import PixelList, phase_ramps, ring_average
+from cryocloud.engine.geometry import random_rotations, rotation_grid
+from cryocloud.engine.reconstruction import Accumulator, slice_volume, volume_transform
+
+_PARTICLES_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class References:
+    """Slices of k maps at o rotations [o, 3, 3], class after class, with the log prior of each slice."""
+
+    table: ReferenceTable
+    rotation: Tensor
+    log_prior: Tensor
+    pixels: PixelList
+
+
+@dataclass(frozen=True)
+class BestPoses:
+    """Most probable sample of each of b images; ``shift_px`` is the mean over the posterior."""
+
+    rows: Tensor
+    rotation: Tensor
+    shift_px: Tensor
+    class_index: Tensor
+    probability: Tensor
+    log_evidence: Tensor
+
+
+@dataclass(frozen=True)
+class BatchSums:
+    """What a batch leaves besides its slices: power explained a ring [r], class weights [k], best poses."""
+
+    explained: Tensor
+    class_weight: Tensor
+    poses: BestPoses
+
+
+def prepare_references(
+    volumes: Tensor,
+    class_weight: Tensor,
+    step: Step,
+    observations: Observations,
+    operators: Tensor | None,
+    random: torch.Generator,
+) -> References:
+    """Slices of every class on a grid of rotations that is turned at random as a whole."""
+    pixels = observations.pixels.within(step.r_max_px)
+    turn = random_rotations(1, random)[0]
+    rotation = rotation_grid(step.order, operators, turn).to(volumes.device)
+    slices = [slice_volume(volume_transform(v, r_max_px=step.r_max_px), rotation, pixels) for v in volumes]
+    log_prior = torch.log(class_weight / len(rotation)).repeat_interleave(len(rotation))
+    return References(reference_table(torch.cat(slices)), rotation, log_prior, pixels)
+
+
+def explain(
+    rows: Tensor,
+    references: References,
+    observations: Observations,
+    *,
+    sigma2: Tensor,
+    shift_px: Tensor,
+    step: Step,
+    accumulators: list[Accumulator] | None = None,
+) -> BatchSums:
+    """Posterior of the particles ``rows`` about their shifts ``shift_px`` [n, 2].
+
+    Where ``accumulators`` (one a class) are given, the particles are inserted into them.
+    """
+    totals: list[BatchSums] = []
+    for block in torch.split(rows, _PARTICLES_AT_ONCE):
+        totals.append(_explain_block(block, references, observations, sigma2, shift_px, step, accumulators))
+    poses = [t.poses for t in totals]
+    names = ("rows", "rotation", "shift_px", "class_index", "probability", "log_evidence")
+    return BatchSums(
+        torch.stack([t.explained for t in totals]).sum(0),
+        torch.stack([t.class_weight for t in totals]).sum(0),
+        BestPoses(*(torch.cat([getattr(p, name) for p in poses]) for name in names)),
+    )
+
+
+def _explain_block(
+    rows: Tensor,
+    references: References,
+    observations: Observations,
+    sigma2: Tensor,
+    shift_px: Tensor,
+    step: Step,
+    accumulators: list[Accumulator] | None,
+) -> BatchSums:
+    pixels = references.pixels
+    n, device = len(pixels), sigma2.device
+    center = shift_px[rows].to(device)
+    centered = observations.coefficients[rows, :n] * phase_ramps(center, pixels)
+    scoring = prepare_scoring(centered, observations.transfer[rows, :n], sigma2, pixels)
+    ramps = phase_ramps(step.shifts_px, pixels)
+    flat = torch.zeros(len(ramps), device=device)
+    prior = Prior(references.log_prior.to(device), flat, step.inverse_temperature)
+    samples = direct_posterior(scoring, references.table, ramps, prior, max_samples=step.max_samples)
+    n_classes = len(references.log_prior) // len(references.rotation)
+    explained = torch.zeros(pixels.r_max_px + 1, dtype=torch.float64, device=device)
+    if accumulators is not None:
+        sums = sums_of_samples(scoring, samples, ramps)
+        slices = references.table.slices[sums.reference]
+        difference = 2 * (sums.data * slices.conj()).real - sums.weight * (slices.real**2 + slices.imag**2)
+        explained = ring_average(difference, pixels).sum(0) * sigma2[: pixels.r_max_px + 1]
+        rotation = references.rotation[sums.reference % len(references.rotation)]
+        owner = sums.reference // len(references.rotation)
+        for index, accumulator in enumerate(accumulators):
+            mine = owner == index
+            accumulator.insert(sums.data[mine], sums.weight[mine], rotation[mine], pixels)
+    return BatchSums(
+        explained,
+        torch.bincount(
+            samples.reference // len(references.rotation), samples.weight.double(), minlength=n_classes
+        ),
+        _best_poses(rows, samples, references, center, step.shifts_px),
+    )
+
+
+def _best_poses(
+    rows: Tensor, samples: PoseSamples, references: References, center: Tensor, shifts_px: Tensor
+) -> BestPoses:
+    first = samples.best()
+    reference = samples.reference[first]
+    moved = torch.zeros(len(rows), 2, dtype=torch.float64, device=center.device)
+    moved.index_add_(0, samples.image, samples.weight[:, None].double() * shifts_px[samples.shift])
+    n_rotations = len(references.rotation)
+    return BestPoses(
+        rows,
+        references.rotation[reference % n_rotations].cpu(),
+        (center + moved).cpu(),
+        (reference // n_rotations).cpu(),
+        samples.weight[first].double().cpu(),
+        samples.log_evidence.cpu(),
+    )
