@@ -132,6 +132,8 @@ def _likeness(
 
 def _correlation(a: Tensor, b: Tensor, pixel_size_angstrom: float) -> float:
     """Correlation of two maps without their rotational averages, at 20 Angstrom."""
-    filtered = [low_pass(without_rotational_average(v), COMPARED_ANGSTROM, pixel_size_angstrom) for v in (a, b)]
+    filtered = [
+        low_pass(without_rotational_average(v), COMPARED_ANGSTROM, pixel_size_angstrom) for v in (a, b)
+    ]
     x, y = (v.to(torch.float64).flatten() - float(v.mean()) for v in filtered)
     return float((x @ y) / (x.norm() * y.norm()).clamp(min=1e-300))

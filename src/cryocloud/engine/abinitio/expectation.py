@@ -87,9 +87,10 @@ def explain(
 
     Where ``accumulators`` (one a class) are given, the particles are inserted into them.
     """
-    totals: list[BatchSums] = []
-    for block in torch.split(rows, _PARTICLES_AT_ONCE):
-        totals.append(_explain_block(block, references, observations, sigma2, shift_px, step, accumulators))
+    totals = [
+        _explain_block(block, references, observations, sigma2, shift_px, step, accumulators)
+        for block in torch.split(rows, _PARTICLES_AT_ONCE)
+    ]
     poses = [t.poses for t in totals]
     names = ("rows", "rotation", "shift_px", "class_index", "probability", "log_evidence")
     return BatchSums(

@@ -139,7 +139,9 @@ def _mean_power(coefficients: Tensor, pixels: PixelList) -> Tensor:
         total += ring_average(block.real**2 + block.imag**2, pixels).sum(0)
     power = total / len(coefficients)
     if not bool((power[1:] > 0).all()):
-        raise InputError("the particle images are blank in a part of the band; use them as they were extracted")
+        raise InputError(
+            "the particle images are blank in a part of the band; use them as they were extracted"
+        )
     power[0] = power[1]
     return power
 

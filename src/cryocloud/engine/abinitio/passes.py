@@ -15,6 +15,7 @@ from cryocloud.engine.abinitio.schedule import generator, pass_step
 from cryocloud.engine.abinitio.search import with_batch
 from cryocloud.engine.abinitio.symmetry import find_symmetry_axes, symmetrized_volume
 from cryocloud.engine.alignment.volumes import VolumeAlignment, apply_alignment, poses_in_fixed_frame
+from cryocloud.engine.reconstruction import Accumulator
 
 _PARTICLES_A_HALF = 10_000
 _NOISE_RATE = 0.5
@@ -86,9 +87,7 @@ def refinement_pass(
             step=step,
             accumulators=accumulators[half],
         )
-        updated = with_batch(
-            updated, batch, observations, parameters, noise_rate=_NOISE_RATE, class_rate=1.0
-        )
+        updated = with_batch(updated, batch, observations, parameters, noise_rate=_NOISE_RATE, class_rate=1.0)
     return _with_maps(updated, accumulators, observations, step.r_max_px, operators)
 
 
@@ -100,7 +99,7 @@ def _sample(rows: Tensor, random: torch.Generator) -> Tensor:
 
 def _with_maps(
     solution: Solution,
-    accumulators: list,
+    accumulators: list[list[Accumulator]],
     observations: Observations,
     r_max_px: int,
     operators: Tensor | None,

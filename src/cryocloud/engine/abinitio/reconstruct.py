@@ -53,7 +53,9 @@ def reconstruct(
 
 def progress_fraction(state: AbInitioState, parameters: AbInitioParameters) -> float:
     """How far a state is, by the typical cost of its steps."""
-    searched = state.start + state.step / parameters.n_updates if state.phase == "search" else parameters.n_starts
+    searched = (
+        state.start + state.step / parameters.n_updates if state.phase == "search" else parameters.n_starts
+    )
     refined = 0.0 if state.phase == "search" else min(1.0, state.step / parameters.n_passes)
     return (searched + refined) / (parameters.n_starts + 1)
 

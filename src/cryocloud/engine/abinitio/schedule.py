@@ -50,7 +50,9 @@ def search_step(update: int, observations: Observations, parameters: AbInitioPar
     fine angles: the search ends where 15 degrees no longer resolve the rim of the particle.
     """
     fraction = update / max(1, parameters.n_updates - 1)
-    last_angstrom = max(parameters.last_resolution_angstrom, parameters.mask_diameter_angstrom / _SEARCH_DETAILS)
+    last_angstrom = max(
+        parameters.last_resolution_angstrom, parameters.mask_diameter_angstrom / _SEARCH_DETAILS
+    )
     first, last = observations.ring(parameters.first_resolution_angstrom), observations.ring(last_angstrom)
     begin, end = _BAND_GROWS
     grown = min(1.0, max(0.0, (fraction - begin) / (end - begin)))
@@ -96,7 +98,9 @@ def locating_step(observations: Observations, parameters: AbInitioParameters) ->
     return replace(step, r_max_px=r_max_px, order=order, shifts_px=shifts_px, inverse_temperature=1.0)
 
 
-def _order(r_max_px: int, n_operators: int, observations: Observations, parameters: AbInitioParameters) -> int:
+def _order(
+    r_max_px: int, n_operators: int, observations: Observations, parameters: AbInitioParameters
+) -> int:
     """Halve the angle each time the detail at the rim halves; stay below the largest grid that was asked for."""
     resolution_angstrom = observations.box_size_px * observations.pixel_size_angstrom / r_max_px
     details = parameters.mask_diameter_angstrom / resolution_angstrom

@@ -72,12 +72,8 @@ def search_update(
     half = update % 2
     rows = _batch(half, step, observations, parameters, start, update)
     random = generator(parameters.seed, start, update + 1)
-    references = prepare_references(
-        solution.volumes, solution.class_weight, step, observations, None, random
-    )
-    accumulators = [
-        accumulator_of(sums, index, half, observations) for index in range(parameters.n_classes)
-    ]
+    references = prepare_references(solution.volumes, solution.class_weight, step, observations, None, random)
+    accumulators = [accumulator_of(sums, index, half, observations) for index in range(parameters.n_classes)]
     for accumulator in accumulators:
         accumulator.scale_(step.memory)
     batch = explain(
@@ -121,7 +117,9 @@ def with_batch(
     class_weight = class_weight.clamp(min=_CLASS_FLOOR / len(class_weight))
     renewed = {
         "rotation": batch.poses.rotation,
-        "shift_px": _bounded(batch.poses.shift_px, observations.original_shift_px[rows], observations, parameters),
+        "shift_px": _bounded(
+            batch.poses.shift_px, observations.original_shift_px[rows], observations, parameters
+        ),
         "class_index": batch.poses.class_index,
         "probability": batch.poses.probability,
     }
@@ -138,7 +136,8 @@ def _bounded(
     limit_px = parameters.shift_range_angstrom / observations.pixel_size_angstrom
     moved = shift_px - original_px
     length = moved.norm(dim=1, keepdim=True)
-    return original_px + moved * (limit_px / length.clamp(min=limit_px))
+    bounded: Tensor = original_px + moved * (limit_px / length.clamp(min=limit_px))
+    return bounded
 
 
 def _batch(
@@ -167,7 +166,9 @@ def _with_maps(
         if update == 0:
             # The other half has seen nothing yet.
             half_volumes[index, 1 - half] = half_volumes[index, half]
-        volume, curve = regularized_map((pair[0], pair[1]), half_volumes[index], observations, step.r_max_px, None)
+        volume, curve = regularized_map(
+            (pair[0], pair[1]), half_volumes[index], observations, step.r_max_px, None
+        )
         if step.non_negative:
             volume = volume.clamp(min=_NEGATIVE_LIMIT * float(volume.std()))
         volumes.append(volume)

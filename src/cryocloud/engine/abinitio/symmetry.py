@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from cryocloud.engine.alignment.volumes import VolumeAlignment, apply_alignment, refine_volume_alignment
-from cryocloud.engine.fourier import HalfSpace, half_space, irfftn, rfftn, shell_average, shell_index
-from cryocloud.engine.fourier.space import sample_space, space_grid
-from cryocloud.engine.geometry import rotation_grid
+from cryocloud.engine.alignment.volumes import VolumeAlignment
+from cryocloud.engine.fourier import half_space, irfftn, rfftn, shell_average, shell_index
+from cryocloud.engine.fourier.space import SpaceGrid, sample_space, space_grid
+from cryocloud.engine.geometry import rotation_from_vector, rotation_grid
 
 _GRID_ORDER = 3
-_POINTS = 400
-_CANDIDATES = 3
-_ROUNDS = 4
+_COARSE_POINTS, _FINE_POINTS = 400, 1500
+_CANDIDATES = 4
 _LOWEST_SHELL = 3
-_ROTATIONS_AT_ONCE = 256
+_FRAMES_AT_ONCE = 256
+_FIRST_TURN_RAD, _LAST_TURN_RAD = 0.06, 0.004
+_FIRST_MOVE_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,27 +45,24 @@ def find_symmetry_axes(
 ) -> SymmetryFit:
     """Turn and shift a map so that the axes of a point group stand as RELION wants them.
 
-    Every frame of a 7.5 degree grid is tried; the best three are improved by aligning the map to its own
-    symmetrized copy, again and again.
+    Every frame of a 7.5 degree grid is tried; the best few are improved in turn and shift by a pattern search on the
+    share of the map's power that survives symmetrization.
     """
     box = volume.shape[0]
     r_max_px = min(box // 2 - 1, round(box * pixel_size_angstrom / resolution_angstrom))
-    frames = _one_of_each_coset(rotation_grid(_GRID_ORDER), operators).to(volume.device)
-    scores = _frame_scores(volume, frames, operators.to(volume.device), r_max_px, generator)
-    fits = []
-    for frame in frames[scores.argsort(descending=True)[:_CANDIDATES]]:
-        alignment = VolumeAlignment(frame.mT.cpu(), torch.zeros(3, dtype=torch.float64), False, 0.0)
-        for _ in range(_ROUNDS):
-            target = symmetrized_volume(apply_alignment(volume, alignment), operators)
-            alignment = refine_volume_alignment(
-                volume,
-                target,
-                alignment,
-                pixel_size_angstrom=pixel_size_angstrom,
-                resolution_angstrom=resolution_angstrom,
-            )
-        fits.append((_explained(apply_alignment(volume, alignment), operators, r_max_px), alignment))
-    explained, alignment = max(fits, key=lambda fit: fit[0])
+    operators = operators.to(volume.device)
+    frames = _one_of_each_coset(rotation_grid(_GRID_ORDER).to(volume.device), operators)
+    coarse = _spectrum(volume, r_max_px, _COARSE_POINTS, generator)
+    still = torch.zeros(1, 3, dtype=torch.float64, device=volume.device)
+    scores = torch.cat(
+        [_survival(coarse, block, still, operators) for block in torch.split(frames, _FRAMES_AT_ONCE)]
+    )
+    fine = _spectrum(volume, r_max_px, _FINE_POINTS, generator)
+    best = [
+        _climb(fine, frame, operators) for frame in frames[scores.argsort(descending=True)[:_CANDIDATES]]
+    ]
+    explained, frame, shift_px = max(best, key=lambda found: found[0])
+    alignment = VolumeAlignment(frame.mT.cpu(), -(frame.mT @ shift_px).cpu(), False, explained)
     return SymmetryFit(alignment, explained, float(scores.mean()))
 
 
@@ -106,33 +105,50 @@ def _one_of_each_coset(rotation: Tensor, operators: Tensor) -> Tensor:
     return rotation[trace[:, 0] >= trace.amax(1) - 1e-6]
 
 
-def _frame_scores(
-    volume: Tensor, frames: Tensor, operators: Tensor, r_max_px: int, generator: torch.Generator
-) -> Tensor:
-    """Share of the power at random frequencies that survives the mean over the operators of each frame."""
+@dataclass(frozen=True)
+class _Spectrum:
+    """A map without its rotational average, at random frequencies ``points`` [p, 3]; ``scale`` [p] whitens shells."""
+
+    grid: SpaceGrid
+    points: Tensor
+    scale: Tensor
+
+
+def _spectrum(volume: Tensor, r_max_px: int, n_points: int, generator: torch.Generator) -> _Spectrum:
+    plain = without_rotational_average(volume)
     space = half_space(volume.shape[0], r_max_px, volume.device)
     first = int(torch.searchsorted(space.shell, _LOWEST_SHELL))
-    chosen = torch.randperm(len(space) - first, generator=generator)[:_POINTS].to(volume.device) + first
-    points = space.points[chosen]
-    plain = without_rotational_average(volume)
-    grid = space_grid(plain, r_max_px)
-    scale = 1 / _shell_rms(plain, space)[space.shell[chosen]]
-    scores = []
-    for block in torch.split(frames, _ROTATIONS_AT_ONCE):
-        mean = sum(sample_space(grid, block @ operator, points) for operator in operators) / len(operators)
-        scores.append(((mean.abs() * scale) ** 2).mean(1))
-    return torch.cat(scores)
+    chosen = torch.randperm(len(space) - first, generator=generator)[:n_points].to(volume.device) + first
+    power = (rfftn(plain).abs().flatten()[space.flat_index] / volume.shape[0]) ** 2
+    rms = shell_average(power, space.shell, r_max_px + 1).sqrt().clamp(min=1e-30).to(torch.float32)
+    return _Spectrum(space_grid(plain, r_max_px), space.points[chosen], 1 / rms[space.shell[chosen]])
 
 
-def _shell_rms(volume: Tensor, space: HalfSpace) -> Tensor:
-    power = (rfftn(volume).abs().flatten()[space.flat_index] / volume.shape[0]) ** 2
-    return shell_average(power, space.shell, int(space.shell[-1]) + 1).sqrt().clamp(min=1e-30).to(torch.float32)
+def _survival(spectrum: _Spectrum, frames: Tensor, shifts_px: Tensor, operators: Tensor) -> Tensor:
+    """Share [s] of the power that is left in the mean over the group of the map seen from frames, at shifts."""
+    total = torch.zeros(len(frames), len(spectrum.points), dtype=torch.complex64, device=frames.device)
+    for operator in operators:
+        turned = frames @ operator
+        values = sample_space(spectrum.grid, turned, spectrum.points)
+        along = torch.einsum("sj,sjk->sk", shifts_px.expand(len(frames), 3), turned).to(torch.float32)
+        turns = along @ spectrum.points.mT * (2 * math.pi / spectrum.grid.box_size_px)
+        total += values * torch.polar(torch.ones_like(turns), turns)
+    return ((total.abs() / len(operators) * spectrum.scale) ** 2).mean(1).to(torch.float64)
 
 
-def _explained(volume: Tensor, operators: Tensor, r_max_px: int) -> float:
-    plain = without_rotational_average(volume)
-    space = half_space(volume.shape[0], r_max_px, volume.device)
-    kept = (_shell_rms(symmetrized_volume(plain, operators), space) / _shell_rms(plain, space)) ** 2
-    count = torch.bincount(space.shell)
-    weight = (count * (torch.arange(len(count), device=count.device) >= _LOWEST_SHELL)).to(torch.float32)
-    return float((kept * weight).sum() / weight.sum())
+def _climb(spectrum: _Spectrum, frame: Tensor, operators: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Best frame and shift near a start: the best of six turns and six shifts, halving the step where none helps."""
+    axes = torch.cat([torch.eye(3), -torch.eye(3)]).to(frame.device, torch.float64)
+    shift_px = torch.zeros(3, dtype=torch.float64, device=frame.device)
+    score = float(_survival(spectrum, frame[None], shift_px[None], operators)[0])
+    turn_rad, move_px = _FIRST_TURN_RAD, _FIRST_MOVE_PX
+    while turn_rad > _LAST_TURN_RAD:
+        frames = torch.cat([frame @ rotation_from_vector(turn_rad * axes), frame.expand(6, 3, 3)])
+        shifts_px = shift_px + torch.cat([0 * axes, move_px * axes])
+        tried = _survival(spectrum, frames, shifts_px, operators)
+        best = int(tried.argmax())
+        if float(tried[best]) > score:
+            score, frame, shift_px = float(tried[best]), frames[best], shifts_px[best]
+        else:
+            turn_rad, move_px = turn_rad / 2, move_px / 2
+    return score, frame, shift_px

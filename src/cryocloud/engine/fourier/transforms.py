@@ -34,7 +34,8 @@ def multiply_in_real_space(transform: Tensor, factor: Tensor) -> Tensor:
     """Transform [D, D, D/2+1] of a volume times ``factor`` [D, D, D], whose origin is the voxel 0."""
     size = len(factor)
     if transform.is_cuda:
-        return torch.fft.rfftn(torch.fft.irfftn(transform, s=(size,) * 3) * factor)
+        product: Tensor = torch.fft.rfftn(torch.fft.irfftn(transform, s=(size,) * 3) * factor)
+        return product
     real = scipy.fft.irfftn(transform.numpy(), s=(size,) * 3)
     real *= factor.numpy()
     return torch.from_numpy(scipy.fft.rfftn(real, overwrite_x=True))
@@ -43,7 +44,8 @@ def multiply_in_real_space(transform: Tensor, factor: Tensor) -> Tensor:
 def _forward(real: Tensor, axes: tuple[int, ...]) -> Tensor:
     shifted: Tensor = torch.fft.ifftshift(real, dim=axes)
     if real.is_cuda:
-        return torch.fft.rfftn(shifted, dim=axes)
+        transformed: Tensor = torch.fft.rfftn(shifted, dim=axes)
+        return transformed
     return torch.from_numpy(scipy.fft.rfftn(shifted.numpy(), axes=axes))
 
 

@@ -134,7 +134,9 @@ def _damped_step(
         system[a, a] += damping * system[a, a] + 1e-12
     step = np.linalg.solve(system, right)
     angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
-    return step * min(1.0, largest / max(angle, 1e-12))
+    step *= min(1.0, largest / max(angle, 1e-12))
+    bounded: NDArray[np.float64] = step.astype(np.float64)
+    return bounded
 
 
 @numba.njit(parallel=True, cache=True)

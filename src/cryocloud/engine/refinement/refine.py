@@ -320,7 +320,8 @@ def _maximize(
     radius_px = parameters.mask_diameter_angstrom / 2 / pixel_size_angstrom
     sphere = soft_sphere(box, radius_px, _MASK_EDGE_PX, maps.device)
     curve = fsc(maps[0] * sphere, maps[1] * sphere)
-    curve[full[0].r_max_px :] = 0  # nothing was inserted beyond; there the sphere only smears what lies before
+    # Nothing was inserted beyond; there the sphere only smears what lies before.
+    curve[full[0].r_max_px :] = 0
     shell = resolution_shell(curve)
     history = (*state.history, shell)
     phase = _next_phase(state.phase, history, parameters.max_iterations)
