@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ Float = NDArray[np.float64]
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def chain_names(count: int) -> NDArray[np.str_]:
+def chain_names(count: int) -> NDArray[Any]:
     """A, B .. Z, a .. z, 0 .. 9, then AA, AB and so on."""
     return np.array([*_LETTERS, *(a + b for a in _LETTERS for b in _LETTERS)][:count])
 

@@ -94,7 +94,7 @@ def density_map(
         rows = model.element == element
         grid = np.zeros((grid_px,) * 3, np.float32)
         add_gaussians(grid, position_px[rows], sigma_px[rows], model.occupancy[rows])
-        factor = _factor_in_ice(str(element), s2) if in_ice else _scattering_factor(str(element), s2)
+        factor = _factor_in_ice(str(element), s2) if in_ice else scattering_factor(str(element), s2)
         total += _crop(scipy.fft.rfftn(grid), box_size_px) * factor
     total *= np.exp(0.25 * blur * s2) * (VOLT_ANGSTROM2 / pixel_size_angstrom**3)
     volume = torch.from_numpy(np.fft.fftshift(scipy.fft.irfftn(total, s=(box_size_px,) * 3)))
@@ -137,16 +137,16 @@ def _factor_in_ice(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]
     volume_angstrom3, hydrogens = _DISPLACED.get(element, _DISPLACED["C"])
     spread = np.exp(np.float32(-math.pi * volume_angstrom3 ** (2 / 3)) * s2)
     displaced = np.float32(ICE_VOLT / VOLT_ANGSTROM2 * volume_angstrom3) * spread
-    factor = _scattering_factor(element, s2) - displaced
+    factor = scattering_factor(element, s2) - displaced
     # Hydrogens sit 1 Angstrom off; on average over directions that is a fall as by their atom's own volume.
-    total: NDArray[np.float32] = factor + np.float32(hydrogens) * _scattering_factor("H", s2) * spread
+    total: NDArray[np.float32] = factor + np.float32(hydrogens) * scattering_factor("H", s2) * spread
     return total
 
 
-def _scattering_factor(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:
+def scattering_factor(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:
     """Electron scattering factor in Angstrom at squared frequencies 1/d^2."""
     coefficients = gemmi.Element(element).c4322
-    if not any(coefficients.a):
+    if coefficients is None:
         raise InputError(
             f"element '{element}' has no electron scattering factor; remove its atoms or rename them"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,12 @@ class Chain:
     """
 
     positions_angstrom: Float
-    element: NDArray[np.str_]
-    atom_name: NDArray[np.str_]
+    element: NDArray[Any]
+    atom_name: NDArray[Any]
     residue_number: Int
-    residue_name: NDArray[np.str_]
+    residue_name: NDArray[Any]
     backbone_angstrom: Float
-    structure: NDArray[np.str_]
+    structure: NDArray[Any]
     neighbours: Int
 
 
@@ -84,7 +85,7 @@ def fold_chain(n_residues: int, rng: np.random.Generator, architecture: str | No
     )
 
 
-def _join(segments: list[Segment], rng: np.random.Generator) -> tuple[Float, NDArray[np.str_]]:
+def _join(segments: list[Segment], rng: np.random.Generator) -> tuple[Float, NDArray[Any]]:
     """Backbone of the whole chain and the structure letter of each residue."""
     placed = [segment.backbone() for segment in segments]
     obstacles = np.concatenate([_with_oxygen(part) for part in placed])
@@ -128,7 +129,7 @@ def _draw_torsions(count: int, rng: np.random.Generator) -> Float:
     return np.asarray(phi_psi.reshape(_TRIALS, -1)[:, 1:-1])
 
 
-def _decorate(backbone: Float, structure: NDArray[np.str_], rng: np.random.Generator) -> Chain:
+def _decorate(backbone: Float, structure: NDArray[Any], rng: np.random.Generator) -> Chain:
     """Choose residue types by burial and place carbonyl oxygens and side chains."""
     templates = residue_templates()
     frames, origins = local_frames(backbone), np.ascontiguousarray(backbone[:, 1])
@@ -163,7 +164,7 @@ def _decorate(backbone: Float, structure: NDArray[np.str_], rng: np.random.Gener
     )
 
 
-def _sequence(structure: NDArray[np.str_], neighbours: Int, rng: np.random.Generator) -> NDArray[np.str_]:
+def _sequence(structure: NDArray[Any], neighbours: Int, rng: np.random.Generator) -> NDArray[Any]:
     names = []
     for letter, count in zip(structure, neighbours, strict=True):
         exposed = count <= _EXPOSED_NEIGHBOURS
@@ -176,7 +177,7 @@ def _sequence(structure: NDArray[np.str_], neighbours: Int, rng: np.random.Gener
     return np.array(names)
 
 
-def _rotamers(backbone: Float, oxygen: Float, names: NDArray[np.str_], neighbours: Int) -> tuple[Int, Float]:
+def _rotamers(backbone: Float, oxygen: Float, names: NDArray[Any], neighbours: Int) -> tuple[Int, Float]:
     """Rotamer of each residue, the most buried chosen first, and what overlap is left."""
     templates = residue_templates()
     starts, library = {}, np.zeros((0, 3))

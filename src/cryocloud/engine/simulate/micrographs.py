@@ -25,7 +25,7 @@ from cryocloud.engine.simulate.microscope import DefocusRange, Microscope, Views
 Float = NDArray[np.float64]
 
 _SCALE_SAMPLE = 64
-_TRIES_PER_PARTICLE = 60
+_TRIES_IN_VAIN = 1000
 _LUMP_POTENTIAL = 12.0
 _LUMP_ABSORPTION = 0.5
 
@@ -161,7 +161,7 @@ class MicrographImager:
         """Electrons counted in each pixel."""
         exposure = self.expose(number, truth)
         damage = self.remaining(exposure.frequency_per_angstrom, 0.0, self.recipe.dose_e_per_angstrom2)
-        transform = (exposure.protein * damage + exposure.ice) * self.transfer(exposure, truth)
+        transform = (exposure.protein * damage + exposure.ice) * self.transfer(exposure.shape, truth)
         contrast = exposure.cut(
             scipy.fft.irfft2(transform, s=exposure.shape), self.recipe.height_px, self.recipe.width_px
         )
@@ -169,9 +169,9 @@ class MicrographImager:
         expected = self.electrons_px * brightness * np.maximum(1 - contrast, 0)
         return torch.from_numpy(self._rng(number, 2).poisson(expected).astype(np.float32))
 
-    def transfer(self, exposure: Exposure, truth: MicrographTruth) -> NDArray[np.float32]:
-        """CTF on the canvas' frequencies."""
-        height, width = exposure.shape
+    def transfer(self, shape: tuple[int, int], truth: MicrographTruth) -> NDArray[np.float32]:
+        """CTF on the frequencies of a canvas."""
+        height, width = shape
         sy = torch.fft.fftfreq(height, self.pixel_size_angstrom, dtype=torch.float64)
         sx = torch.fft.rfftfreq(width, self.pixel_size_angstrom, dtype=torch.float64)
         sy, sx = torch.meshgrid(sy, sx, indexing="ij")
@@ -208,16 +208,17 @@ class MicrographImager:
         margin, shape = self._box / 2, np.array([self.recipe.width_px, self.recipe.height_px])
         area_share = float(np.prod(shape + 2 * margin) / np.prod(shape))
         wanted = round(self.recipe.particles * area_share)
-        kept = np.zeros((0, 2))
-        for place in rng.uniform(-margin, shape - 1 + margin, (_TRIES_PER_PARTICLE * wanted, 2)):
-            if len(kept) == wanted:
-                break
-            near = np.hypot(*(kept - place).T) < self.recipe.distance_px
-            if not near.any() and not any(
-                lump.covers(place, 0.5 * self.recipe.distance_px) for lump in lumps
-            ):
-                kept = np.concatenate([kept, place[None]])
-        return kept
+        kept, rejected = np.empty((wanted, 2)), 0
+        count = 0
+        while count < wanted and rejected < _TRIES_IN_VAIN:
+            place = rng.uniform(-margin, shape - 1 + margin)
+            near = np.hypot(*(kept[:count] - place).T) < self.recipe.distance_px
+            if near.any() or any(lump.covers(place, 0.5 * self.recipe.distance_px) for lump in lumps):
+                rejected += 1
+                continue
+            kept[count], rejected = place, 0
+            count += 1
+        return kept[:count]
 
     def _add_particles(self, canvas: NDArray[np.float32], truth: MicrographTruth, margin: int) -> None:
         corner = np.round(truth.center_px).astype(int)
@@ -231,16 +232,15 @@ class MicrographImager:
             images = (images - images[:, self._outside].mean(1)[:, None, None]) * self._window
             contrast = (images * self.contrast_scale).cpu().numpy()
             for image, (x, y) in zip(contrast, corner[rows], strict=True):
-                _add(canvas, image, x + margin - self._box // 2, y + margin - self._box // 2)
+                _add(canvas, image, int(x) + margin - self._box // 2, int(y) + margin - self._box // 2)
 
     def _ice_scale(
         self, frequency: Float, truth: MicrographTruth, shape: tuple[int, int]
     ) -> NDArray[np.float32]:
         """Amplitude by which white noise becomes ice whose image, behind the CTF, has its share of the variance."""
         amplitude = ice_amplitude(frequency)
-        probe = Exposure(*(np.zeros(0),) * 3, frequency, shape, 0)  # type: ignore[arg-type]  # only its shape is read
-        power = (amplitude * self.transfer(probe, truth)) ** 2
-        mean = 2 * power.mean() - power[:, 0].mean() / power.shape[1]
+        power = (amplitude * self.transfer(shape, truth)) ** 2
+        mean = power.mean()
         return (amplitude * math.sqrt(self.recipe.ice_share * self.noise_variance / mean)).astype(np.float32)
 
     def _rng(self, number: int, purpose: int) -> np.random.Generator:

@@ -81,7 +81,7 @@ def movie_frames(
     """
     recipe = imager.recipe
     exposure = imager.expose(number, truth)
-    transfer = imager.transfer(exposure, truth)
+    transfer = imager.transfer(exposure.shape, truth)
     brightness = exposure.cut(exposure.brightness, recipe.height_px, recipe.width_px)
     frames = len(motion.drift_px)
     dose = recipe.dose_e_per_angstrom2 / frames

@@ -27,7 +27,7 @@ Float = NDArray[np.float64]
 
 _DIRECTION_ORDER = 4
 _COARSE_CONTACT_ANGSTROM, _COARSE_LINK = 13.0, 3
-_RESIDUE_CANDIDATES, _ATOM_CANDIDATES = 40, 4
+_RESIDUE_CANDIDATES, _ATOM_CANDIDATES = 25, 3
 _SAME_PLACE_ANGSTROM, _DEEP_SHARE = 2.0, 0.5
 _RESIDUE_DISTANCE, _RESIDUE_REACH = 6.0, 10.0
 _ATOM_DISTANCE, _ATOM_REACH = 3.8, 7.0
@@ -135,7 +135,7 @@ def _settle(
         energy,
         offset,
         method="Nelder-Mead",
-        options={"maxfev": 110, "initial_simplex": simplex, "xatol": 0.01, "fatol": 0.1},
+        options={"maxfev": 80, "initial_simplex": simplex, "xatol": 0.01, "fatol": 0.1},
     )
     return float(found.fun), np.asarray(found.x)
 
