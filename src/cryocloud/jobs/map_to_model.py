@@ -16,6 +16,7 @@ from cryocloud.engine.alignment.volumes import VolumeAlignment, align_volumes, r
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import (
     fsc,
+    low_pass,
     resample_volume,
     resolution_angstrom,
     rfftn,
@@ -73,7 +74,8 @@ def run(job: JobContext) -> None:
     write_mrc(job.out / "model_placed.mrc", placed.volume(scales[-1]).cpu().numpy(), pixel)
     _write_fsc(job, agreements, pixel)
     _plot(job, agreements, fit, pixel)
-    _plot_slices(job, volume, placed.volume(scales[-1]))
+    detail_angstrom = volume.shape[0] * pixel / _last_shell(volume)
+    _plot_slices(job, volume, low_pass(placed.volume(scales[-1]), detail_angstrom, pixel))
 
 
 def _read_map(job: JobContext) -> tuple[Tensor, float]:
@@ -261,7 +263,9 @@ def _plot(job: JobContext, agreements: list[Agreement], fit: MagnificationFit | 
 
 
 def _plot_slices(job: JobContext, volume: Tensor, model: Tensor) -> None:
-    with panels(job.plots / "slices.png", 2, 3, size_in=(3.0, 3.2), title="map (above) and model") as axes:
+    with panels(
+        job.plots / "slices.png", 2, 3, size_in=(3.0, 3.2), title="map (above) and model at its detail"
+    ) as axes:
         for row, density in enumerate((volume.cpu().numpy(), model.cpu().numpy())):
             middle = density.shape[0] // 2
             views = (density[middle], density[:, middle], density[:, :, middle])
