@@ -55,7 +55,7 @@ class Table:
         """Columns as float64 [n, labels]; zeros where the table has none of them."""
         if not self.has(*labels):
             return np.zeros((len(self.rows), len(labels)))
-        return self.rows[list(labels)].to_numpy(dtype=np.float64)
+        return self.rows[list(labels)].to_numpy(dtype=np.float64, copy=True)
 
     def micrograph_px(self) -> Float:
         """Pixel size of the micrographs, of each row."""
