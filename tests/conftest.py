@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -20,6 +21,10 @@ pytest_plugins = ["simulated_objects"]
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_DATA = ROOT.parent / "shared" / "data"
+
+# How long an example takes says nothing on a shared machine.
+hypothesis.settings.register_profile("cryocloud", deadline=None)
+hypothesis.settings.load_profile("cryocloud")
 
 # Not the compiled kernels: numba cannot compile a function that is wrapped.
 _CHECKED = [

@@ -102,7 +102,10 @@ def sample_plane(grid: Complex64[Tensor, "k g"], taps: PlaneTaps) -> Complex64[T
 
 
 def plane_images(grid: Complex64[Tensor, "k g"], box_size_px: int, reach: int) -> Float32[Tensor, "k d d"]:
-    """Images [D, D] of padded transforms that are complete (both Friedel partners in the column kx = 0)."""
+    """Images [D, D] of padded transforms made by spreading values with the taps' weights, which blurs them.
+
+    The blur is divided out as an envelope. Transforms must be complete: see :func:`friedel_completed`.
+    """
     size = PADDING * box_size_px
     kept = min(reach, size // 2 - 1)
     rows = torch.arange(-kept, kept + 1, device=grid.device) % size
@@ -135,5 +138,7 @@ def envelope(box_size_px: int, device: torch.device | str = "cpu") -> Float32[Te
 def kernel_weight(distance: Tensor) -> Tensor:
     """Kaiser-Bessel weight at a distance of grid points; integrates to 1."""
     inside = (1 - (2 * distance.to(torch.float64) / KERNEL_WIDTH) ** 2).clamp(min=0)
-    weight: Tensor = torch.special.i0(_BETA * torch.sqrt(inside)) * (_BETA / (KERNEL_WIDTH * math.sinh(_BETA)))
+    weight: Tensor = torch.special.i0(_BETA * torch.sqrt(inside)) * (
+        _BETA / (KERNEL_WIDTH * math.sinh(_BETA))
+    )
     return weight
