@@ -16,7 +16,7 @@ METRICS = {
     "class2d": {"classes": 36},
     "select2d": {"particles": 2500},
     "abinitio": {"trusted": 1, "seed_agreement_cc": 0.97, "resolution_angstrom": 12.0},
-    "refine": {"particles": 2500, "resolution_angstrom": 12.5},
+    "refine": {"particles": 2500, "resolution_angstrom": 7.2},
     "postprocess": {"resolution_angstrom": 6.8, "b_factor_angstrom2": -200.0},
 }
 

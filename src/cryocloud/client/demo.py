@@ -15,9 +15,11 @@ from cryocloud.catalog.units import spoken_number
 
 SYMMETRY = "O"
 DIAMETER_ANGSTROM = 160
-PIXEL_SIZE_ANGSTROM = 2.0
+PIXEL_SIZE_ANGSTROM = 2.5
 DONE = (0, 3)
-IMAGING = ("--micrographs", "8", "--particles-per-micrograph", "60")
+IMAGING = (
+    "--micrographs", "8", "--particles-per-micrograph", "60", "--width-px", "960", "--height-px", "960",
+)  # fmt: skip
 OPTICS = ("--voltage-kv", "300", "--spherical-aberration-mm", "2.7", "--amplitude-contrast", "0.1")
 
 

@@ -18,7 +18,7 @@ STYLE = Path(__file__).with_name("report.css")
 MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 EXCEPTIONS_SHOWN = 12
 ROW_SHOWN = 4
-ROW_EMBEDDED = 24
+ROW_EMBEDDED = 8
 WIDE_ASPECT = 1.7
 
 
@@ -76,7 +76,8 @@ def _sections(record: Mapping[str, Any], steps: list[_Step]) -> list[str]:
     sections = {step.folder.name: _section(step, record["decisions"]) for step in steps}
     if not record["finished"]:
         return list(sections.values())
-    evidence = _decisions([decision for decision in record["decisions"] if not decision["job"]])
+    conclusions = [decision for decision in record["decisions"] if not decision["job"]]
+    evidence = _decisions("Conclusion", conclusions)
     result = sections.pop(record["result"])
     return [f"<section>{evidence}</section>", result, "<h2>How it came about</h2>", *sections.values()]
 
@@ -126,7 +127,7 @@ def _section(step: _Step, decisions: list[dict[str, Any]]) -> str:
         _definitions("numbers", numbers),
         _plots(step.plots()),
         _exceptions(step.exceptions()),
-        _decisions(own),
+        _decisions("Decisions", own),
         "</section>",
     ]
     return "".join(parts)
@@ -184,7 +185,7 @@ def _exceptions(rows: list[list[str]]) -> str:
     return f'<h3>Set aside</h3><ul class="exceptions">{lines}{rest}</ul>'
 
 
-def _decisions(decisions: list[dict[str, Any]]) -> str:
+def _decisions(title: str, decisions: list[dict[str, Any]]) -> str:
     if not decisions:
         return ""
     rows = "".join(
@@ -192,7 +193,7 @@ def _decisions(decisions: list[dict[str, Any]]) -> str:
         f"{_evidence(d['evidence'])}</td></tr>"
         for d in decisions
     )
-    return f'<h3>Decisions</h3><div class="scroll"><table>{rows}</table></div>'
+    return f'<h3>{title}</h3><div class="scroll"><table>{rows}</table></div>'
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

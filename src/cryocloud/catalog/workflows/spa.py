@@ -247,16 +247,17 @@ def _conclusion(refined: Finished, post: Finished, control: Finished, start: Sta
         evidence = Decision("evidence", "no null control", control.failure)
     else:
         control_angstrom = control.metric("resolution_angstrom")
+        unmasked_angstrom = refined.metric("resolution_angstrom")
         evidence = Decision(
             "evidence",
             f"detail finer than {control_angstrom:.1f} Å",
             "noise boxes reach that resolution in the same refinement; what is coarser may come from the start map",
             {
-                "resolution_angstrom": resolution_angstrom,
+                "unmasked_resolution_angstrom": unmasked_angstrom,
                 "null_control_resolution_angstrom": control_angstrom,
             },
         )
-        warnings += control_warnings(resolution_angstrom, control_angstrom)
+        warnings += control_warnings(unmasked_angstrom, control_angstrom)
     return Conclusion(
         result=post.folder,
         decisions=(evidence,),
@@ -274,8 +275,8 @@ def control_warnings(resolution_angstrom: float, control_angstrom: float) -> tup
     if resolution_angstrom < control_angstrom:
         return ()
     return (
-        f"The resolution of {resolution_angstrom:.1f} Å is no better than what the same refinement makes of pure "
-        f"noise ({control_angstrom:.1f} Å): the map may show nothing but what it was started from.",
+        f"The unmasked resolution of {resolution_angstrom:.1f} Å is no better than what the same refinement "
+        f"makes of pure noise ({control_angstrom:.1f} Å): the map may show nothing but what it was started from.",
     )
 
 
