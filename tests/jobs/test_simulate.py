@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from cryocloud.compute.context import JobCancelled, JobContext
 from cryocloud.engine.alignment.volumes import VolumeAlignment, apply_alignment, poses_in_fixed_frame
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.fourier import fsc
 from cryocloud.engine.geometry import random_rotations
 from cryocloud.engine.io.atomic_model import read_atomic_model, write_atomic_model
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header, write_mrc
@@ -249,3 +251,12 @@ def test_picks_are_compared_with_the_true_places(run_job: RunJob, small_map: Pat
 def test_nothing_to_compare_is_said_plainly(run_job: RunJob, small_map: Path) -> None:
     with pytest.raises(InputError, match="needs --map"):
         run_job("compare_truth", {"input": small_map})
+
+
+def test_relion_makes_the_map_of_particles_and_truth(run_job: RunJob, small_map: Path, relion: None) -> None:
+    out = run_job("simulate_particles", {"map": small_map}, particles=100, snr=1.0, b_factor_angstrom2=0).out
+    command = ["relion_reconstruct", "--i", "truth.star", "--o", "map.mrc", "--ctf", "--sym", "D2"]
+    subprocess.run(command, cwd=out, check=True, capture_output=True)
+    volumes = [torch.tensor(read_mrc(path)[0]) for path in (out / "map.mrc", small_map)]
+    # 400 views with the symmetry: a wrong sign of pose, shift or CTF would leave nothing beyond the first shells.
+    assert float(fsc(*volumes)[1:16].min()) > 0.9
