@@ -190,10 +190,17 @@ def _maximize(
 
 
 def class_resolutions_angstrom(frc: Tensor, particles: ParticleSet) -> Tensor:
-    """Resolution [k] at which each class' halves correlate to 0.5; float64 on the CPU."""
+    """Resolution [k] at which each class' halves correlate to 0.5; float64 on the CPU.
+
+    The curves are smoothed over three rings, and ring 1, with its few pixels, is not asked.
+    """
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
+    curves = frc.cpu()
+    padded = torch.cat([curves, curves[:, -1:]], 1)
+    smooth = torch.cat([curves[:, :1], padded.unfold(1, 3, 1) @ torch.tensor([0.25, 0.5, 0.25]).double()], 1)
+    smooth[:, 1] = smooth[:, 1].clamp(min=0.5)
     return torch.tensor(
-        [resolution_angstrom(curve, 0.5, box, pixel) for curve in frc.cpu()], dtype=torch.float64
+        [resolution_angstrom(curve, 0.5, box, pixel) for curve in smooth], dtype=torch.float64
     )
 
 
