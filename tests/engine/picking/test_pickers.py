@@ -88,7 +88,8 @@ def test_ice_crystals_are_left_out() -> None:
 
 def test_the_same_seed_gives_the_same_picks() -> None:
     image = simulate("lumpy", count=30, snr=0.05, seed=6).image
-    assert np.array_equal(blobs(image, seed=3).xy_px, blobs(image, seed=3).xy_px)
+    # Fourier transforms of torch differ in the last digit with the alignment of their memory.
+    assert blobs(image, seed=3).xy_px == pytest.approx(blobs(image, seed=3).xy_px, abs=1e-3)
 
 
 def test_score_and_number_limits_are_obeyed() -> None:

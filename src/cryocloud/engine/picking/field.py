@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ def prepare_field(
             f"small for particles of {diameter_angstrom:g} A; check diameter and pixel size"
         )
     image = micrograph[:height, :width]
-    mean, deviation = float(image.mean()), float(image.std())
+    deviation = float(image.std())
     if not deviation > 0:
         reason = "all pixels have the same value" if deviation == 0 else "some pixels are not finite"
         raise InputError(f"nothing can be picked: {reason}; make the micrograph again")
@@ -72,18 +73,13 @@ def prepare_field(
     small_height, small_width = height // SIZE_UNIT_PX * kept, width // SIZE_UNIT_PX * kept
     scale = SIZE_UNIT_PX / kept
     coarse_pixel = pixel_size_angstrom * scale
-    transform = torch.fft.rfft2((image - mean) / (-deviation if dark_particles else deviation))
-    transform = torch.cat([transform[: small_height // 2], transform[height - small_height // 2 :]])
-    transform = transform[:, : small_width // 2 + 1]
-    small = torch.fft.irfft2(transform, s=(small_height, small_width))
-    slow = torch.exp(
-        -squared_frequency((small_height, small_width), coarse_pixel, micrograph.device)
-        * (GRADIENT_DIAMETERS * diameter_angstrom) ** 2
-    )
+    sign = -1.0 if dark_particles else 1.0
+    small = _cropped(sign * (image - _smooth_surface(image)) / deviation, small_height, small_width)
+    blur_px = GRADIENT_DIAMETERS * diameter_angstrom / coarse_pixel / (math.sqrt(2) * math.pi)
     radius_px = diameter_angstrom / 2 / coarse_pixel
     usable = torch.ones_like(small, dtype=torch.bool)
     for _ in range(2):
-        background = torch.fft.irfft2(torch.fft.rfft2(small) * slow, s=small.shape)
+        background = _blurred(small, blur_px)
         detail = small - background
         robust = 1.4826 * float(detail.abs().median())
         usable = usable & ~_solid_contamination(detail / robust, radius_px)
@@ -91,6 +87,44 @@ def prepare_field(
         small = background + torch.where(usable, detail.clamp(-limit, limit), 0.0)
     detail = torch.where(usable, detail.clamp(-limit, limit), 0.0)
     return Field(detail / detail.std(), usable, coarse_pixel, scale)
+
+
+def _cropped(image: Float32[Tensor, "h w"], height: int, width: int) -> Float32[Tensor, "p q"]:
+    """Fourier-cropped image; all sizes even."""
+    transform = torch.fft.rfft2(image)
+    transform = torch.cat([transform[: height // 2], transform[len(transform) - height // 2 :]])
+    small: Tensor = torch.fft.irfft2(transform[:, : width // 2 + 1], s=(height, width))
+    return small
+
+
+def _smooth_surface(image: Float32[Tensor, "h w"]) -> Float32[Tensor, "h w"]:
+    """Cubic surface through an image, fitted to the means of 32 x 32 pixels.
+
+    Without it the opposite borders of the image differ, and every filter would leave fringes along them.
+    """
+    height, width = image.shape
+    blocks = torch.nn.functional.avg_pool2d(image[None, None], SIZE_UNIT_PX)[0, 0]
+    design = _cubic_terms(blocks.shape[0], blocks.shape[1], image.device).flatten(1).T
+    coefficients = torch.linalg.lstsq(design, blocks.reshape(-1, 1)).solution[:, 0]
+    return torch.einsum("t,tyx->yx", coefficients, _cubic_terms(height, width, image.device))
+
+
+def _cubic_terms(height: int, width: int, device: torch.device) -> Float32[Tensor, "t h w"]:
+    """Products of powers up to 3 of coordinates that run from -1 to 1 over equal cells."""
+    y = ((torch.arange(height, device=device) + 0.5) * 2 / height - 1)[:, None]
+    x = ((torch.arange(width, device=device) + 0.5) * 2 / width - 1)[None, :]
+    return torch.stack([y**i * x**j for i in range(4) for j in range(4 - i)])
+
+
+def _blurred(image: Float32[Tensor, "h w"], sigma_px: float) -> Float32[Tensor, "h w"]:
+    """Gaussian blur with mirrored borders."""
+    reach = min(math.ceil(3 * sigma_px), min(image.shape) - 1)
+    line = torch.arange(-reach, reach + 1, dtype=torch.float32, device=image.device)
+    kernel = torch.exp(-0.5 * (line / sigma_px) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = torch.nn.functional.pad(image[None, None], (reach,) * 4, mode="reflect")
+    along_x = torch.nn.functional.conv2d(padded, kernel[None, None, None, :])
+    return torch.nn.functional.conv2d(along_x, kernel[None, None, :, None])[0, 0]
 
 
 def _solid_contamination(level: Float32[Tensor, "h w"], radius_px: float) -> Bool[Tensor, "h w"]:

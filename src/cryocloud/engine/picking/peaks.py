@@ -36,6 +36,9 @@ def find_peaks(score: Float32[Tensor, "h w"], *, min_distance_px: float) -> Peak
     pooled = torch.nn.functional.max_pool2d(score[None, None], 3, stride=1, padding=1)[0, 0]
     y, x = (axis.cpu().numpy() for axis in torch.nonzero(score == pooled, as_tuple=True))
     values = score.cpu().numpy()
+    height, width = score.shape
+    inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    x, y = x[inner], y[inner]
     order = np.argsort(-values[y, x], kind="stable")
     x, y = x[order], y[order]
     kept = _highest_within(np.stack([x, y], axis=1).astype(np.float64), min_distance_px)
@@ -67,13 +70,10 @@ def _highest_within(xy: Float64[np.ndarray, "n 2"], distance: float) -> Int64[np
 def _fraction(
     values: np.ndarray, y: np.ndarray, x: np.ndarray, step_y: int, step_x: int
 ) -> Float64[np.ndarray, " n"]:
-    """Offset of a parabola's top from the middle of three pixels; 0 at the border."""
-    height, width = values.shape
-    inner = (x >= step_x) & (x < width - step_x) & (y >= step_y) & (y < height - step_y)
-    offset = np.zeros(len(x))
-    before = values[y[inner] - step_y, x[inner] - step_x].astype(np.float64)
-    middle = values[y[inner], x[inner]].astype(np.float64)
-    after = values[y[inner] + step_y, x[inner] + step_x].astype(np.float64)
+    """Offset of a parabola's top from the middle of three pixels."""
+    before = values[y - step_y, x - step_x].astype(np.float64)
+    middle = values[y, x].astype(np.float64)
+    after = values[y + step_y, x + step_x].astype(np.float64)
     curvature = before - 2 * middle + after
-    offset[inner] = np.where(curvature < 0, 0.5 * (before - after) / np.minimum(curvature, -1e-12), 0.0)
+    offset = np.where(curvature < 0, 0.5 * (before - after) / np.minimum(curvature, -1e-12), 0.0)
     return np.clip(offset, -0.5, 0.5)

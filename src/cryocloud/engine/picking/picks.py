@@ -16,10 +16,14 @@ from cryocloud.engine.picking.contamination import deviation_limit
 from cryocloud.engine.picking.correlation import Correlation
 from cryocloud.engine.picking.field import Field
 from cryocloud.engine.picking.peaks import Peaks, values_at
+from cryocloud.engine.picking.populations import population_threshold
 from cryocloud.engine.picking.significance import randomize_phases, significance_threshold
 
 SMALLEST_FREE_SHARE = 0.1
 CHANCE_ROUNDS = 4
+QUIET_QUANTILE = 0.1
+# Pure noise stays below this ratio nearly everywhere.
+QUIET_RATIO = 1.15
 MASKING_FALSE_SHARE = 0.2
 # Local deviation relative to the median of the field; particles in empty ice stay below it.
 GROSS_CONTAMINATION = 4.0
@@ -85,9 +89,10 @@ def choose_peaks(field: Field, find: Pass, settings: PickSettings, generator: to
     left out of it, until no more are found or too little of the field is left.
     """
     peaks, correlation = find(field.image, field.usable)
-    free = field.usable & (correlation.deviation <= GROSS_CONTAMINATION * correlation.deviation.median())
+    free = field.usable & (correlation.deviation <= _quiet_limit(field, correlation))
     radius_px = settings.diameter_angstrom / 2 / field.pixel_size_angstrom
-    clean = values_at(peaks, free)
+    gross = GROSS_CONTAMINATION * correlation.deviation.median()
+    clean = values_at(peaks, field.usable & (correlation.deviation <= gross))
     level = field.image / correlation.deviation
     candidates = peaks.select(clean)
     found = candidates.select(np.zeros(0, dtype=np.int64))
@@ -109,7 +114,10 @@ def choose_peaks(field: Field, find: Pass, settings: PickSettings, generator: to
             break
         found = masked
         free = free & ~_discs(found, radius_px, field.image)
-    threshold = settings.score_min if settings.score_min is not None else threshold
+    if settings.score_min is not None:
+        threshold = settings.score_min
+    elif math.isfinite(threshold):
+        threshold = max(threshold, population_threshold(candidates.score))
     above = peaks.score >= threshold
     if (above & clean).any():
         clean &= values_at(peaks, correlation.deviation) <= deviation_limit(
@@ -125,6 +133,12 @@ def choose_peaks(field: Field, find: Pass, settings: PickSettings, generator: to
         chance_scores=chance_scores,
         contaminated_xy_px=peaks.select(above & ~clean).xy_px * field.scale,
     )
+
+
+def _quiet_limit(field: Field, correlation: Correlation) -> float:
+    """Local deviation up to which the field looks like its quietest tenth."""
+    quietest = torch.quantile(correlation.deviation[field.usable], QUIET_QUANTILE)
+    return QUIET_RATIO * float(quietest)
 
 
 def _chance_scores(
