@@ -127,7 +127,7 @@ def _references(job: JobContext) -> References:
             "write the right one into the header"
         )
     array, pixel_size_angstrom = read_mrc(path)
-    images = torch.from_numpy(array)
+    images = torch.from_numpy(array.copy())
     if images.ndim == 2:
         images = images[None]
     is_map = path.suffix != ".mrcs" and len(set(images.shape)) == 1

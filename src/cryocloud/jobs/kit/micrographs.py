@@ -62,4 +62,5 @@ def read_micrograph(path: Path) -> NDArray[np.float32]:
 
 def load_micrograph(path: Path, device: str) -> Tensor:
     """One micrograph as a tensor on a device."""
-    return torch.from_numpy(read_micrograph(path)).to(device)
+    # A copy: float32 files are memory-mapped read-only.
+    return torch.from_numpy(read_micrograph(path).copy()).to(device)
