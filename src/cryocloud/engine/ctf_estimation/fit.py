@@ -39,11 +39,11 @@ class RingFit:
 
     def background(self, s_per_angstrom: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
         """Smooth part of the deviation."""
-        return self._basis(s_per_angstrom) @ self.background_coefficients
+        return self._basis(s_per_angstrom) @ self.background_coefficients.to(s_per_angstrom.device)
 
     def envelope(self, s_per_angstrom: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
         """Strength of the rings."""
-        return self._basis(s_per_angstrom) @ self.envelope_coefficients
+        return self._basis(s_per_angstrom) @ self.envelope_coefficients.to(s_per_angstrom.device)
 
     def _basis(self, s_per_angstrom: Float64[Tensor, " n"]) -> Float64[Tensor, "n k"]:
         return radial_basis(s_per_angstrom, *self.band_per_angstrom, count=len(self.envelope_coefficients))
