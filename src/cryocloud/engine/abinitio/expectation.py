@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cryocloud.engine.abinitio.observations import Observations
 from cryocloud.engine.abinitio.schedule import Step
+from cryocloud.engine.abinitio.symmetry import rotational_average
 from cryocloud.engine.alignment.direct import (
     PoseSamples,
     Prior,
@@ -19,6 +20,7 @@ from cryocloud.engine.alignment.direct import (
 )
 from cryocloud.engine.alignment.sample_sums import sums_of_samples
 from cryocloud.engine.fourier import PixelList, phase_ramps, ring_average
+from cryocloud.engine.fourier.space import sample_space, space_grid
 from cryocloud.engine.geometry import random_rotations, rotation_grid
 from cryocloud.engine.reconstruction import Accumulator, slice_volume, volume_transform
 
@@ -68,9 +70,24 @@ def prepare_references(
     pixels = observations.pixels.within(step.r_max_px)
     turn = random_rotations(1, random)[0]
     rotation = rotation_grid(step.order, operators, turn).to(volumes.device)
-    slices = [slice_volume(volume_transform(v, r_max_px=step.r_max_px), rotation, pixels) for v in volumes]
+    slices = [_slices(volume, rotation, pixels) for volume in volumes]
     log_prior = torch.log(class_weight / len(rotation)).repeat_interleave(len(rotation))
     return References(reference_table(torch.cat(slices)), rotation, log_prior, pixels)
+
+
+def _slices(volume: Tensor, rotation: Tensor, pixels: PixelList) -> Tensor:
+    """Slices of a map whose rotational average is taken exactly.
+
+    Trilinear slices are wrong by about 3 % in a pattern that has the symmetry of the voxel lattice. Of a hollow
+    shell that error is as strong as what makes its orientations differ, and maps would lock to the lattice.
+    """
+    average = rotational_average(volume)
+    points = torch.stack([pixels.kx, pixels.ky, torch.zeros_like(pixels.kx)], 1)
+    identity = torch.eye(3, device=volume.device)[None]
+    common = sample_space(space_grid(average, pixels.r_max_px), identity, points)
+    return slice_volume(volume_transform(volume - average, r_max_px=pixels.r_max_px), rotation, pixels).add_(
+        common
+    )
 
 
 def explain(

@@ -34,6 +34,7 @@ def on_symmetry_axes(
             volume,
             parameters.operators,
             pixel_size_angstrom=observations.pixel_size_angstrom,
+            diameter_angstrom=parameters.mask_diameter_angstrom,
             resolution_angstrom=resolution_angstrom,
             generator=generator(parameters.seed, index, 11),
         )

@@ -10,14 +10,16 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from cryocloud.engine.alignment.volumes import VolumeAlignment
-from cryocloud.engine.fourier import half_space, irfftn, rfftn, shell_average, shell_index
+from cryocloud.engine.fourier import half_space, irfftn, rfftn, shell_average
 from cryocloud.engine.fourier.space import SpaceGrid, sample_space, space_grid
 from cryocloud.engine.geometry import rotation_from_vector, rotation_grid
 
 _GRID_ORDER = 3
-_COARSE_POINTS, _FINE_POINTS = 400, 1500
-_CANDIDATES = 4
+_POINTS = 600
+_COARSE_DETAILS = 6.0
+_CANDIDATES, _FINALISTS = 6, 2
 _LOWEST_SHELL = 3
+_DIRECTIONS = 400
 _FRAMES_AT_ONCE = 256
 _FIRST_TURN_RAD, _LAST_TURN_RAD = 0.06, 0.004
 _FIRST_MOVE_PX = 0.5
@@ -40,30 +42,40 @@ def find_symmetry_axes(
     operators: Float64[Tensor, "g 3 3"],
     *,
     pixel_size_angstrom: float,
+    diameter_angstrom: float,
     resolution_angstrom: float,
     generator: torch.Generator,
 ) -> SymmetryFit:
     """Turn and shift a map so that the axes of a point group stand as RELION wants them.
 
-    Every frame of a 7.5 degree grid is tried; the best few are improved in turn and shift by a pattern search on the
-    share of the map's power that survives symmetrization.
+    Every frame of a 7.5 degree grid is tried in the band that such a step resolves; the best few are improved by a
+    pattern search on the share of the map's power that survives symmetrization, there and then in the whole band.
+
+    Parameters
+    ----------
+    diameter_angstrom, resolution_angstrom
+        Of the particle and of the finest detail that is compared.
     """
-    box = volume.shape[0]
-    r_max_px = min(box // 2 - 1, round(box * pixel_size_angstrom / resolution_angstrom))
+    box_angstrom = volume.shape[0] * pixel_size_angstrom
+    finest = min(volume.shape[0] // 2 - 1, round(box_angstrom / resolution_angstrom))
+    first = min(finest, max(_LOWEST_SHELL + 1, round(box_angstrom * _COARSE_DETAILS / diameter_angstrom)))
     operators = operators.to(volume.device)
     frames = _one_of_each_coset(rotation_grid(_GRID_ORDER).to(volume.device), operators)
-    coarse = _spectrum(volume, r_max_px, _COARSE_POINTS, generator)
+    coarse = _spectrum(volume, first, generator)
     still = torch.zeros(1, 3, dtype=torch.float64, device=volume.device)
     scores = torch.cat(
         [_survival(coarse, block, still, operators) for block in torch.split(frames, _FRAMES_AT_ONCE)]
     )
-    fine = _spectrum(volume, r_max_px, _FINE_POINTS, generator)
-    best = [
-        _climb(fine, frame, operators) for frame in frames[scores.argsort(descending=True)[:_CANDIDATES]]
-    ]
+    leading = frames[scores.argsort(descending=True)[:_CANDIDATES]]
+    rough = [_climb(coarse, frame, still[0], operators) for frame in leading]
+    fine = _spectrum(volume, finest, generator)
+    best = [_climb(fine, *found[1:], operators) for found in sorted(rough, key=lambda f: -f[0])[:_FINALISTS]]
     explained, frame, shift_px = max(best, key=lambda found: found[0])
     alignment = VolumeAlignment(frame.mT.cpu(), -(frame.mT @ shift_px).cpu(), False, explained)
-    return SymmetryFit(alignment, explained, float(scores.mean()))
+    by_chance = torch.cat(
+        [_survival(fine, block, still, operators) for block in torch.split(frames[::16], _FRAMES_AT_ONCE)]
+    )
+    return SymmetryFit(alignment, explained, float(by_chance.mean()))
 
 
 def symmetrized_volume(
@@ -91,12 +103,32 @@ def without_rotational_average(volume: Float32[Tensor, "d d d"]) -> Float32[Tens
 
 
 def rotational_average(volume: Float32[Tensor, "d d d"]) -> Float32[Tensor, "d d d"]:
-    """Mean over all rotations about the center D//2, made shell by shell in Fourier space."""
+    """Mean over all rotations about the center D//2; frequencies from the Nyquist shell on are left out.
+
+    Each radius of the Fourier lattice is averaged by itself: a mean over whole shells would leave a part of the
+    radial profile behind, which looks like a symmetry of the lattice.
+    """
     box = volume.shape[0]
-    shell = shell_index(box, 3, volume.device)
-    transform = rfftn(volume)
-    mean = shell_average(transform.real, shell, int(shell.max()) + 1).to(torch.float32)
-    return irfftn(mean[shell].to(torch.complex64), box)
+    line = torch.fft.fftfreq(box, 1 / box, device=volume.device)
+    half = torch.fft.rfftfreq(box, 1 / box, device=volume.device)
+    squared = (line[:, None, None] ** 2 + line[:, None] ** 2 + half**2).round().long()
+    r_max_px = box // 2 - 1
+    index = squared.clamp(max=r_max_px**2)
+    radius = torch.arange(r_max_px**2 + 1, device=volume.device).sqrt()
+    points = (radius[:, None, None] * _even_directions(_DIRECTIONS).to(radius)).view(-1, 3)
+    identity = torch.eye(3, device=volume.device)[None]
+    values = sample_space(space_grid(volume, r_max_px), identity, points)[0].real.view(len(radius), -1)
+    transform = torch.where(squared <= r_max_px**2, values.mean(1)[index] * box, 0)
+    return irfftn(transform.to(torch.complex64), box)
+
+
+def _even_directions(n: int) -> Tensor:
+    """Unit vectors [n, 3] on a spiral (Fibonacci lattice)."""
+    step = torch.arange(n, dtype=torch.float64) + 0.5
+    z = 1 - 2 * step / n
+    angle = math.pi * (1 + math.sqrt(5)) * step
+    sine = torch.sqrt(1 - z**2)
+    return torch.stack([sine * torch.cos(angle), sine * torch.sin(angle), z], 1).to(torch.float32)
 
 
 def _one_of_each_coset(rotation: Tensor, operators: Tensor) -> Tensor:
@@ -114,11 +146,11 @@ class _Spectrum:
     scale: Tensor
 
 
-def _spectrum(volume: Tensor, r_max_px: int, n_points: int, generator: torch.Generator) -> _Spectrum:
+def _spectrum(volume: Tensor, r_max_px: int, generator: torch.Generator) -> _Spectrum:
     plain = without_rotational_average(volume)
     space = half_space(volume.shape[0], r_max_px, volume.device)
     first = int(torch.searchsorted(space.shell, _LOWEST_SHELL))
-    chosen = torch.randperm(len(space) - first, generator=generator)[:n_points].to(volume.device) + first
+    chosen = torch.randperm(len(space) - first, generator=generator)[:_POINTS].to(volume.device) + first
     power = (rfftn(plain).abs().flatten()[space.flat_index] / volume.shape[0]) ** 2
     rms = shell_average(power, space.shell, r_max_px + 1).sqrt().clamp(min=1e-30).to(torch.float32)
     return _Spectrum(space_grid(plain, r_max_px), space.points[chosen], 1 / rms[space.shell[chosen]])
@@ -136,10 +168,11 @@ def _survival(spectrum: _Spectrum, frames: Tensor, shifts_px: Tensor, operators:
     return ((total.abs() / len(operators) * spectrum.scale) ** 2).mean(1).to(torch.float64)
 
 
-def _climb(spectrum: _Spectrum, frame: Tensor, operators: Tensor) -> tuple[float, Tensor, Tensor]:
+def _climb(
+    spectrum: _Spectrum, frame: Tensor, shift_px: Tensor, operators: Tensor
+) -> tuple[float, Tensor, Tensor]:
     """Best frame and shift near a start: the best of six turns and six shifts, halving the step where none helps."""
     axes = torch.cat([torch.eye(3), -torch.eye(3)]).to(frame.device, torch.float64)
-    shift_px = torch.zeros(3, dtype=torch.float64, device=frame.device)
     score = float(_survival(spectrum, frame[None], shift_px[None], operators)[0])
     turn_rad, move_px = _FIRST_TURN_RAD, _FIRST_MOVE_PX
     while turn_rad > _LAST_TURN_RAD:
