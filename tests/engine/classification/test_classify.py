@@ -173,6 +173,24 @@ def test_centers_follow_the_particles(labelled_particles: Callable[..., Any]) ->
     assert offset_px[False] > offset_px[True]
 
 
+def test_halves_do_not_depend_on_the_order_of_the_table(labelled_particles: Callable[..., Any]) -> None:
+    """Two views in turn: were halves made of odd and even rows, no class would have two halves to compare."""
+    labelled = labelled_particles(400, n_views=2, snr=0.2, junk_share=0.0, seed=7)
+    first, second = ((labelled.view == v).nonzero()[:, 0][:150] for v in (0, 1))
+    order = torch.stack([first, second], 1).flatten()
+    read = labelled.particles.read_images
+    particles = replace(
+        labelled.particles,
+        read_images=lambda rows: read(order.numpy()[rows]),
+        ctf=labelled.particles.ctf.select(order),
+        rotation=labelled.particles.rotation[order],
+        shift_px=labelled.particles.shift_px[order],
+    )
+    state = _finish(particles, ClassificationParameters(2, 115.0, updates=6, full_passes=1))
+    assert _purity(state.assignments.class_index, labelled.view[order]) >= 0.95
+    assert (state.frc[:, 2:8] > 0.5).all()
+
+
 def _rolled(images: Any, by_px: int) -> Any:
     return np.ascontiguousarray(np.roll(images, by_px, axis=2))
 

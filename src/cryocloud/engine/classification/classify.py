@@ -130,6 +130,7 @@ def _update(
     )
     added = work.pixels.within(math.ceil(_ADDED_BAND * state.r_max_px) + _MARGIN_RINGS)
     taps = turned_taps(added, search.psi_deg, work.pixels.r_max_px)
+    half_of = _random_halves(len(work.particles), parameters.seed)
     sums = faded(state.sums, plan.memory)
     assignments = Assignments(*(getattr(state.assignments, f.name).clone() for f in fields(Assignments)))
     for first in range(0, len(plan.rows), _IMAGES_AT_ONCE):
@@ -137,7 +138,7 @@ def _update(
         rows = plan.rows[first : first + _IMAGES_AT_ONCE]
         batch = read_batch(work, rows)
         samples = search_batch(search, work, batch, rows, state.sigma2)
-        half = (rows % 2).to(work.mask.device)
+        half = half_of[rows].to(work.mask.device)
         add_samples_(sums, batch, samples, taps, state.sigma2, half=half, pixels=added)
         models = sample_models(samples, drawn_samples(samples, len(rows), generator), batch, search)
         power = residual_power(
@@ -146,6 +147,12 @@ def _update(
         sums = replace(sums, noise_power=sums.noise_power + power, noise_weight=sums.noise_weight + len(rows))
         assign_(assignments, rows, batch, samples, search, state.sigma2)
     return _maximize(replace(state, assignments=assignments), sums, work, parameters, plan)
+
+
+def _random_halves(n: int, seed: int) -> Tensor:
+    """0 or 1 for each particle; drawn, as neighbors in a table may have something in common."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 1)
+    return torch.randperm(n, generator=generator) % 2
 
 
 def _maximize(
