@@ -15,7 +15,7 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.records.particle_set import ParticleSet
 
 _NOISE_MATCH = 3.5
-_MIN_MATCH_RANGE = 1.5
+_MIN_MATCH_RANGE = 3.0
 _EDGE_FACTOR, _EDGE_TOLERANCE = 4.0, 0.2
 _BEST_QUARTER = 0.75
 _WORST_RESOLUTION = 2.25
@@ -97,7 +97,7 @@ def score_classes(
 ) -> ClassQuality:
     """Scores from measures [k]; see :func:`rate_classes`."""
     standard_match = _weighted_quantile(match, particles, _BEST_QUARTER)
-    good = match >= 0.5 * (standard_match + _NOISE_MATCH)
+    good = match >= standard_match - 0.5 * max(standard_match - _NOISE_MATCH, 0)
     standard_resolution = _weighted_quantile(-resolution_angstrom[good], particles[good], 0.5)
     standard_edge = _weighted_quantile(edge_ratio[good], particles[good], 0.5)
     standard_center = _weighted_quantile(center_density[good], particles[good], 0.5)
