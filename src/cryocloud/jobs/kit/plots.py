@@ -20,11 +20,13 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter
 from matplotlib.typing import RcKeyType
 from numpy.typing import NDArray
+from PIL import Image
 
 Array = NDArray[np.floating[Any]]
 
 COLORS = ("#1f4e79", "#c8553d", "#3a7d44", "#8a5fa8", "#c99a2e", "#4c9fb0", "#7a7a7a")
 """Line and marker colors in the order of use; distinct in gray and for the common color blindnesses."""
+PALETTE = 192
 MARK_COLOR, CIRCLE_COLOR = "#444444", "#35d04f"
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
@@ -90,7 +92,16 @@ def panels(
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.stem}.partial{path.suffix}")
         figure.savefig(partial, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
+        if path.suffix == ".png":
+            _reduce_colors(partial)
         partial.replace(path)
+
+
+def _reduce_colors(path: Path) -> None:
+    """A palette makes pictures of noise four times smaller; on gray images and lines nobody sees it."""
+    with Image.open(path) as full:
+        reduced = full.convert("RGB").quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    reduced.save(path, optimize=True)
 
 
 def draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
