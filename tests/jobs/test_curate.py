@@ -53,7 +53,7 @@ def test_a_good_session_is_kept_whole(run_job: RunJob, tmp_path: Path, evidence:
     assert len(read_micrographs(done.out / "rejected.star")) == 0
     assert reasons(done.out) == {}
     assert (done.job.plots / "curation.png").exists()
-    assert {decision["what"] for decision in done.job.decisions} >= {"limit of weakest_direction_signal"}
+    assert {decision["what"] for decision in done.job.decisions} >= {"limit of weakest direction signal"}
 
 
 @pytest.mark.parametrize(

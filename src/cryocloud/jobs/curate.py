@@ -17,6 +17,7 @@ from cryocloud.engine.curation import (
     Limit,
     derive_limit,
     given_limit,
+    range_text,
     reasons_against,
 )
 from cryocloud.engine.errors import InputError
@@ -82,7 +83,8 @@ def _limits(job: JobContext, evidence: Evidence, tables: MicrographTables) -> di
         limit = given_limit(limit, *asked)
         if limit is not None:
             limits[criterion.name] = limit
-            job.decision(f"limit of {criterion.name}", _range_text(limit), limit.why)
+            words = criterion.name.removesuffix("_angstrom").replace("_", " ")
+            job.decision(f"limit of {words}", range_text(criterion, limit), limit.why)
     return limits
 
 
@@ -98,16 +100,6 @@ def _mildest(criterion: Criterion, tables: MicrographTables) -> float | None:
     if criterion.name != "intensity":
         return None
     return float(tables.micrographs["cryocloudIntensityDeviation"].median())
-
-
-def _range_text(limit: Limit) -> str:
-    if math.isinf(limit.lower):
-        return f"at most {limit.upper:.4g}"
-    return (
-        f"at least {limit.lower:.4g}"
-        if math.isinf(limit.upper)
-        else f"{limit.lower:.4g} to {limit.upper:.4g}"
-    )
 
 
 def _write_reasons(job: JobContext, tables: MicrographTables, reasons: list[list[str]]) -> None:

@@ -6,7 +6,8 @@ from cryocloud.engine.curation.limits import (
     Limit,
     derive_limit,
     given_limit,
+    range_text,
     reasons_against,
 )
 
-__all__ = ["CRITERIA", "Criterion", "Limit", "derive_limit", "given_limit", "reasons_against"]
+__all__ = ["CRITERIA", "Criterion", "Limit", "derive_limit", "given_limit", "range_text", "reasons_against"]

@@ -157,8 +157,18 @@ def derive_limit(
         lower, upper = min(low - margin, median - mildest), max(high + margin, median + mildest)
     else:
         lower, upper = -math.inf, max(high + margin, mildest)
-    why = f"3 interquartile ranges beyond the quartiles {low:.4g} and {high:.4g}"
+    why = f"3 interquartile ranges beyond the quartiles {_plain(low)} and {_plain(high)}"
     return _sided(criterion, lower, upper, why)
+
+
+def range_text(criterion: Criterion, limit: Limit) -> str:
+    """A limit in words: "at most 1,639 A"."""
+    unit = f" {criterion.unit}" if criterion.unit else ""
+    if math.isinf(limit.lower):
+        return f"at most {_plain(limit.upper)}{unit}"
+    if math.isinf(limit.upper):
+        return f"at least {_plain(limit.lower)}{unit}"
+    return f"{_plain(limit.lower)} to {_plain(limit.upper)}{unit}"
 
 
 def given_limit(automatic: Limit | None, lower: float | None, upper: float | None) -> Limit | None:
@@ -197,11 +207,19 @@ def _reason(
     if not math.isfinite(value):
         return f"{words} is unknown"
     if value < limit.lower:
-        return f"{criterion.too_low} ({words} {value:.4g}{unit}, at least {limit.lower:.4g} is wanted)"
+        return (
+            f"{criterion.too_low} ({words} {_plain(value)}{unit}, at least {_plain(limit.lower)} is wanted)"
+        )
     if value > limit.upper:
-        return f"{criterion.too_high} ({words} {value:.4g}{unit}, at most {limit.upper:.4g} is wanted)"
+        return (
+            f"{criterion.too_high} ({words} {_plain(value)}{unit}, at most {_plain(limit.upper)} is wanted)"
+        )
     return ""
 
 
 def _sided(criterion: Criterion, lower: float, upper: float, why: str) -> Limit:
     return Limit(lower if criterion.too_low else -math.inf, upper if criterion.too_high else math.inf, why)
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
