@@ -28,6 +28,10 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
 	$(BIN)/python checks/size_limits.py
 	$(BIN)/python checks/licenses.py
 
+# One thread for each of the two test processes: waiting threads spin, and cost more than they help.
+test test-slow: export OMP_NUM_THREADS = 1
+test test-slow: export NUMBA_NUM_THREADS = 1
+
 test: $(STAMP) ## all quick tests (10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
