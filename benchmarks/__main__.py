@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.accuracy import classification, refinement
-from benchmarks.datasets import SETS, ParticleBenchmark
+from benchmarks.accuracy import abinitio, classification, refinement
+from benchmarks.datasets import ABINITIO_SETS, SETS, ParticleBenchmark
 from benchmarks.speed import kernels, reconstruction
 
 RESULTS = Path(__file__).parent / "results"
+QUICK_SEEDS = 2
 Row = dict[str, Any]
 
 
@@ -49,6 +50,7 @@ def main() -> None:
         "kernels": kernels.measure,
         "reconstruction": lambda: [reconstruction.compare(benchmark, work) for benchmark in SETS],
         "classification": lambda: _classification(work, peers),
+        "abinitio": lambda: [_abinitio(benchmark, work) for benchmark in ABINITIO_SETS],
         "refinement": lambda: [row for b in SETS for row in _refinement(b, work, peers)],
     }
     found: dict[str, list[Row]] = {}
@@ -83,6 +85,11 @@ def _cell(value: object) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _abinitio(benchmark: ParticleBenchmark, work: Path) -> Row:
+    rows = [abinitio.run_ours(benchmark, seed, work) for seed in range(1, QUICK_SEEDS + 1)]
+    return abinitio.summary(benchmark, rows)
+
+
 def _classification(work: Path, peers: Peers) -> list[Row]:
     rows = [classification.measured(classification.run_ours(work), work)]
     if peers is not Peers.ABSENT and (peers is Peers.RUN or classification.relion_result(work).is_file()):
@@ -91,12 +98,13 @@ def _classification(work: Path, peers: Peers) -> list[Row]:
 
 
 def _refinement(benchmark: ParticleBenchmark, work: Path, peers: Peers) -> list[Row]:
-    ours = refinement.run_ours(benchmark, work, None)
+    start = abinitio.start_map(benchmark, work)
+    ours = refinement.run_ours(benchmark, work, start)
     rows = [refinement.measured(ours, benchmark, work)]
     if peers is Peers.ABSENT:
         return rows
-    if peers is Peers.RUN or refinement.relion_result(benchmark, work, None).is_file():
-        theirs = refinement.run_relion(benchmark, work, None)
+    if peers is Peers.RUN or refinement.relion_result(benchmark, work, start).is_file():
+        theirs = refinement.run_relion(benchmark, work, start)
         rows.append(refinement.measured(theirs, benchmark, work))
     return rows
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cryocloud.engine.fourier import coefficients_to_images, low_pass, make_pixel_list, phase_ramps
+from cryocloud.engine.fourier import coefficients_to_images, make_pixel_list, phase_ramps
 from cryocloud.engine.fourier.space import sample_space, space_grid
 from cryocloud.engine.geometry import random_rotations, rotation_from_euler
 from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
@@ -22,7 +22,6 @@ from cryocloud.engine.simulate.density import density_map
 from cryocloud.engine.simulate.protein import procedural_model
 
 PARTICLES_A_MICROGRAPH = 50
-START_ANGSTROM = 30.0
 BATCH = 500
 
 
@@ -54,11 +53,17 @@ SETS = (
     ParticleBenchmark("c1", "C1", 3000, 96, 2.4, 0.05),
     ParticleBenchmark("d2", "D2", 2000, 128, 1.8, 0.05),
 )
+ABINITIO_SETS = (
+    *SETS,
+    ParticleBenchmark("d7", "D7", 2000, 128, 1.8, 0.05),
+    ParticleBenchmark("o", "O", 2000, 96, 2.4, 0.1),
+    ParticleBenchmark("noise", "C1", 2000, 96, 2.4, 0.0),
+)
 VIEWS_SET = FewViews("views", "C1", 1500, 64, 3.6, 0.1)
 
 
 def prepare(benchmark: ParticleBenchmark, work: Path) -> Path:
-    """Folder with map.mrc (truth), start.mrc, particles.mrcs, particles.star (no poses), truth.star."""
+    """Folder with map.mrc (truth), particles.mrcs, particles.star (no poses), truth.star."""
     folder = work / f"data_{benchmark.name}"
     record = folder / "benchmark.json"
     if record.is_file() and json.loads(record.read_text()) == asdict(benchmark):
@@ -74,7 +79,6 @@ def prepare(benchmark: ParticleBenchmark, work: Path) -> Path:
         b_factor_angstrom2=benchmark.b_factor_angstrom2,
     )
     write_mrc(folder / "map.mrc", volume.numpy(), pixel)
-    write_mrc(folder / "start.mrc", low_pass(volume, START_ANGSTROM, pixel).numpy(), pixel)
     _write_particles(benchmark, volume, folder)
     record.write_text(json.dumps(asdict(benchmark)))
     return folder

@@ -17,17 +17,20 @@ from cryocloud.engine.fourier import fsc, low_pass, resolution_angstrom
 from cryocloud.engine.geometry import angular_distance_deg, rotation_from_euler, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc
 from cryocloud.engine.io.tables import ParticleTables, read_particles
-from cryocloud.engine.masking import MaskShape, mask_from_map
+from cryocloud.engine.masking import MaskShape, mask_from_map, soft_sphere
 
 ALIGN_ANGSTROM = 12.0
 FRAME_STEPS = 5
+EDGE_PX = 3.0
 
 
 def evaluate(star: Path, half_maps: tuple[Path, Path], data: Path, symmetry: str) -> dict[str, float]:
     """Resolutions and median errors after laying the result on the truth as a whole."""
     truth, pixel = _volume(data / "map.mrc")
-    halves = [_volume(path)[0] for path in half_maps]
     box = truth.shape[0]
+    # RELION cuts its maps to the sphere that the box holds, which takes away half of the noise.
+    sphere = soft_sphere(box, box / 2 - EDGE_PX, EDGE_PX)
+    halves = [_volume(path)[0] * sphere for path in half_maps]
     mask = mask_from_map(low_pass(truth, 15.0, pixel), pixel, MaskShape(edge_angstrom=15.0))
     mean = halves[0] + halves[1]
     operators = symmetry_operators(symmetry)

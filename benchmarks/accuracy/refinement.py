@@ -1,4 +1,4 @@
-"""Gold-standard refinement: RELION's auto-refine and ours from the same particles, halves and start map.
+"""Gold-standard refinement: RELION's auto-refine and ours from the same particles, halves and ab-initio map.
 
 ``python -m benchmarks.accuracy.refinement relion c1`` runs RELION's side alone (hours; kept in the work folder),
 ``... ours c1`` ours, ``... table`` prints what is there.
@@ -13,12 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.abinitio import start_map
 from benchmarks.accuracy.evaluation import evaluate
-from benchmarks.datasets import SETS, START_ANGSTROM, ParticleBenchmark, prepare
+from benchmarks.datasets import SETS, ParticleBenchmark, prepare
 from benchmarks.peer import OURS, PeerRun, key_of, run_program, run_ranks, version
 
 RELION = "relion_refine_mpi"
 MASK_DIAMETER_ANGSTROM = 190.0
+START_ANGSTROM = 30.0
 RANKS = 3
 
 
@@ -49,23 +51,22 @@ def relion_options(benchmark: ParticleBenchmark, data: Path, start: Path) -> lis
     return [str(word) for pair in options.items() for word in pair] + switches
 
 
-def relion_result(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> Path:
+def relion_result(benchmark: ParticleBenchmark, work: Path, start: Path) -> Path:
     """Where RELION's result is kept, by a key of all that it depends on."""
     data = prepare(benchmark, work)
-    start = start or data / "start.mrc"
     names = [word for word in relion_options(benchmark, data, start) if not word.startswith("/")]
     key = key_of(benchmark=asdict(benchmark), options=names, start=start, version=version(RELION))
     return work / f"relion_refine_{benchmark.name}_{key}.json"
 
 
-def run_relion(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> dict[str, Any]:
+def run_relion(benchmark: ParticleBenchmark, work: Path, start: Path) -> dict[str, Any]:
     """RELION's result, from the work folder if the same run was done before."""
     stored = relion_result(benchmark, work, start)
     if stored.is_file():
         result: dict[str, Any] = json.loads(stored.read_text())
         return result
     data = prepare(benchmark, work)
-    options = relion_options(benchmark, data, start or data / "start.mrc")
+    options = relion_options(benchmark, data, start)
     folder = stored.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -92,13 +93,13 @@ def _relion_result(finished: PeerRun, folder: Path) -> dict[str, Any]:
     }
 
 
-def run_ours(benchmark: ParticleBenchmark, work: Path, start: Path | None) -> dict[str, Any]:
+def run_ours(benchmark: ParticleBenchmark, work: Path, start: Path) -> dict[str, Any]:
     """Our refine job through the command line, start-up and files included."""
     data = prepare(benchmark, work)
     folder = work / f"refine_{benchmark.name}"
     options = {
         "--input": data / "particles.star",
-        "--reference": start or data / "start.mrc",
+        "--reference": start,
         "--symmetry": benchmark.symmetry,
         "--mask-diameter-angstrom": MASK_DIAMETER_ANGSTROM,
         "--start-resolution-angstrom": START_ANGSTROM,
@@ -140,12 +141,13 @@ def main() -> None:
     parser.add_argument("side", choices=["relion", "ours"])
     parser.add_argument("set", choices=[b.name for b in SETS])
     parser.add_argument("--work", type=Path, default=Path("benchmarks/work"))
-    parser.add_argument("--start", type=Path, help="start map; the true map low-passed if not given")
+    parser.add_argument("--start", type=Path, help="start map; from our ab-initio job if not given")
     given = parser.parse_args()
     benchmark = next(b for b in SETS if b.name == given.set)
     run = run_relion if given.side == "relion" else run_ours
     work = given.work.absolute()
-    result = run(benchmark, work, given.start and given.start.absolute())
+    start = given.start.absolute() if given.start else start_map(benchmark, work)
+    result = run(benchmark, work, start)
     print(json.dumps(measured(result, benchmark, work), indent=1))
 
 

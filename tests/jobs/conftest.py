@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cryocloud.catalog import load_job_type
 from cryocloud.compute.attempt import Attempt, AttemptSpec
 from cryocloud.compute.context import JobContext
+from cryocloud.engine.io.mrc import MrcStackWriter
+from cryocloud.engine.io.tables import ParticleTables, write_particles
+from cryocloud.engine.records.particle_set import ParticleSet
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,39 @@ def run_job(tmp_path: Path) -> Callable[..., JobRun]:
         return JobRun(folder, job)
 
     return run
+
+
+@pytest.fixture
+def write_particle_files(tmp_path: Path) -> Callable[..., Path]:
+    """Write particles, without their poses, as a stack and a STAR file with further columns; returns its path."""
+
+    def write(particles: ParticleSet, **columns: Any) -> Path:
+        folder = tmp_path / "Extract"
+        folder.mkdir()
+        n, pixel = len(particles), particles.pixel_size_angstrom
+        with MrcStackWriter(folder / "particles.mrcs", particles.box_size_px, pixel) as writer:
+            writer.append(particles.read_images(np.arange(n)))
+        optics = {
+            "rlnOpticsGroup": 1,
+            "rlnOpticsGroupName": "opticsGroup1",
+            "rlnVoltage": 300.0,
+            "rlnSphericalAberration": 2.7,
+            "rlnAmplitudeContrast": 0.1,
+            "rlnImagePixelSize": pixel,
+            "rlnImageSize": particles.box_size_px,
+            "rlnImageDimensionality": 2,
+        }
+        rows = {
+            "rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(n)],
+            "rlnMicrographName": [f"mic{i % 3}.mrc" for i in range(n)],
+            "rlnOpticsGroup": 1,
+            "rlnDefocusU": particles.ctf.defocus_u_angstrom.numpy(),
+            "rlnDefocusV": particles.ctf.defocus_v_angstrom.numpy(),
+            "rlnDefocusAngle": particles.ctf.defocus_angle_deg.numpy(),
+            **columns,
+        }
+        tables = ParticleTables(pd.DataFrame([optics]), pd.DataFrame(rows), folder)
+        write_particles(folder / "particles.star", tables)
+        return folder / "particles.star"
+
+    return write

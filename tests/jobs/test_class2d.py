@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import torch
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import random_rotations, rotation_from_euler
-from cryocloud.engine.io.mrc import MrcStackWriter, read_mrc
+from cryocloud.engine.io.mrc import read_mrc
 from cryocloud.engine.io.star import read_star
-from cryocloud.engine.io.tables import ParticleTables, read_particles, write_particles
+from cryocloud.engine.io.tables import read_particles
 
 PIXEL_ANGSTROM, BOX_PX, N = 4.0, 40, 200
 OPTIONS = {
@@ -30,7 +31,7 @@ OPTIONS = {
 
 
 @pytest.fixture
-def particles_file(tmp_path: Path, blob_volume: Any, simulated_particles: Any) -> Path:
+def particles_file(blob_volume: Any, simulated_particles: Any, write_particle_files: Any) -> Path:
     """200 particles of three views; every fifth box is empty."""
     generator = torch.Generator().manual_seed(2)
     view = torch.arange(N) % 3
@@ -42,34 +43,8 @@ def particles_file(tmp_path: Path, blob_volume: Any, simulated_particles: Any) -
     )
     images = sim.images.numpy().copy()
     images[4::5] -= sim.clean.numpy()[4::5]
-    folder = tmp_path / "Extract"
-    folder.mkdir()
-    with MrcStackWriter(folder / "particles.mrcs", BOX_PX, PIXEL_ANGSTROM) as writer:
-        writer.append(images)
-    optics = pd.DataFrame(
-        {
-            "rlnOpticsGroup": [1],
-            "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnVoltage": [300.0],
-            "rlnSphericalAberration": [2.7],
-            "rlnAmplitudeContrast": [0.1],
-            "rlnImagePixelSize": [PIXEL_ANGSTROM],
-            "rlnImageSize": [BOX_PX],
-            "rlnImageDimensionality": [2],
-        }
-    )
-    rows = pd.DataFrame(
-        {
-            "rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(N)],
-            "rlnOpticsGroup": 1,
-            "rlnDefocusU": sim.particles.ctf.defocus_u_angstrom.numpy(),
-            "rlnDefocusV": sim.particles.ctf.defocus_v_angstrom.numpy(),
-            "rlnDefocusAngle": sim.particles.ctf.defocus_angle_deg.numpy(),
-            "trueView": np.where(np.arange(N) % 5 == 4, -1, view.numpy()),
-        }
-    )
-    write_particles(folder / "particles.star", ParticleTables(optics, rows, folder))
-    return folder / "particles.star"
+    particles = replace(sim.particles, read_images=lambda rows: images[rows])
+    return write_particle_files(particles, trueView=np.where(np.arange(N) % 5 == 4, -1, view.numpy()))
 
 
 def test_files_and_metrics(run_job: Callable[..., Any], particles_file: Path) -> None:

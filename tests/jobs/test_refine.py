@@ -7,55 +7,27 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import low_pass
-from cryocloud.engine.io.mrc import MrcStackWriter, read_mrc, write_mrc
+from cryocloud.engine.io.mrc import read_mrc, write_mrc
 from cryocloud.engine.io.star import read_star
-from cryocloud.engine.io.tables import ParticleTables, read_particles, write_particles
+from cryocloud.engine.io.tables import read_particles
 
 PIXEL_ANGSTROM, BOX_PX, N = 4.0, 32, 120
 
 
 @pytest.fixture
-def particle_files(tmp_path: Path, blob_volume, simulated_particles) -> tuple[Path, Path]:  # type: ignore[no-untyped-def]
+def particle_files(
+    tmp_path: Path, blob_volume, simulated_particles, write_particle_files
+) -> tuple[Path, Path]:  # type: ignore[no-untyped-def]
     """A particle STAR with its stack, and a start map on another sampling and gray scale."""
     volume = blob_volume("D2", box_size_px=BOX_PX)
     simulated = simulated_particles(volume, N, snr=0.2, pixel_size_angstrom=PIXEL_ANGSTROM)
-    folder = tmp_path / "sim"
-    folder.mkdir()
-    with MrcStackWriter(folder / "particles.mrcs", BOX_PX, PIXEL_ANGSTROM) as writer:
-        writer.append(simulated.particles.read_images(np.arange(N)))
-    optics = pd.DataFrame(
-        {
-            "rlnOpticsGroup": [1],
-            "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnVoltage": [300.0],
-            "rlnSphericalAberration": [2.7],
-            "rlnAmplitudeContrast": [0.1],
-            "rlnImagePixelSize": [PIXEL_ANGSTROM],
-            "rlnImageSize": [BOX_PX],
-            "rlnImageDimensionality": [2],
-        }
-    )
-    ctf = simulated.particles.ctf
-    rows = pd.DataFrame(
-        {
-            "rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(N)],
-            "rlnMicrographName": [f"mic{i % 3}.mrc" for i in range(N)],
-            "rlnOpticsGroup": 1,
-            "rlnDefocusU": ctf.defocus_u_angstrom.numpy(),
-            "rlnDefocusV": ctf.defocus_v_angstrom.numpy(),
-            "rlnDefocusAngle": ctf.defocus_angle_deg.numpy(),
-            "myOwnColumn": np.arange(N),
-        }
-    )
-    write_particles(folder / "particles.star", ParticleTables(optics, rows, folder))
     reference = low_pass(volume, 24.0, PIXEL_ANGSTROM)
-    write_mrc(folder / "start.mrc", 1000 * reference.numpy(), PIXEL_ANGSTROM)
-    return folder / "particles.star", folder / "start.mrc"
+    write_mrc(tmp_path / "start.mrc", 1000 * reference.numpy(), PIXEL_ANGSTROM)
+    return write_particle_files(simulated.particles, myOwnColumn=np.arange(N)), tmp_path / "start.mrc"
 
 
 OPTIONS = {"symmetry": "D2", "mask_diameter_angstrom": 110.0, "start_resolution_angstrom": 24.0}

@@ -44,7 +44,7 @@ from cryocloud.jobs.kit.preflight import require_pixel_size, require_resources
 DEFAULT_MASK_FRACTION = 0.9
 CHECKPOINT_EVERY = 10
 FSC_THRESHOLD = 0.5
-# Starts that found the same asymmetric detail correlate above 0.8 on simulated objects, wrong ones below 0.5.
+# Starts that found the same asymmetric detail correlate above 0.9 on simulated objects, wrong ones below 0.5.
 AGREEMENT_WANTED = 0.7
 GAIN_ERRORS_WANTED = 5.0
 # How much of the map the point group must explain, between what a random frame does (0) and all (1).
@@ -88,12 +88,7 @@ def judge(state: AbInitioState) -> Verdict:
     assert state.comparison is not None
     assert state.final_gain is not None
     comparison = state.comparison
-    with_best = [
-        cc
-        for pair, cc in zip(comparison.pairs, comparison.correlation, strict=True)
-        if comparison.best in pair
-    ]
-    agreement = max(with_best)
+    agreement = comparison.agreement_of_best
     gain, error = state.final_gain
     reasons = []
     if agreement < AGREEMENT_WANTED:
@@ -123,7 +118,7 @@ def _parameters(job: JobContext, particles: ParticleSet) -> AbInitioParameters:
         mask_diameter_angstrom=mask_angstrom,
         operators=symmetry_operators(given.symmetry),
         n_classes=given.classes,
-        n_starts=given.starts,
+        max_starts=given.max_starts,
         first_resolution_angstrom=given.first_resolution_angstrom,
         last_resolution_angstrom=given.last_resolution_angstrom,
         shift_range_angstrom=given.shift_range_angstrom,
@@ -220,6 +215,7 @@ def _write(
         resolution_angstrom=resolution,
         log_evidence_gain=verdict.log_evidence_gain,
         log_evidence_gain_error=verdict.log_evidence_gain_error,
+        starts=len(state.finished),
         particles=len(particles),
         pose_probability_median=float(solution.probability.median()),
         **{f"particles_class{i + 1}": count for i, count in enumerate(shares)},

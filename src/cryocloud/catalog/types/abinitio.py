@@ -12,9 +12,9 @@ CPU_S_PER_PARTICLE = 0.02
 class AbinitioParameters(Parameters):
     symmetry: str = parameter("C1", help="Point group; its axes are searched in a map made without it")
     classes: int = parameter(1, help="Number of maps the particles are sorted into", ge=1, le=10)
-    starts: int = parameter(
-        3,
-        help="Independent random starts; the best is kept, their agreement tells how far to trust it",
+    max_starts: int = parameter(
+        4,
+        help="Random starts are made until two agree, at most so many; agreement tells how far to trust the map",
         ge=2,
         le=20,
     )
@@ -41,7 +41,7 @@ def forecast(parameters: AbinitioParameters, facts: Facts) -> Forecast:
     return Forecast(
         memory_bytes=1e9 + 8 * pixels * facts.items + 30 * parameters.classes * facts.box_size_px**3,
         disk_bytes=2e7 + 4 * parameters.classes * facts.box_size_px**3 + 500 * facts.items,
-        cpu_s=parameters.classes * parameters.starts * CPU_S_PER_START
+        cpu_s=parameters.classes * parameters.max_starts * CPU_S_PER_START
         + parameters.passes * CPU_S_PER_PARTICLE * facts.items,
     )
 

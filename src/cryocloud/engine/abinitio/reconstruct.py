@@ -17,6 +17,7 @@ from cryocloud.engine.abinitio.search import first_guess, search_update
 from cryocloud.engine.alignment.volumes import VolumeAlignment
 
 _DENSE_FRACTION = 0.2
+_FEWEST_STARTS = 2
 
 
 def start_ab_initio(observations: Observations, parameters: AbInitioParameters) -> AbInitioState:
@@ -28,7 +29,7 @@ def start_ab_initio(observations: Observations, parameters: AbInitioParameters) 
 def reconstruct(
     observations: Observations, state: AbInitioState, parameters: AbInitioParameters
 ) -> Iterator[AbInitioState]:
-    """Search from several random starts, compare them, impose the symmetry on the best and refine it.
+    """Search from random starts until two agree, impose the symmetry on the best and refine it.
 
     Yields the state after each mini-batch or pass. A step depends on nothing but the state before it, so a stored
     state continues as if never interrupted.
@@ -53,11 +54,14 @@ def reconstruct(
 
 def progress_fraction(state: AbInitioState, parameters: AbInitioParameters) -> float:
     """How far a state is, by the typical cost of its steps."""
-    searched = (
-        state.start + state.step / parameters.n_updates if state.phase == "search" else parameters.n_starts
-    )
-    refined = 0.0 if state.phase == "search" else min(1.0, state.step / parameters.n_passes)
-    return (searched + refined) / (parameters.n_starts + 1)
+    if state.phase != "search":
+        return (_FEWEST_STARTS + min(1.0, state.step / parameters.n_passes)) / (_FEWEST_STARTS + 1)
+    # Further starts share what is left before the refinement.
+    searched = state.start + state.step / parameters.n_updates
+    if searched > _FEWEST_STARTS - 1:
+        longest = parameters.max_starts - (_FEWEST_STARTS - 1)
+        searched = _FEWEST_STARTS - 1 + (searched - (_FEWEST_STARTS - 1)) / longest
+    return searched / (_FEWEST_STARTS + 1)
 
 
 def _search(
@@ -74,10 +78,15 @@ def _finish_start(
 ) -> AbInitioState:
     finished = (*state.finished, _centered(state.solution))
     following = state.start + 1
-    if following < parameters.n_starts:
+    comparison = None
+    if following >= _FEWEST_STARTS:
+        comparison = compare_starts(finished, observations, parameters)
+    if following < parameters.max_starts and (
+        comparison is None or comparison.agreement_of_best < parameters.agreement_wanted
+    ):
         sums, solution = first_guess(observations, parameters, following)
         return replace(state, start=following, step=0, sums=sums, solution=solution, finished=finished)
-    comparison = compare_starts(finished, observations, parameters)
+    assert comparison is not None
     resolution_angstrom = _search_resolution(observations, parameters)
     chosen, explained, by_chance = on_symmetry_axes(
         finished[comparison.best], observations, parameters, resolution_angstrom

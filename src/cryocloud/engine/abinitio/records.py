@@ -16,15 +16,17 @@ class AbInitioParameters:
     """Choices that stay fixed during a run; lengths in Angstrom.
 
     ``operators`` float64 [g, 3, 3] is the point group of the result; the search itself runs without symmetry.
-    Each of ``n_starts`` starts takes ``n_updates`` mini-batches of ``first_batch`` to ``last_batch`` particles; then
-    ``n_passes`` passes refine the best of them. ``shift_range_angstrom`` bounds how far a particle may move from
-    where it was cut, ``max_orientations`` the size of a grid of rotations.
+    A start takes ``n_updates`` mini-batches of ``first_batch`` to ``last_batch`` particles. Two are made, and more, up
+    to ``max_starts``, until another start agrees with the best one to ``agreement_wanted``; then ``n_passes`` passes
+    refine the best. ``shift_range_angstrom`` bounds how far a particle may move from where it was cut,
+    ``max_orientations`` the size of a grid of rotations.
     """
 
     mask_diameter_angstrom: float
     operators: Tensor
     n_classes: int = 1
-    n_starts: int = 3
+    max_starts: int = 4
+    agreement_wanted: float = 0.85
     first_resolution_angstrom: float = 40.0
     last_resolution_angstrom: float = 12.0
     shift_range_angstrom: float = 20.0
@@ -87,6 +89,11 @@ class StartComparison:
     def best(self) -> int:
         """Start with the highest evidence."""
         return max(range(len(self.evidence)), key=lambda start: self.evidence[start])
+
+    @property
+    def agreement_of_best(self) -> float:
+        """Correlation of the best start with the one most like it."""
+        return max(cc for pair, cc in zip(self.pairs, self.correlation, strict=True) if self.best in pair)
 
 
 @dataclass(frozen=True)
