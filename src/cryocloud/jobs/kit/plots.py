@@ -27,6 +27,7 @@ Array = NDArray[np.floating[Any]]
 COLORS = ("#1f4e79", "#c8553d", "#3a7d44", "#8a5fa8", "#c99a2e", "#4c9fb0", "#7a7a7a")
 """Line and marker colors in the order of use; distinct in gray and for the common color blindnesses."""
 PALETTE = 192
+SMALL_IMAGE_PX = 300
 MARK_COLOR, CIRCLE_COLOR = "#444444", "#35d04f"
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 9,
@@ -166,7 +167,9 @@ def draw_image(
 ) -> None:
     """Draw one gray picture, row 0 on top; contrast from the 1st to the 99th percentile unless given."""
     low, high = limits or display_limits(image)
-    axes.imshow(image, cmap=color_map, vmin=low, vmax=high, interpolation="nearest")
+    enlarged = max(image.shape) < SMALL_IMAGE_PX
+    interpolation = "bilinear" if enlarged else "antialiased"
+    axes.imshow(image, cmap=color_map, vmin=low, vmax=high, interpolation=interpolation)
     axes.set_axis_off()
     if title:
         axes.set_title(title, fontsize=8)
