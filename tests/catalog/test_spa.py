@@ -70,7 +70,6 @@ def test_parameters_are_those_of_the_job_types():
 def test_untrusted_start_map_is_said_plainly():
     _, conclusion = play({"abinitio": {"trusted": 0, "seed_agreement_cc": 0.41}})
     assert "not to be trusted" in conclusion.warnings[0]
-    assert "0.41" in conclusion.warnings[0]
 
 
 @pytest.mark.parametrize(("control_angstrom", "warned"), [(13.0, False), (6.0, True)])

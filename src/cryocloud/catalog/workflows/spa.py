@@ -103,11 +103,9 @@ def trust_warnings(abinitio: Finished) -> tuple[str, ...]:
     """What must be said plainly when the ab-initio map may be wrong."""
     if abinitio.metric("trusted") >= 1:
         return ()
-    agreement = abinitio.metrics.get("seed_agreement_cc")
-    seen = "" if agreement is None else f" (maps from independent starts correlate by {agreement:.2f} only)"
     return (
-        f"The ab-initio map is not to be trusted{seen}, nor is anything that was refined from it. "
-        "More particles, a cleaner selection of classes or a known reference may help.",
+        "The ab-initio map is not to be trusted, nor is anything that was refined from it; the decisions of the "
+        "ab-initio job name the doubts. More particles, a cleaner selection of classes or a known reference may help.",
     )
 
 
