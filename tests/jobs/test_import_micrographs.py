@@ -63,7 +63,7 @@ def test_good_micrographs(folder, run_job):
     assert run.metrics["intensity_mean"] == pytest.approx(100, abs=5 * 10 / HEIGHT)
     assert run.metrics["intensity_deviation"] == pytest.approx(10, rel=0.1)
     for name in ("contact_sheet.png", "intensities.png"):
-        assert (run.out / "plots" / name).stat().st_size > 5000
+        assert (run.out / "plots" / name).stat().st_size > 2000
 
 
 def test_statistics_are_exact_for_bright_micrographs(tmp_path, run_job):

@@ -52,7 +52,7 @@ def test_files_and_metrics(run_job, particle_files) -> None:  # type: ignore[no-
     assert result.metrics["particles"] == N
     assert len(read_star(result.out / "micrograph_envelopes.star")["model_groups"]) == 3
     for plot in ("fsc.png", "slices.png", "orientations.png", "envelopes.png"):
-        assert (result.out / "plots" / plot).stat().st_size > 5000
+        assert (result.out / "plots" / plot).stat().st_size > 2000
 
 
 def test_interrupted_job_ends_as_an_uninterrupted_one(  # type: ignore[no-untyped-def]
