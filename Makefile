@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[engine,test,dev,docs]'
 	touch $@
 
-demo: $(STAMP) ## simulate micrographs, process them and compare with the truth (5 minutes on 2 cores)
+demo: $(STAMP) ## simulate micrographs, process them and compare with the truth (4 minutes on 2 cores)
 	$(BIN)/cryocloud demo --out demo --overwrite
 
 check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
@@ -32,7 +32,7 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
 test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export NUMBA_NUM_THREADS = 1
 
-test: $(STAMP) ## all quick tests (10 minutes on 2 cores)
+test: $(STAMP) ## all quick tests (4 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
 test-slow: $(STAMP) ## the long tests
