@@ -102,18 +102,21 @@ def _smooth_surface(image: Float32[Tensor, "h w"]) -> Float32[Tensor, "h w"]:
 
     Without it the opposite borders of the image differ, and every filter would leave fringes along them.
     """
-    height, width = image.shape
     blocks = torch.nn.functional.avg_pool2d(image[None, None], SIZE_UNIT_PX)[0, 0]
-    design = _cubic_terms(blocks.shape[0], blocks.shape[1], image.device).flatten(1).T
-    coefficients = torch.linalg.lstsq(design, blocks.reshape(-1, 1)).solution[:, 0]
-    return torch.einsum("t,tyx->yx", coefficients, _cubic_terms(height, width, image.device))
+    y, x = (_powers(edge, image.device) for edge in blocks.shape)
+    order = torch.arange(len(y), device=image.device)
+    cubic = order[:, None] + order < len(order)
+    design = torch.einsum("iy,jx->yxij", y, x)[..., cubic].flatten(0, 1)
+    coefficients = torch.zeros(cubic.shape, device=image.device)
+    coefficients[cubic] = torch.linalg.lstsq(design, blocks.reshape(-1, 1)).solution[:, 0]
+    y, x = (_powers(edge, image.device) for edge in image.shape)
+    return y.T @ (coefficients @ x)
 
 
-def _cubic_terms(height: int, width: int, device: torch.device) -> Float32[Tensor, "t h w"]:
-    """Products of powers up to 3 of coordinates that run from -1 to 1 over equal cells."""
-    y = ((torch.arange(height, device=device) + 0.5) * 2 / height - 1)[:, None]
-    x = ((torch.arange(width, device=device) + 0.5) * 2 / width - 1)[None, :]
-    return torch.stack([y**i * x**j for i in range(4) for j in range(4 - i)])
+def _powers(edge: int, device: torch.device) -> Float32[Tensor, "4 n"]:
+    """Powers 0 to 3 of a coordinate that runs from -1 to 1 over equal cells."""
+    line = (torch.arange(edge, device=device) + 0.5) * 2 / edge - 1
+    return line ** torch.arange(4, device=device)[:, None]
 
 
 def _blurred(image: Float32[Tensor, "h w"], sigma_px: float) -> Float32[Tensor, "h w"]:
