@@ -297,3 +297,14 @@ def test_public_files(data_dir):
     assert read_mrc_header(micrograph).dtype == np.uint16
     assert read_mrc(micrograph)[0].shape == (1200, 1240)
     assert not read_mrc_header(data_dir / "particles/relion31.mrcs").has_pixel_size
+
+
+def test_equal_contents_give_equal_files(tmp_path, monkeypatch):
+    """The libraries write the time into a label."""
+    paths = [tmp_path / name for name in ("first.mrc", "second.mrc")]
+    for path, year in zip(paths, ("2025", "2026"), strict=True):
+        monkeypatch.setattr("time.strftime", lambda *_, year=year: year)
+        write_mrc(path, np.ones((3, 4, 5), np.float32), 1.5)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert b"Written by CryoCloud" in first

@@ -100,6 +100,8 @@ def write_mrc(
             mrc.set_volume()
         mrc.voxel_size = pixel_size_angstrom
         mrc.header.origin = origin_xyz_angstrom
+        # Instead of the time of writing: equal contents give equal files.
+        mrc.header.label[0] = "Written by CryoCloud"
 
 
 class MrcStackWriter:
