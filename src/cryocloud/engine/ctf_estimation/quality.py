@@ -22,6 +22,7 @@ from cryocloud.engine.ctf_estimation.rings import (
 )
 from cryocloud.engine.ctf_estimation.spectrum import FlatSpectrum, PowerSpectrum
 from cryocloud.engine.fourier import shell_average, shell_index
+from cryocloud.engine.least_squares import least_squares
 
 CORRELATION_THRESHOLD = 0.5
 WINDOW_RINGS = 3.0
@@ -144,7 +145,7 @@ def directional_signal(spectrum: PowerSpectrum) -> DirectionalSignal:
     signal = (spectrum.power[band] - noise).double()
     shell = (s[band] / step).round().long()
     mean = shell_average(signal, shell, int(shell.max()) + 1)[shell].clamp(min=1e-6 * float(noise))
-    even, cosine, sine = torch.linalg.lstsq(waves, (signal / mean)[:, None]).solution[:, 0].tolist()
+    even, cosine, sine = least_squares(waves, (signal / mean)[:, None])[:, 0].tolist()
     amplitude = math.hypot(cosine, sine)
     ratio = max(0.0, even - amplitude) / max(even + amplitude, 1e-12)
     return DirectionalSignal(ratio, (math.degrees(0.5 * math.atan2(sine, cosine)) + 90) % 180)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import rfft2, shell_average, shell_index
+from cryocloud.engine.least_squares import least_squares
 
 SMALLEST_MICROGRAPH_PX = 128
 SIZE_UNIT_PX = 32
@@ -174,7 +175,7 @@ def _smooth_trend(rings: Float64[Tensor, " r"], *, first: int) -> Float64[Tensor
     basis = radial_basis(radius[first:], float(first), len(rings) - 1.0, count=9)
     values = rings[first:].clamp(min=1e-12).log()
     weight = radius[first:].sqrt()[:, None]
-    coefficients = torch.linalg.lstsq(basis * weight, values[:, None] * weight).solution
+    coefficients = least_squares(basis * weight, values[:, None] * weight)
     fitted = (basis @ coefficients)[:, 0].exp()
     return torch.cat([fitted[:1].expand(first), fitted])
 

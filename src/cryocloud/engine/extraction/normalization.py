@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from cryocloud.engine.fourier import fourier_crop
+from cryocloud.engine.least_squares import least_squares
 
 DUST_DEVIATIONS = 5.0
 
@@ -74,5 +75,5 @@ def _fitted_planes(
     y, x = torch.meshgrid(line, line, indexing="ij")
     terms = torch.stack([torch.ones_like(x), x, y])
     design = terms[:, background].T
-    coefficients = torch.linalg.lstsq(design, images[:, background].T).solution
+    coefficients = least_squares(design, images[:, background].T).to(terms)
     return torch.einsum("tb,tyx->byx", coefficients, terms)

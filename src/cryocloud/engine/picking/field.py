@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.least_squares import least_squares
 
 SIZE_UNIT_PX = 32
 GRADIENT_DIAMETERS = 2.0
@@ -108,7 +109,7 @@ def _smooth_surface(image: Float32[Tensor, "h w"]) -> Float32[Tensor, "h w"]:
     cubic = order[:, None] + order < len(order)
     design = torch.einsum("iy,jx->yxij", y, x)[..., cubic].flatten(0, 1)
     coefficients = torch.zeros(cubic.shape, device=image.device)
-    coefficients[cubic] = torch.linalg.lstsq(design, blocks.reshape(-1, 1)).solution[:, 0]
+    coefficients[cubic] = least_squares(design, blocks.reshape(-1, 1))[:, 0].to(coefficients)
     y, x = (_powers(edge, image.device) for edge in image.shape)
     return y.T @ (coefficients @ x)
 

@@ -18,6 +18,7 @@ from cryocloud.engine.alignment.volumes import VolumeAlignment
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import HalfSpace, half_space, irfftn, rfftn
 from cryocloud.engine.fourier.space import SpaceGrid, sample_space, space_grid
+from cryocloud.engine.least_squares import least_squares
 
 _EMPTY_POWER = 1e-10
 _FINE_STEPS = 4
@@ -180,7 +181,7 @@ def _parabola(scales: list[float], scores: list[float]) -> tuple[float, float, f
     center, width = x.mean(), (x[-1] - x[0]) / 2
     u = (x - center) / width
     basis = torch.stack([torch.ones_like(u), u, u**2], 1)
-    c, b, a = torch.linalg.lstsq(basis, torch.tensor(scores, dtype=torch.float64)[:, None]).solution[:, 0]
+    c, b, a = least_squares(basis, torch.tensor(scores, dtype=torch.float64)[:, None])[:, 0]
     top = (-b / (2 * a)).clamp(-1, 1)
     error = width / torch.sqrt((-2 * a).clamp(min=1e-300))
     return float(center + width * top), float(error), float(c + b * top + a * top**2)
