@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryocloud.catalog.base import Facts
 from cryocloud.catalog.types.abinitio import JOB_TYPE, AbinitioParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.abinitio import (
@@ -31,24 +30,21 @@ from cryocloud.engine.geometry import symmetry_operators
 from cryocloud.engine.io.mrc import write_mrc
 from cryocloud.engine.io.tables import (
     ParticleTables,
-    particle_set,
-    read_particles,
     with_poses,
     write_particles,
 )
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
+from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom
 from cryocloud.jobs.kit.plots import Curve, Mark, plot_curves, plot_orthogonal_slices
-from cryocloud.jobs.kit.preflight import require_pixel_size, require_resources
 
-DEFAULT_MASK_FRACTION = 0.9
 CHECKPOINT_EVERY = 10
 FSC_THRESHOLD = 0.5
 # Right maps agree above 0.99 on simulated and to 0.68 and 0.80 on weak real particles, maps of noise to 0.44.
 AGREEMENT_WANTED = 0.6
 GAIN_ERRORS_WANTED = 5.0
 # How much of the map the point group must explain, between what a random frame does (0) and all (1): 0.84 on simulated
-# and 0.32 to 0.38 on weak real particles; 0.15 of noise, 0.12 to 0.34 by groups that are not there.
+# and 0.32 to 0.41 on weak real particles; 0.15 of noise, 0.12 to 0.34 by groups that are not there.
 SYMMETRY_WANTED = 0.27
 # The share of the evidence gain that must be left with the group imposed: 1.3 and 0.66 on the same particles; 0.18 to
 # 0.48 with wrong groups, and 0.84 with one that explains only 0.22.
@@ -68,11 +64,7 @@ class Verdict:
 
 def run(job: JobContext) -> None:
     """Reconstruct from several starts; a checkpoint every few mini-batches."""
-    tables = read_particles(job.inputs["input"])
-    particles = particle_set(tables)
-    require_pixel_size(particles.pixel_size_angstrom, "optics of the particles")
-    facts = Facts(items=len(particles), box_size_px=particles.box_size_px)
-    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
+    tables, particles = load_particles(job, JOB_TYPE)
     parameters = _parameters(job, particles)
     observations = load_observations(particles, parameters)
     state = _restored(job)
@@ -120,12 +112,8 @@ def judge(state: AbInitioState) -> Verdict:
 
 def _parameters(job: JobContext, particles: ParticleSet) -> AbInitioParameters:
     given: AbinitioParameters = job.parameters
-    mask_angstrom = given.mask_diameter_angstrom
-    if mask_angstrom is None:
-        mask_angstrom = DEFAULT_MASK_FRACTION * particles.box_size_px * particles.pixel_size_angstrom
-        job.decision("mask diameter", f"{mask_angstrom:.0f} Å", "90 % of the box, as none was given")
     return AbInitioParameters(
-        mask_diameter_angstrom=mask_angstrom,
+        mask_diameter_angstrom=mask_diameter_angstrom(job, particles),
         operators=symmetry_operators(given.symmetry),
         n_classes=given.classes,
         max_starts=given.max_starts,

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cryocloud.catalog.base import Facts
 from cryocloud.catalog.types.class2d import JOB_TYPE, Class2dParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.classification import (
@@ -27,8 +26,6 @@ from cryocloud.engine.io.mrc import write_mrc
 from cryocloud.engine.io.star import write_star
 from cryocloud.engine.io.tables import (
     ParticleTables,
-    particle_set,
-    read_particles,
     with_folder,
     with_poses,
     write_particles,
@@ -36,10 +33,9 @@ from cryocloud.engine.io.tables import (
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
 from cryocloud.jobs.kit.class_montage import plot_class_montage
+from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom
 from cryocloud.jobs.kit.plots import draw_heat_map, panels, plot_histogram, plot_scatter
-from cryocloud.jobs.kit.preflight import require_pixel_size, require_resources
 
-DEFAULT_MASK_FRACTION = 0.9
 DEFAULT_SHIFT_FRACTION = 0.1
 _ON_CPU = {f.name for f in fields(Assignments)} | {"occupancy_history", "resolution_history"}
 
@@ -56,11 +52,7 @@ class SortedClasses:
 
 def run(job: JobContext) -> None:
     """Classify; a checkpoint after each update."""
-    tables = read_particles(job.inputs["input"])
-    particles = particle_set(tables)
-    require_pixel_size(particles.pixel_size_angstrom, "optics of the particles")
-    facts = Facts(items=len(particles), box_size_px=particles.box_size_px)
-    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
+    tables, particles = load_particles(job, JOB_TYPE)
     parameters = _parameters(job, particles)
     state = _restored(job)
     if state is None:
@@ -79,10 +71,7 @@ def run(job: JobContext) -> None:
 
 def _parameters(job: JobContext, particles: ParticleSet) -> ClassificationParameters:
     given: Class2dParameters = job.parameters
-    mask_angstrom, range_angstrom = given.mask_diameter_angstrom, given.shift_range_angstrom
-    if mask_angstrom is None:
-        mask_angstrom = DEFAULT_MASK_FRACTION * particles.box_size_px * particles.pixel_size_angstrom
-        job.decision("mask diameter", f"{mask_angstrom:.0f} Å", "90 % of the box, as none was given")
+    mask_angstrom, range_angstrom = mask_diameter_angstrom(job, particles), given.shift_range_angstrom
     if range_angstrom is None:
         range_angstrom = DEFAULT_SHIFT_FRACTION * mask_angstrom
         job.decision("shift range", f"{range_angstrom:.0f} Å", "a tenth of the mask, as none was given")

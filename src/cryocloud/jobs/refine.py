@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cryocloud.catalog.base import Facts
 from cryocloud.catalog.types.refine import JOB_TYPE, RefineParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.errors import InputError
@@ -19,8 +18,6 @@ from cryocloud.engine.io.mrc import read_mrc, write_mrc
 from cryocloud.engine.io.star import write_star
 from cryocloud.engine.io.tables import (
     ParticleTables,
-    particle_set,
-    read_particles,
     with_poses,
     write_particles,
 )
@@ -33,6 +30,7 @@ from cryocloud.engine.refinement import (
     start_refinement,
 )
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
+from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom
 from cryocloud.jobs.kit.plots import (
     Curve,
     Mark,
@@ -43,9 +41,8 @@ from cryocloud.jobs.kit.plots import (
     plot_histogram,
     plot_orthogonal_slices,
 )
-from cryocloud.jobs.kit.preflight import require_cube, require_pixel_size, require_resources
+from cryocloud.jobs.kit.preflight import require_cube, require_pixel_size
 
-DEFAULT_MASK_FRACTION = 0.9
 FSC_THRESHOLD = 0.143
 ITERATIONS_LEFT = 3  # how many remain is not known; the bar slows down instead of jumping back
 _PER_PARTICLE = ("rotation", "shift_px", "half_set", "pose_change_deg", "best_probability")
@@ -53,11 +50,7 @@ _PER_PARTICLE = ("rotation", "shift_px", "half_set", "pose_change_deg", "best_pr
 
 def run(job: JobContext) -> None:
     """Refine until the resolution stands still; a checkpoint after each iteration."""
-    tables = read_particles(job.inputs["input"])
-    particles = particle_set(tables)
-    require_pixel_size(particles.pixel_size_angstrom, "optics of the particles")
-    facts = Facts(items=len(particles), box_size_px=particles.box_size_px)
-    require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
+    tables, particles = load_particles(job, JOB_TYPE)
     parameters = _parameters(job, particles)
     state = _restored(job)
     if state is None:
@@ -76,12 +69,8 @@ def run(job: JobContext) -> None:
 
 def _parameters(job: JobContext, particles: ParticleSet) -> RefinementParameters:
     given: RefineParameters = job.parameters
-    mask_angstrom = given.mask_diameter_angstrom
-    if mask_angstrom is None:
-        mask_angstrom = DEFAULT_MASK_FRACTION * particles.box_size_px * particles.pixel_size_angstrom
-        job.decision("mask diameter", f"{mask_angstrom:.0f} Å", "90 % of the box, as none was given")
     return RefinementParameters(
-        mask_diameter_angstrom=mask_angstrom,
+        mask_diameter_angstrom=mask_diameter_angstrom(job, particles),
         operators=symmetry_operators(given.symmetry),
         start_resolution_angstrom=given.start_resolution_angstrom,
         shift_range_angstrom=given.shift_range_angstrom,

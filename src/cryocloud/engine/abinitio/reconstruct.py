@@ -82,7 +82,7 @@ def _finish_start(
     if following >= _FEWEST_STARTS:
         comparison = compare_starts(finished, observations, parameters)
     if following < parameters.max_starts and (
-        comparison is None or comparison.agreement_of_best < parameters.agreement_wanted
+        comparison is None or comparison.agreement_of_best < parameters.sufficient_agreement
     ):
         sums, solution = first_guess(observations, parameters, following)
         return replace(state, start=following, step=0, sums=sums, solution=solution, finished=finished)

@@ -17,8 +17,8 @@ class AbInitioParameters:
 
     ``operators`` float64 [g, 3, 3] is the point group of the result; the search itself runs without symmetry.
     A start takes ``n_updates`` mini-batches of ``first_batch`` to ``last_batch`` particles. Two are made, and more, up
-    to ``max_starts``, until another start agrees with the best one to ``agreement_wanted``; then ``n_passes`` passes
-    refine the best. ``shift_range_angstrom`` bounds how far a particle may move from where it was cut,
+    to ``max_starts``, until another start agrees with the best one to ``sufficient_agreement``; then ``n_passes``
+    passes refine the best. ``shift_range_angstrom`` bounds how far a particle may move from where it was cut,
     ``max_orientations`` the size of a grid of rotations.
     """
 
@@ -26,7 +26,7 @@ class AbInitioParameters:
     operators: Tensor
     n_classes: int = 1
     max_starts: int = 4
-    agreement_wanted: float = 0.85
+    sufficient_agreement: float = 0.85
     first_resolution_angstrom: float = 40.0
     last_resolution_angstrom: float = 12.0
     shift_range_angstrom: float = 20.0
