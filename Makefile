@@ -14,7 +14,7 @@ setup: $(STAMP) ## a virtual environment with everything in it
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CryoCloud needs Python 3.11 or later; set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[engine,test,dev,docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[engine,web,client,test,dev,docs]'
 	touch $@
 
 demo: $(STAMP) ## simulate micrographs, process them and compare with the truth (4 minutes on 2 cores)

@@ -1,0 +1,102 @@
+"""What an operator can set, read once from the environment (``CRYOCLOUD_*``) into one frozen object."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "CRYOCLOUD_"
+KEY_FILE = "secret-key"
+LISTS = ("server_folders", "allowed_hosts")
+
+
+class Configuration(BaseModel):
+    """Every setting with its default. Trial figures are shown on the public pages and enforced from here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(Path("cryocloud-data"), description="Folder for the database, uploads and results")
+    address: str = Field(
+        "http://127.0.0.1:8000", description="Address under which browsers reach the service"
+    )
+    port: int = Field(8000, ge=1, le=65535, description="Port of the web process on the loopback interface")
+    allowed_hosts: tuple[str, ...] = Field((), description="Further host names, separated by commas")
+    secret_key: str = Field("", description="Signs sessions and links; made and kept in the home if empty")
+    smtp_url: str = Field(
+        "", description="smtp://user:password@host:port; mails are kept in home/mail if empty"
+    )
+    mail_from: str = Field("CryoCloud <hi@cryocloud.io>", description="Sender of all mails")
+    contact: str = Field("hi@cryocloud.io", description="Mailbox for questions, shown on the public pages")
+    server_folders: tuple[Path, ...] = Field((), description="Folders on the server that may be imported")
+    sign_up_open: bool = Field(True, description="Whether anybody may sign up, or only invited people")
+    slots: int = Field(1, ge=1, le=1024, description="Attempts that run at the same time")
+    slots_per_organization: int = Field(64, ge=1, description="Of these, at most for one organization")
+    threads_per_job: int = Field(
+        0, ge=0, description="CPU threads of a job; all cores shared by the slots if 0"
+    )
+    trial_days: int = Field(30, ge=1)
+    trial_compute_hours: int = Field(20, ge=0)
+    trial_storage_bytes: int = Field(2 * 10**12, ge=0)
+    refund_days: int = Field(30, ge=0)
+    upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
+    log_format: str = Field("json", pattern="^(json|plain)$")
+
+    @property
+    def is_https(self) -> bool:
+        return self.address.startswith("https://")
+
+    @property
+    def database(self) -> Path:
+        return self.home / "db.sqlite3"
+
+
+class ConfigurationError(Exception):
+    """The environment holds a value that cannot be used; the message names it and the remedy."""
+
+
+@cache
+def _of_environment() -> Configuration:
+    return read_configuration(os.environ)
+
+
+def configuration() -> Configuration:
+    """The settings of this process."""
+    return _of_environment()
+
+
+def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Configuration:
+    """Settings from variables such as CRYOCLOUD_SLOTS; an unknown one is refused, because it is a typing error."""
+    given: dict[str, object] = {}
+    for name, text in environment.items():
+        if name.startswith(PREFIX):
+            key = name.removeprefix(PREFIX).lower()
+            given[key] = tuple(part for part in text.split(",") if part) if key in LISTS else text
+    try:
+        read = Configuration.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
+    return read.model_copy(update={"home": read.home.absolute(), "address": read.address.rstrip("/")})
+
+
+def secret_key(settings: Configuration) -> str:
+    """The given key, or the one that was made at the first start; without either, one for this process alone."""
+    kept = settings.home / KEY_FILE
+    if settings.secret_key:
+        return settings.secret_key
+    return kept.read_text(encoding="ascii") if kept.exists() else secrets.token_urlsafe(48)
+
+
+def keep_secret_key(settings: Configuration) -> None:
+    """Make the key that all processes of this home share, readable for its owner only."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileExistsError):
+        descriptor = os.open(settings.home / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(48))

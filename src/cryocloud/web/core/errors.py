@@ -1,0 +1,52 @@
+"""What may go wrong on purpose. ``plain_errors`` makes pages of these, the API makes JSON; nobody else catches them."""
+
+from __future__ import annotations
+
+
+class PlatformError(Exception):
+    """Base: ``status`` is the HTTP status, the message is for the person who reads it."""
+
+    status = 500
+
+
+class NotFound(PlatformError):
+    """Missing, or of an organization that the actor has nothing to do with: the answer is the same."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing here, or it is not yours to see.")
+
+
+class Forbidden(PlatformError):
+    """A member whose role or token does not reach that far."""
+
+    status = 403
+
+
+class Refused(PlatformError):
+    """Input that cannot be used. ``fields`` holds a message for each field that is to blame."""
+
+    status = 422
+
+    def __init__(self, message: str, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields = fields or {}
+
+
+class Conflict(PlatformError):
+    """Impossible in the present state, such as cancelling what has ended."""
+
+    status = 409
+
+
+class QuotaExceeded(PlatformError):
+    """More than the plan of the organization holds."""
+
+    status = 413
+
+
+class TooManyRequests(PlatformError):
+    """A limit on the rate; the message says when to try again."""
+
+    status = 429

@@ -1,0 +1,56 @@
+"""One structured line a request, and one place where refusals become pages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from cryocloud.web.core.errors import PlatformError
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+_log = logging.getLogger("cryocloud.request")
+_UNLOGGED = ("/static/", "/health/")
+
+
+def request_log(get_response: Handler) -> Handler:
+    """Path template, status and duration; no query string, no cookie, no body."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        began_s = time.monotonic()
+        response = get_response(request)
+        if not request.path.startswith(_UNLOGGED):
+            match = request.resolver_match
+            _log.info(
+                "request",
+                extra={
+                    "method": request.method,
+                    "route": match.route if match else "unknown",
+                    "status": response.status_code,
+                    "ms": round(1000 * (time.monotonic() - began_s), 1),
+                },
+            )
+        return response
+
+    return handle
+
+
+class plain_errors:
+    """Turns a ``PlatformError`` raised in a view into a page with its message."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, PlatformError):
+            return None
+        return render(
+            request, "error.html", {"message": str(error), "status": error.status}, status=error.status
+        )

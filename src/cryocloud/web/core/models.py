@@ -1,0 +1,82 @@
+"""Base of all models that belong to an organization, and the tables of the platform's own housekeeping."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.ids import ID_LENGTH, new_id
+
+
+class Record(models.Model):
+    """A row with an opaque id and its time of making."""
+
+    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=new_id, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class TenantRecord(Record):
+    """A row of one organization.
+
+    Reached through ``organizations.access`` only. There is no ``objects``: whoever must cross organizations
+    (scheduler, worker, a service that has been through the door) writes ``unscoped``, which a check counts.
+    """
+
+    organization = models.ForeignKey("organizations.Organization", on_delete=models.PROTECT, related_name="+")
+
+    unscoped = models.Manager()
+
+    class Meta:
+        abstract = True
+        default_manager_name = "unscoped"
+
+
+class Event(models.Model):
+    """Something that open pages want to hear of; ids grow, so a reader can go on after the last it saw."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization_id = models.CharField(max_length=ID_LENGTH)
+    topic = models.CharField(max_length=64)
+    kind = models.CharField(max_length=32)
+    content = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        indexes = (models.Index(fields=["topic", "id"]),)
+
+
+class Lease(models.Model):
+    """Who may do something alone, until when. ``fence`` grows with every change of hands."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+    owner = models.CharField(max_length=ID_LENGTH)
+    fence = models.BigIntegerField(default=0)
+    expires_at = models.DateTimeField()
+
+
+class BackgroundTask(models.Model):
+    """A call that the worker makes; a lease says who has it in hand, so that a killed worker loses nothing."""
+
+    class State(models.TextChoices):
+        READY = "ready"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=new_id, editable=False)
+    path = models.CharField(max_length=200)
+    arguments = models.JSONField()
+    state = models.CharField(max_length=8, choices=State, default=State.READY)
+    run_after = models.DateTimeField(default=now)
+    tries = models.PositiveIntegerField(default=0)
+    lease_owner = models.CharField(max_length=ID_LENGTH, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["state", "run_after"]),)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from django.db import models
+
+from cryocloud.web.core.ids import ID_LENGTH
+from cryocloud.web.core.models import TenantRecord
+
+
+class UsageRecord(TenantRecord):
+    """What one attempt used; the attempt's id is unique, so that nothing counts twice. Rows are only ever added."""
+
+    attempt_id = models.CharField(max_length=ID_LENGTH, unique=True)
+    job_type = models.CharField(max_length=40)
+    wall_s = models.FloatField()
+    cpu_s = models.FloatField()
+    gpus = models.PositiveSmallIntegerField(default=0)
+    peak_memory_bytes = models.BigIntegerField()
+    billed_s = models.BigIntegerField()
+    ended = models.CharField(max_length=12)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()

@@ -1,0 +1,7 @@
+"""Datasets: list, upload, files, previews, downloads, trash."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

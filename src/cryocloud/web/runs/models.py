@@ -1,0 +1,117 @@
+"""What was asked for (Run, Job) and each try to do it (Attempt)."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from cryocloud.web.core.ids import ID_LENGTH
+from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.projects.models import Project
+
+
+class Run(TenantRecord):
+    """One execution of a workflow. Its jobs are made one after the other, as the workflow decides."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    number = models.PositiveIntegerField()
+    workflow = models.CharField(max_length=40)
+    parameters = models.JSONField()
+    inputs = models.JSONField()
+    seed = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=12, choices=State, default=State.RUNNING)
+    message = models.TextField(blank=True)
+    decisions = models.JSONField(default=list)
+    warnings = models.JSONField(default=list)
+    key_numbers = models.JSONField(default=dict)
+    result_job_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    created_by_id = models.CharField(max_length=ID_LENGTH)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantRecord.Meta):
+        constraints = (models.UniqueConstraint(fields=["project", "number"], name="one_run_a_number"),)
+
+
+class Job(TenantRecord):
+    """One node of the job graph.
+
+    ``inputs`` are references: ``dataset:ID`` (its images), ``file:ID`` (one file of a dataset), ``job:ID/NAME`` (a
+    result file) or ``job:ID`` (the result folder). ``parameters`` are complete, as the catalog validated them.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        EXCEPTIONS = "exceptions", "completed with exceptions"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    SUCCEEDED = (State.DONE, State.EXCEPTIONS)
+    ENDED = (*SUCCEEDED, State.FAILED, State.CANCELLED)
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="jobs")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="jobs", null=True, blank=True)
+    number = models.PositiveIntegerField()
+    job_type = models.CharField(max_length=40)
+    version = models.PositiveIntegerField()
+    parameters = models.JSONField()
+    inputs = models.JSONField()
+    seed = models.BigIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0)
+    optional = models.BooleanField(default=False)
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
+    progress = models.FloatField(default=0.0)
+    progress_message = models.CharField(max_length=200, blank=True)
+    message = models.TextField(blank=True)
+    metrics = models.JSONField(default=dict)
+    decisions = models.JSONField(default=list)
+    exceptions = models.PositiveIntegerField(default=0)
+    notes = models.TextField(blank=True, max_length=20000)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cloned_from_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    created_by_id = models.CharField(max_length=ID_LENGTH)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantRecord.Meta):
+        constraints = (models.UniqueConstraint(fields=["project", "number"], name="one_job_a_number"),)
+        indexes = (
+            models.Index(fields=["state", "created_at"]),
+            models.Index(fields=["organization", "state"]),
+        )
+
+
+class Attempt(TenantRecord):
+    """One try at a job, in a folder of its own: the unit that is measured."""
+
+    class State(models.TextChoices):
+        SUBMITTED = "submitted"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        LOST = "lost"
+
+    OPEN = (State.SUBMITTED, State.RUNNING)
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=12, choices=State, default=State.SUBMITTED)
+    fence = models.BigIntegerField()
+    exit_code = models.IntegerField(null=True, blank=True)
+    message = models.TextField(blank=True)
+    wall_s = models.FloatField(default=0.0)
+    cpu_s = models.FloatField(default=0.0)
+    peak_memory_bytes = models.BigIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantRecord.Meta):
+        constraints = (models.UniqueConstraint(fields=["job", "number"], name="one_attempt_a_number"),)
+        indexes = (models.Index(fields=["state"]),)

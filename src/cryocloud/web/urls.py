@@ -1,0 +1,15 @@
+"""All addresses of the platform. ``/events/`` and ``/uploads/`` are served before Django, by ``asgi``."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from cryocloud.web.api import api
+
+PAGES = ("public", "account", "organizations", "datasets", "projects", "runs", "viewers", "operations")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *(path("", include(f"cryocloud.web.pages.{name}")) for name in PAGES),
+    path("accounts/", include("allauth.urls")),
+    path("api/v1/", api.urls),
+]

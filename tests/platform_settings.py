@@ -1,0 +1,17 @@
+"""The platform's own settings in a home that lasts as long as the test run, with cheap password hashes."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_home = tempfile.mkdtemp(prefix="cryocloud-test-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ["CRYOCLOUD_HOME"] = _home
+
+from cryocloud.web.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
