@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.conf import settings
-from django.db.models import Q
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, HttpBearer
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.accounts.models import ApiToken, User
-from cryocloud.web.core.clock import now
-from cryocloud.web.core.secret_words import hash_of
+from cryocloud.web.accounts.credentials import TOKEN_PREFIX, actor_of_token
+from cryocloud.web.accounts.models import User
 
-TOKEN_PREFIX = "cryo_"
-_SEEN_EVERY = timedelta(minutes=1)
-
-
-def actor_of_token(secret: str) -> Actor | None:
-    """The owner of a token that is neither expired nor revoked."""
-    if not secret.startswith(TOKEN_PREFIX):
-        return None
-    moment = now()
-    token = (
-        ApiToken.objects.select_related("user")
-        .filter(secret_hash=hash_of(secret), expires_at__gt=moment, revoked_at=None, user__is_active=True)
-        .first()
-    )
-    if token is None:
-        return None
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=moment - _SEEN_EVERY)
-    ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=moment)
-    return Actor(token.user, token)
+__all__ = ["TOKEN_PREFIX", "SessionCredential", "TokenCredential", "actor", "actor_of_token"]
 
 
 class TokenCredential(HttpBearer):

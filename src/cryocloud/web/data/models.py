@@ -7,6 +7,8 @@ from django.db import models
 from cryocloud.web.core.ids import ID_LENGTH
 from cryocloud.web.core.models import TenantRecord
 
+PATH_LENGTH = 500
+
 
 class StoredObject(TenantRecord):
     """Bytes at rest under an opaque key, never shared between organizations."""
@@ -25,6 +27,7 @@ class Dataset(TenantRecord):
     is_sample = models.BooleanField(default=False)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     trashed_at = models.DateTimeField(null=True, blank=True)
+    purge_ordered_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantRecord.Meta):
         indexes = (models.Index(fields=["organization", "-created_at"]),)
@@ -43,7 +46,7 @@ class DatasetFile(TenantRecord):
         OTHER = "other", "kept as it is"
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="files")
-    path = models.CharField(max_length=500)
+    path = models.CharField(max_length=PATH_LENGTH)
     stored = models.OneToOneField(StoredObject, on_delete=models.PROTECT, related_name="file")
     state = models.CharField(max_length=8, choices=State, default=State.UNREAD)
     header = models.JSONField(default=dict)
@@ -53,9 +56,16 @@ class DatasetFile(TenantRecord):
     class Meta(TenantRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["dataset", "path"], name="one_file_a_path"),)
 
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
 
 class Upload(TenantRecord):
-    """A file on its way in. How much has been received is the length of its partial file, and nothing else."""
+    """A file on its way in. How much has been received is the length of its partial file, and nothing else.
+
+    ``source`` is the file on the server that it is copied from; empty for what comes over the network.
+    """
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -63,9 +73,14 @@ class Upload(TenantRecord):
         ABORTED = "aborted"
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="uploads")
-    path = models.CharField(max_length=500)
+    path = models.CharField(max_length=PATH_LENGTH)
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64, blank=True)
+    source = models.CharField(max_length=4096, blank=True)
     state = models.CharField(max_length=8, choices=State, default=State.OPEN)
+    problem = models.CharField(max_length=500, blank=True)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     expires_at = models.DateTimeField()
+
+    class Meta(TenantRecord.Meta):
+        indexes = (models.Index(fields=["dataset", "state", "path"]), models.Index(fields=["state"]))
