@@ -36,7 +36,7 @@ JOB_TYPE = JobType(
     title="Import particles",
     summary="Reads particles of RELION 3.0 to 5 (STAR) or cryoSPARC (.cs) and checks every image.",
     parameters=ImportParticlesParameters,
-    inputs=(Input("input", "particles", "A STAR file of RELION 3.0 to 5, or a .cs file of cryoSPARC"),),
+    inputs=(Input("input", "particle_files", "A STAR file of RELION 3.0 to 5, or a .cs file of cryoSPARC"),),
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
     forecast=forecast,
 )

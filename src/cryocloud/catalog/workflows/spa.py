@@ -284,7 +284,7 @@ WORKFLOW = Workflow(
     summary="From micrographs to a sharpened density map; decisions.json explains every choice on the way.",
     parameters=SpaParameters,
     inputs=(
-        Input("micrographs", "micrographs", "Pattern of the micrographs, in quotes: 'mics/*.mrc'"),
+        Input("micrographs", "micrograph_files", "Pattern of the micrographs, in quotes: 'mics/*.mrc'"),
         Input("reference", "map", "Start map (MRC); without it one is made ab initio", required=False),
     ),
     plan=plan,

@@ -19,3 +19,11 @@ class UsageRecord(TenantRecord):
     ended = models.CharField(max_length=12)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
+
+
+class Reservation(TenantRecord):
+    """Compute held for an attempt that has not ended; it goes when the usage record comes."""
+
+    attempt_id = models.CharField(max_length=ID_LENGTH, unique=True)
+    reserved_s = models.FloatField()
+    used_s = models.FloatField()

@@ -8,6 +8,9 @@ from cryocloud.web.core.ids import ID_LENGTH
 from cryocloud.web.core.models import TenantRecord
 from cryocloud.web.projects.models import Project
 
+RETRIES = 3
+"""How often a job begins again by itself after its attempt was lost."""
+
 
 class Run(TenantRecord):
     """One execution of a workflow. Its jobs are made one after the other, as the workflow decides."""
@@ -74,6 +77,7 @@ class Job(TenantRecord):
     exceptions = models.PositiveIntegerField(default=0)
     notes = models.TextField(blank=True, max_length=20000)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    retries_left = models.PositiveSmallIntegerField(default=RETRIES)
     cloned_from_id = models.CharField(max_length=ID_LENGTH, blank=True)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,119 @@
+"""How much compute an organization has used, holds for running attempts, and has left."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Sum
+
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import QuotaExceeded
+from cryocloud.web.metering.models import Reservation, UsageRecord
+from cryocloud.web.organizations.models import Organization
+
+RESERVED_AHEAD_S = 60
+"""Held for an attempt beyond what it has used, so that two of them cannot start on the same last minute."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the runner measured of one attempt, and how it ended."""
+
+    attempt_id: str
+    job_type: str
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    ended: str
+    is_billed: bool
+    started_at: datetime
+
+
+def used_compute_s(organization: Organization) -> int:
+    """Billed seconds of attempts that have ended."""
+    return UsageRecord.unscoped.filter(organization=organization).aggregate(s=Sum("billed_s"))["s"] or 0
+
+
+def running_compute_s(organization: Organization) -> float:
+    """Seconds of attempts that have not ended."""
+    return Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("used_s"))["s"] or 0.0
+
+
+def compute_limit_s(organization: Organization) -> int | None:
+    """All that the organization may use; None where there is no limit."""
+    if organization.state == Organization.State.ACTIVE:
+        return None
+    if organization.state == Organization.State.TRIAL:
+        return configuration().trial_compute_hours * 3600
+    return 0
+
+
+def remaining_compute_s(organization: Organization) -> float | None:
+    """What is left now, running attempts counted as far as they are; None where there is no limit."""
+    limit_s = compute_limit_s(organization)
+    if limit_s is None:
+        return None
+    return max(0.0, limit_s - used_compute_s(organization) - running_compute_s(organization))
+
+
+def require_compute(organization: Organization) -> None:
+    """Refuse new work where nothing is left."""
+    remaining_s = remaining_compute_s(organization)
+    if remaining_s is not None and remaining_s <= 0:
+        raise QuotaExceeded(_used_up(organization))
+
+
+def _used_up(organization: Organization) -> str:
+    settings = configuration()
+    if organization.state == Organization.State.TRIAL:
+        return (
+            f"The {settings.trial_compute_hours} hours of compute of the trial are used up. Results stay; "
+            f"to go on, write to {settings.contact} for a plan."
+        )
+    return f"This organization may not compute any more. Results stay; to go on, write to {settings.contact}."
+
+
+def used_up_message(organization: Organization) -> str:
+    """For a job that was stopped because nothing is left."""
+    return (
+        f"Stopped at its last checkpoint. {_used_up(organization)} Then retry the job: it goes on from there."
+    )
+
+
+def reserve_compute(organization: Organization, attempt_id: str) -> bool:
+    """Hold a first minute for an attempt; False if less than anything is left beside what others hold."""
+    limit_s = compute_limit_s(organization)
+    held_s = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("reserved_s"))["s"] or 0.0
+    if limit_s is not None and limit_s - used_compute_s(organization) - held_s <= 0:
+        return False
+    Reservation.unscoped.create(
+        organization=organization, attempt_id=attempt_id, reserved_s=RESERVED_AHEAD_S, used_s=0.0
+    )
+    return True
+
+
+def note_running(attempt_id: str, used_s: float) -> None:
+    """What a running attempt has used so far."""
+    Reservation.unscoped.filter(attempt_id=attempt_id).update(
+        used_s=used_s, reserved_s=used_s + RESERVED_AHEAD_S
+    )
+
+
+def record_usage(organization_id: str, measured: Measured) -> None:
+    """The one record of an attempt that has ended, in the transaction that ends it."""
+    UsageRecord.unscoped.create(
+        organization_id=organization_id,
+        attempt_id=measured.attempt_id,
+        job_type=measured.job_type,
+        wall_s=measured.wall_s,
+        cpu_s=measured.cpu_s,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        billed_s=math.ceil(measured.wall_s) if measured.is_billed else 0,
+        ended=measured.ended,
+        started_at=measured.started_at,
+        finished_at=now(),
+    )
+    Reservation.unscoped.filter(attempt_id=measured.attempt_id).delete()

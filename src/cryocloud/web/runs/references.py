@@ -1,0 +1,144 @@
+"""What an input of a job refers to: a dataset, one of its files, a job's result folder or one of its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.core.errors import NotFound, Refused
+from cryocloud.web.core.places import dataset_folder, result_folder
+from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.organizations import access
+from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.models import Attempt, Job
+
+IMAGE_SUFFIXES = (".mrc", ".map", ".mrcs")
+
+
+class InputGone(Exception):
+    """What an order refers to is not there any more; the message is for the person who ordered."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``dataset:ID``, ``file:ID``, ``job:ID`` or ``job:ID/NAME``."""
+
+    kind: str
+    id: str
+    name: str = ""
+
+
+def parse_reference(text: str) -> Reference | None:
+    """None for a text that is no reference."""
+    kind, colon, rest = text.partition(":")
+    target, slash, name = rest.partition("/")
+    if not colon or not target or kind not in ("dataset", "file", "job") or (slash and kind != "job"):
+        return None
+    if slash and not _is_plain(name):
+        return None
+    return Reference(kind, target, name)
+
+
+def _is_plain(name: str) -> bool:
+    path = PurePosixPath(name)
+    is_local = not path.is_absolute() and not any(part.startswith(".") for part in path.parts)
+    return bool(name) and is_local and str(path) == name and "\0" not in name
+
+
+def check_reference(actor: Actor, project: Project, field: str, text: str) -> None:
+    """Raise unless the actor may give this to a job of the project, and it is there."""
+    reference = parse_reference(text)
+    if reference is None:
+        raise Refused(
+            f"{field}: “{text[:80]}” names no input; choose a dataset, a file or a result of this project",
+            {field: "choose one of the list"},
+        )
+    match reference.kind:
+        case "dataset":
+            dataset = access.get(actor, Dataset, reference.id)
+            _require_usable(dataset, project, field)
+        case "file":
+            file = access.get(actor, DatasetFile, reference.id)
+            _require_usable(file.dataset, project, field)
+        case _:
+            _require_result(access.get(actor, Job, reference.id), project, field, reference.name)
+
+
+def _require_usable(dataset: Dataset, project: Project, field: str) -> None:
+    if dataset.organization_id != project.organization_id:
+        raise NotFound
+    if dataset.trashed_at is not None:
+        raise Refused(
+            f"{field}: the dataset “{dataset.name}” is in the trash; restore it first",
+            {field: "is in the trash"},
+        )
+
+
+def _require_result(job: Job, project: Project, field: str, name: str) -> None:
+    if job.organization_id != project.organization_id:
+        raise NotFound
+    if job.project_id != project.pk:
+        raise Refused(f"{field}: job {job.number} is of another project", {field: "is of another project"})
+    if job.state not in Job.SUCCEEDED:
+        raise Refused(
+            f"{field}: job {job.number} is {job.get_state_display()}; wait until it is done",
+            {field: f"job {job.number} has no result yet"},
+        )
+    if name and not (published_folder(job) / name).is_file():
+        raise Refused(
+            f"{field}: job {job.number} has no file “{name}”", {field: f"job {job.number} has no such file"}
+        )
+
+
+def published_folder(job: Job) -> Path:
+    """Where the results of a job that succeeded lie."""
+    attempt = job.attempts.filter(state=Attempt.State.SUCCEEDED).order_by("-number").first()
+    if attempt is None:
+        raise InputGone(f"job {job.number} has no result")
+    return result_folder(job.pk, attempt.pk)
+
+
+def path_of(project: Project, text: str, links: Path) -> Path:
+    """The path a job reads, made at dispatch; ``links`` is a folder for links if they are needed."""
+    reference = parse_reference(text)
+    if reference is None:
+        raise InputGone(f"“{text}” names no input")
+    own = {"pk": reference.id, "organization_id": project.organization_id}
+    match reference.kind:
+        case "dataset":
+            return _dataset_path(Dataset.unscoped.filter(**own, trashed_at=None).first(), links)
+        case "file":
+            file = DatasetFile.unscoped.filter(**own, dataset__trashed_at=None).first()
+            if file is None:
+                raise InputGone("an input file has been deleted; choose another one")
+            path = dataset_folder(file.dataset_id) / file.path
+        case _:
+            job = Job.unscoped.filter(**own, project=project).first()
+            if job is None:
+                raise InputGone("the job that made an input is not there any more")
+            path = published_folder(job) / reference.name
+    if not path.exists():
+        raise InputGone(f"{path.name}: the file is not there any more; make or upload it again")
+    return path
+
+
+def _dataset_path(dataset: Dataset | None, links: Path) -> Path:
+    """The folder of the files; if they lie in folders of their own, one flat folder of links to all images."""
+    if dataset is None:
+        raise InputGone("the input dataset has been deleted; choose another one")
+    folder = dataset_folder(dataset.pk)
+    paths = list(dataset.files.order_by("path").values_list("path", flat=True))
+    images = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+    if not images:
+        raise InputGone(f"the dataset “{dataset.name}” holds no {', '.join(IMAGE_SUFFIXES)} file")
+    if all("/" not in path and path.endswith(IMAGE_SUFFIXES) for path in images):
+        return folder
+    links.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in images:
+        name = path.replace("/", "__")
+        stem, suffix = name.rsplit(".", 1)
+        link = links / f"{stem}.{suffix.lower()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder / path)
+    return links
