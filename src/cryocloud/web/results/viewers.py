@@ -1,0 +1,82 @@
+"""What a job offers for looking at."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cryocloud.web.results.files import job_folder, preview_folder_of
+from cryocloud.web.runs.models import Job
+
+TITLES = {
+    "map": "Map in 3D",
+    "slices": "Slices",
+    "curves": "Curves",
+    "orientations": "Orientations",
+    "classes": "Classes",
+    "micrographs": "Micrographs",
+}
+PLOTS_MAX = 200
+INDEX = "index.json"
+_INDEX_BYTES_MAX = 4 << 20
+_PLOT = re.compile(r"[^/\\\x00-\x1f]{1,200}\.png")
+
+
+@dataclass(frozen=True)
+class ViewerLink:
+    name: str
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class PlotLink:
+    name: str
+    url: str
+
+
+def viewers_of(job: Job) -> list[ViewerLink]:
+    """Those for which previews have been made; none while they are being prepared."""
+    offered = preview_index(job).get("viewers", [])
+    return [
+        ViewerLink(name, title, f"/jobs/{job.pk}/look/{name}/")
+        for name, title in TITLES.items()
+        if name in offered
+    ]
+
+
+def plots_of(job: Job) -> list[PlotLink]:
+    """The plots of a result, or those that a running job has drawn so far."""
+    return [
+        PlotLink(name.removesuffix(".png"), f"/jobs/{job.pk}/plots/{quote(name)}/")
+        for name in _plot_names(job)[:PLOTS_MAX]
+    ]
+
+
+def plot_file(job: Job, name: str) -> Path | None:
+    """The plot of that name, which is compared with what is there and never made into a path by itself."""
+    folder = job_folder(job)
+    return folder / "plots" / name if folder and name in _plot_names(job) else None
+
+
+def preview_index(job: Job) -> dict[str, Any]:
+    """What ``make_previews`` found; empty before it has run."""
+    path = preview_folder_of(job) / INDEX
+    try:
+        if path.stat().st_size > _INDEX_BYTES_MAX:
+            return {}
+        read = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _plot_names(job: Job) -> list[str]:
+    folder = job_folder(job)
+    if folder is None or not (folder / "plots").is_dir():
+        return []
+    return sorted(path.name for path in (folder / "plots").iterdir() if _PLOT.fullmatch(path.name))
