@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryocloud.web.settings")
-application = get_asgi_application()
+_django = get_asgi_application()
+
+# Models can be imported only after Django has been set up.
+from cryocloud.web import event_hub  # noqa: E402
+
+BEFORE_DJANGO = {"/events/": event_hub.application}
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Longest-living requests first: what Django would keep in memory or in a thread never reaches it."""
+    path = scope.get("path", "")
+    served = next((serve for prefix, serve in BEFORE_DJANGO.items() if path.startswith(prefix)), _django)
+    await served(scope, receive, send)

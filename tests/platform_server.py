@@ -1,0 +1,70 @@
+"""A real web process for tests: uvicorn on a free port, on the database of the test run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+SERVE = """
+import socket, sys, uvicorn
+listening = socket.socket(fileno=int(sys.argv[1]))
+config = uvicorn.Config(
+    "cryocloud.web.asgi:application", lifespan="off", log_level="warning", timeout_graceful_shutdown=1
+)
+uvicorn.Server(config).run(sockets=[listening])
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where the process listens, and the process."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def serving(home: Path, database: str, *, prelude: str = "", **environment: str) -> Iterator[Served]:
+    """Serve until the block ends. Connections wait in the socket until the process accepts them.
+
+    ``prelude`` runs in the process before the platform, so that a test can shorten intervals.
+    """
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+        (home / "server.log").open("wb") as log,
+    ):
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", prelude + SERVE, str(listening.fileno())],
+            pass_fds=[listening.fileno()],
+            stderr=log,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("CRYOCLOUD_")},
+                "PYTHONPATH": os.pathsep.join(
+                    [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]
+                ),
+                "DJANGO_SETTINGS_MODULE": "served_settings",
+                "TEST_DATABASE": database,
+                "CRYOCLOUD_HOME": str(home),
+                "CRYOCLOUD_SECRET_KEY": settings.SECRET_KEY,
+                "CRYOCLOUD_ADDRESS": address,
+                **environment,
+            },
+        )
+    try:
+        yield Served(address, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
