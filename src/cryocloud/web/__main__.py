@@ -5,8 +5,26 @@ from __future__ import annotations
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+from cryocloud.web.configuration import ConfigurationError
+
+BAD_INPUT = 2
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == ["up"]:  # the parent of all processes stays small: no Django in it
+            from cryocloud.web.supervisor import up
+
+            return up(arguments[1:])
+        from django.core.management import execute_from_command_line
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryocloud.web.settings")
+        execute_from_command_line(["cryocloud.web", *arguments])
+    except ConfigurationError as error:
+        print(f"cryocloud: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryocloud.web.settings")
-    execute_from_command_line(["cryocloud.web", *sys.argv[1:]])
+    sys.exit(main(sys.argv[1:]))

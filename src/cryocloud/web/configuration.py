@@ -22,7 +22,9 @@ class Configuration(BaseModel):
 
     home: Path = Field(Path("cryocloud-data"), description="Folder for the database, uploads and results")
     address: str = Field(
-        "http://127.0.0.1:8000", description="Address under which browsers reach the service"
+        "",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="Address under which browsers reach the service; http://127.0.0.1:PORT if empty",
     )
     port: int = Field(8000, ge=1, le=65535, description="Port of the web process on the loopback interface")
     allowed_hosts: tuple[str, ...] = Field((), description="Further host names, separated by commas")
@@ -39,12 +41,15 @@ class Configuration(BaseModel):
     threads_per_job: int = Field(
         0, ge=0, description="CPU threads of a job; all cores shared by the slots if 0"
     )
-    trial_days: int = Field(30, ge=1)
-    trial_compute_hours: int = Field(20, ge=0)
-    trial_storage_bytes: int = Field(2 * 10**12, ge=0)
-    refund_days: int = Field(30, ge=0)
+    sample_data: bool = Field(True, description="Whether the sample dataset is made at the first start")
+    trial_days: int = Field(30, ge=1, description="Days of the trial")
+    trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")
+    trial_storage_bytes: int = Field(2 * 10**12, ge=0, description="Bytes of storage in the trial")
+    refund_days: int = Field(30, ge=0, description="Days in which a subscription is refunded in full")
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
-    log_format: str = Field("json", pattern="^(json|plain)$")
+    log_format: str = Field(
+        "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
+    )
 
     @property
     def is_https(self) -> bool:
@@ -82,7 +87,8 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
-    return read.model_copy(update={"home": read.home.absolute(), "address": read.address.rstrip("/")})
+    address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
+    return read.model_copy(update={"home": read.home.absolute(), "address": address})
 
 
 def secret_key(settings: Configuration) -> str:

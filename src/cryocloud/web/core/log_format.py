@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_UNWANTED = frozenset({"request", "color_message"})  # of Django and uvicorn; a request shows its query string
 _VALUE_LENGTH = 2000
 
 
@@ -18,9 +22,18 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage()[:_VALUE_LENGTH],
+            "event": _event(record)[:_VALUE_LENGTH],
         }
-        content |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if request_id.get():
+            content["request"] = request_id.get()
+        content |= {name: value for name, value in vars(record).items() if name not in _STANDARD | _UNWANTED}
         if record.exc_info:
             content["trace"] = self.formatException(record.exc_info)
         return json.dumps(content, default=str)
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Without the address that Django adds to its complaints: it may hold the secret of a link."""
+    if record.name == "django.request" and isinstance(record.args, tuple) and len(record.args) == 2:
+        return str(record.args[0])
+    return record.getMessage()

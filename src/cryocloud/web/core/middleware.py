@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from cryocloud.web.core.errors import PlatformError
+from cryocloud.web.core.ids import new_id
+from cryocloud.web.core.log_format import request_id
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -18,11 +20,16 @@ _UNLOGGED = ("/static/", "/health/")
 
 
 def request_log(get_response: Handler) -> Handler:
-    """Path template, status and duration; no query string, no cookie, no body."""
+    """Path template, status and duration; no query string, no cookie, no body.
+
+    The id of the request stands in every line that is logged on its behalf, and in the answer.
+    """
 
     def handle(request: HttpRequest) -> HttpResponse:
         began_s = time.monotonic()
+        request_id.set(new_id())
         response = get_response(request)
+        response["X-Request-ID"] = request_id.get()
         if not request.path.startswith(_UNLOGGED):
             match = request.resolver_match
             _log.info(

@@ -70,6 +70,7 @@ class BackgroundTask(models.Model):
     path = models.CharField(max_length=200)
     arguments = models.JSONField()
     state = models.CharField(max_length=8, choices=State, default=State.READY)
+    priority = models.SmallIntegerField(default=0)
     run_after = models.DateTimeField(default=now)
     tries = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=ID_LENGTH, blank=True)

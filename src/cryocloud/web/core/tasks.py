@@ -1,7 +1,8 @@
 """Background work: the interface of django-tasks, with a backend whose tasks survive a killed worker.
 
 ``task.enqueue(id)`` inside a transaction commits or vanishes with it. A task runs at least once: it carries ids, may be
-repeated without harm, and is bounded in time.
+repeated without harm, and is bounded in time. ``@task(priority=-10)`` marks slow work (reading files, previews): it has
+a thread of its own in the worker, so that quick work such as mails never waits behind it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from django_tasks.base import Task, TaskResult, TaskResultStatus
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.models import BackgroundTask
 
-LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=2)  # renewed by the worker while it lives
 TRIES = 5
 FIRST_PAUSE_S = 5
 
@@ -31,6 +32,7 @@ class LeaseBackend(BaseTaskBackend):
     """Tasks as rows; the worker takes them one at a time under a lease."""
 
     supports_defer = True
+    supports_priority = True
 
     def enqueue(self, task: Task[Any, Any], args: Any, kwargs: Any) -> TaskResult[Any]:
         self.validate_task(task)
@@ -38,6 +40,7 @@ class LeaseBackend(BaseTaskBackend):
             path=task.module_path,
             arguments={"args": list(args), "kwargs": dict(kwargs)},
             run_after=task.run_after or now(),
+            priority=task.priority,
         )
         return TaskResult(
             task=task,
@@ -55,9 +58,9 @@ class LeaseBackend(BaseTaskBackend):
         )
 
 
-def run_next(owner: str) -> bool:
-    """Run one task that is due; False if there is none."""
-    row = _take(owner)
+def run_next(owner: str, only: Q | None = None) -> bool:
+    """Run one task that is due, of those that ``only`` selects; False if there is none."""
+    row = _take(owner, only or Q())
     if row is None:
         return False
     try:
@@ -70,12 +73,28 @@ def run_next(owner: str) -> bool:
     return True
 
 
-def _take(owner: str) -> BackgroundTask | None:
+def renew_leases(owner: str) -> None:
+    """Keep what ``owner`` has in hand; a task may take longer than a lease as long as its worker lives."""
+    BackgroundTask.objects.filter(lease_owner=owner, state=BackgroundTask.State.RUNNING).update(
+        lease_expires_at=now() + LEASE
+    )
+
+
+def release_others(owner: str) -> None:
+    """What other owners left in hand may be taken at once; for the only worker there is."""
+    running = BackgroundTask.objects.filter(state=BackgroundTask.State.RUNNING)
+    running.exclude(lease_owner=owner).update(lease_expires_at=now())
+
+
+def _take(owner: str, only: Q) -> BackgroundTask | None:
     states = BackgroundTask.State
     due = Q(state=states.READY, run_after__lte=now()) | Q(state=states.RUNNING, lease_expires_at__lte=now())
     with transaction.atomic():
         row = (
-            BackgroundTask.objects.select_for_update().filter(due).order_by("run_after", "created_at").first()
+            BackgroundTask.objects.select_for_update()
+            .filter(due & only)
+            .order_by("-priority", "run_after", "created_at")
+            .first()
         )
         if row is None:
             return None

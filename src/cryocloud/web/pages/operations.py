@@ -2,6 +2,68 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.contrib.auth import login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
 
-urlpatterns: list[URLPattern] = []
+from cryocloud.web.core.errors import Refused
+from cryocloud.web.operations.first_admin import check_first_link, create_first_operator
+from cryocloud.web.operations.health import problems
+
+FIELDS = ("name", "email", "password", "organization")
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+@never_cache
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """The web process answers."""
+    return JsonResponse({"status": "live"})
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """Everything that work needs is there."""
+    found = problems()
+    status = "not ready" if found else "ready"
+    response = JsonResponse({"status": status, "problems": found}, status=503 if found else 200)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django's mark; asked every few seconds
+    return response
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def first_admin(request: HttpRequest, secret: str) -> HttpResponseBase:
+    """A form for the first operator account, as long as the link is open."""
+    check_first_link(secret)
+    given = {field: request.POST.get(field, "") for field in FIELDS}
+    fields: dict[str, str] = {}
+    if request.method == "POST":
+        try:
+            user = create_first_operator(
+                secret=secret,
+                name=given["name"],
+                email=given["email"],
+                password=given["password"],
+                organization_name=given["organization"],
+            )
+        except Refused as refusal:
+            fields = refusal.fields
+        else:
+            login(request, user, backend=BACKEND)
+            return redirect("/dashboard/")
+    shown = {"given": given, "fields": fields}
+    return render(request, "operations/first_admin.html", shown, status=422 if fields else 200)
+
+
+urlpatterns: list[URLPattern] = [
+    path("health/live", live, name="health_live"),
+    path("health/ready", ready, name="health_ready"),
+    path("first-admin/<str:secret>/", first_admin, name="first_admin"),
+]

@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
                 ('path', models.CharField(max_length=200)),
                 ('arguments', models.JSONField()),
                 ('state', models.CharField(choices=[('ready', 'Ready'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed')], default='ready', max_length=8)),
+                ('priority', models.SmallIntegerField(default=0)),
                 ('run_after', models.DateTimeField(default=cryocloud.web.core.clock.now)),
                 ('tries', models.PositiveIntegerField(default=0)),
                 ('lease_owner', models.CharField(blank=True, max_length=26)),

@@ -1,0 +1,23 @@
+"""What ``cryocloud up`` does before it starts the others: folders, tables, the first administrator's link."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from cryocloud.web.operations.first_admin import offer_first_link
+from cryocloud.web.operations.home import make_home
+
+
+class Command(BaseCommand):
+    help = "Bring the home and its database up to date."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        make_home(settings.CONFIGURATION.home)
+        call_command("migrate", verbosity=0, interactive=False)
+        self.stdout.write(json.dumps({"first_link": offer_first_link()}))
