@@ -6,8 +6,8 @@ import pytest
 
 from cryocloud.catalog import UnknownName, job_type_names, load_job_type, load_workflow, workflow_names
 from cryocloud.catalog.base import Facts, Parameters
+from cryocloud.catalog.fields import default_text, unit
 from cryocloud.catalog.messages import plain_validation_message
-from cryocloud.client.options import default_text, unit
 
 RESERVED = {"out", "threads", "device", "seed", "progress", "overwrite"}
 UNIT_OF_SUFFIX = {"_angstrom": "Å", "_px": "px", "_deg": "deg", "_kv": "kV", "_mm": "mm", "_s": "s"}

@@ -3,10 +3,30 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.models import User
 from cryocloud.web.configuration import configuration
+from cryocloud.web.organizations.access import organizations_of
+from cryocloud.web.organizations.models import Organization
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """What every page may use."""
-    return {"configuration": configuration()}
+    """What every page may use; the organizations are read only where the navigation is drawn."""
+    own = SimpleLazyObject(lambda: _own_organizations(request))
+    return {
+        "configuration": configuration(),
+        "organizations": own,
+        "current_organization": SimpleLazyObject(lambda: _current(request, list(own))),
+    }
+
+
+def _own_organizations(request: HttpRequest) -> list[Organization]:
+    user = getattr(request, "user", None)
+    return list(organizations_of(Actor(user))) if isinstance(user, User) else []
+
+
+def _current(request: HttpRequest, own: list[Organization]) -> Organization | None:
+    chosen = [one for one in own if one.id == getattr(request.user, "current_organization_id", "")]
+    return next(iter(chosen or own), None)
