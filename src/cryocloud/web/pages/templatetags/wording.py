@@ -1,0 +1,101 @@
+"""Numbers, times and states as people say them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+
+from cryocloud.catalog import UnknownName, load_job_type, load_workflow
+from cryocloud.catalog.fields import title, value_text
+from cryocloud.catalog.units import spoken_number
+from cryocloud.web.core.clock import now
+
+register = template.Library()
+
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+@register.filter
+def bytes_text(size_bytes: float | None) -> str:
+    """Decimal units, as disks and plans are sold: "1.5 GB"."""
+    value = float(size_bytes or 0)
+    for unit in _BYTE_UNITS:
+        if value < 999.5 or unit == _BYTE_UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """As "48 s", "12 min 30 s" or "3 h 05 min"."""
+    whole = round(seconds or 0)
+    if whole < 60:
+        return f"{seconds or 0:.1f} s" if 0 < (seconds or 0) < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    if moment is None:
+        return ""
+    minutes = int((now() - moment).total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes} min ago"
+    if minutes < 60 * 24:
+        return f"{minutes // 60} h ago"
+    days = minutes // (60 * 24)
+    return "yesterday" if days == 1 else f"{days} days ago" if days < 30 else f"{moment:%-d %B %Y}"
+
+
+@register.filter
+def spoken(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Labels and texts of a job's metrics."""
+    return [spoken_number(name, value) for name, value in metrics.items()]
+
+
+@register.filter
+def evidence_text(evidence: dict[str, Any]) -> str:
+    return ", ".join(f"{label} {text}" for label, text in spoken(evidence))
+
+
+@register.filter
+def job_title(job_type: str) -> str:
+    try:
+        return load_job_type(job_type).title
+    except UnknownName:
+        return job_type.replace("_", " ")
+
+
+@register.filter
+def workflow_title(name: str) -> str:
+    try:
+        return load_workflow(name).title
+    except UnknownName:
+        return name.replace("_", " ")
+
+
+@register.filter
+def parameter_title(name: str) -> str:
+    return title(name)
+
+
+@register.filter
+def typed(value: Any) -> str:
+    return value_text(value)
+
+
+@register.filter
+def percent(fraction: float | None) -> int:
+    return round(100 * min(max(fraction or 0.0, 0.0), 1.0))
+
+
+@register.filter
+def plot_title(name: str) -> str:
+    return name.replace("_", " ")
