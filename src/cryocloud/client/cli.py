@@ -28,6 +28,11 @@ COMMANDS = {
     "demo": Command(
         "cryocloud.client.demo:demo", "simulate micrographs, process them, compare with the truth"
     ),
+    "up": Command("cryocloud.client.up:up", "start the platform: web pages, scheduler, worker"),
+    "backup": Command("cryocloud.client.up:backup", "copy the platform's database and files, verified"),
+    "restore": Command("cryocloud.client.up:restore", "make a home of the platform from a backup"),
+    "pause": Command("cryocloud.client.up:pause", "start no further jobs on the platform"),
+    "resume": Command("cryocloud.client.up:resume", "start jobs again after a pause"),
     "doctor": Command("cryocloud.client.doctor:doctor", "say what this machine offers and what is missing"),
 }
 
@@ -52,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cryocloud",
         usage="cryocloud COMMAND [options]",
-        description="Cryo-EM micrographs to density maps.",
+        description="Cryo-EM micrographs to density maps, on the command line or in a browser.",
         epilog=f"commands:\n{listed}\n\ncryocloud COMMAND --help tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

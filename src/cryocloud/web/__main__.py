@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from cryocloud.web.configuration import ConfigurationError
+from cryocloud.web.configuration import PREFIX, ConfigurationError
 
 BAD_INPUT = 2
 
 
 def main(arguments: list[str]) -> int:
+    if "--home" in arguments[:-1]:
+        at = arguments.index("--home")
+        os.environ[PREFIX + "HOME"] = arguments[at + 1]
+        arguments = arguments[:at] + arguments[at + 2 :]
     try:
         if arguments[:1] == ["up"]:  # the parent of all processes stays small: no Django in it
             from cryocloud.web.supervisor import up

@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
             "event": _event(record)[:_VALUE_LENGTH],
         }
         if request_id.get():
-            content["request"] = request_id.get()
+            content["request_id"] = request_id.get()
         content |= {name: value for name, value in vars(record).items() if name not in _STANDARD | _UNWANTED}
         if record.exc_info:
             content["trace"] = self.formatException(record.exc_info)
