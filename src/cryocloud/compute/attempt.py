@@ -1,7 +1,7 @@
 """The attempt directory: the only channel between those who order a job and the runner.
 
-``spec.json`` (the order), ``claim`` (taken once), ``started.json``, ``hb.json`` (heartbeat),
-``events.jsonl``, ``log.txt``, ``cancel`` and ``exit.json``, which alone proves the end.
+``spec.json`` (the order), ``claim`` (taken once), ``started.json`` (the runner), ``body.json`` (the job
+process), ``hb.json`` (heartbeat), ``events.jsonl``, ``cancel`` and ``exit.json``, which alone proves the end.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class ProcessIdentity:
     @classmethod
     def own(cls) -> ProcessIdentity:
         """Of the calling process."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity:
+        """Of a process on this machine that has not been reaped."""
         return cls(pid, _start_ticks(pid), _boot_id(), socket.gethostname())
 
     def is_here(self) -> bool:
@@ -92,6 +96,11 @@ class Attempt:
     @property
     def started_file(self) -> Path:
         return self.folder / "started.json"
+
+    @property
+    def body_file(self) -> Path:
+        """Who computes: the leader of the process group that the runner started."""
+        return self.folder / "body.json"
 
     @property
     def heartbeat_file(self) -> Path:
@@ -142,6 +151,12 @@ class Attempt:
         if not self.started_file.exists():
             return None
         return ProcessIdentity(**read_json(self.started_file))
+
+    def body(self) -> ProcessIdentity | None:
+        """The job process, once the runner has started it."""
+        if not self.body_file.exists():
+            return None
+        return ProcessIdentity(**read_json(self.body_file))
 
     def is_running(self) -> bool:
         """Whether a runner works on it; from another machine only the heartbeat can tell."""

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if "--attached" in arguments:
         threading.Thread(target=_stop_when_owner_ends, args=(attempt, stop), daemon=True).start()
     return _Run(attempt, spec, stop).conclude()
@@ -61,6 +63,28 @@ def _stop_when_owner_ends(attempt: Attempt, stop: threading.Event) -> None:
         pass
     stop.set()
     attempt.request_cancel()  # tells the next command that this attempt is about to end
+
+
+class _Checksums(threading.Thread):
+    """Reads all inputs while the job computes: terabytes take longer than a person waits for a first sign of life."""
+
+    def __init__(self, inputs: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.inputs = inputs
+        self.found: dict[str, Any] = {}
+        self.error: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            self.found = checksum_inputs(self.inputs)
+        except OSError as error:
+            self.error = error
+
+    def wait(self) -> dict[str, Any]:
+        self.join()
+        if self.error is not None:
+            raise self.error
+        return self.found
 
 
 class _Run:
@@ -75,8 +99,10 @@ class _Run:
         self.cancelled_at_s: float | None = None
         self.killed = False
         self.out.mkdir(parents=True, exist_ok=True)
-        self.inputs = checksum_inputs(spec.inputs)
+        self.checksums = _Checksums(spec.inputs)
         self.child = self._start()
+        write_json(attempt.body_file, asdict(protocol.ProcessIdentity.of(self.child.pid)))
+        self.checksums.start()
 
     def conclude(self) -> int:
         """Wait for the job body, write the records of its end, return the exit code."""
@@ -173,7 +199,7 @@ class _Run:
             "version": spec.version,
             "state": "done" if outcome["code"] == protocol.DONE else "completed with exceptions",
             "parameters": spec.parameters,
-            "inputs": self.inputs,
+            "inputs": self.checksums.wait(),
             "engine_version": __version__,
             "seed": spec.seed,
             "threads": spec.threads,

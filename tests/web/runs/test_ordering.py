@@ -14,7 +14,6 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken
 from cryocloud.web.core.errors import Conflict, Forbidden, NotFound, QuotaExceeded, Refused
 from cryocloud.web.core.models import Event
-from cryocloud.web.data.models import Dataset
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Job, Run
@@ -29,30 +28,7 @@ from cryocloud.web.runs.services import (
     set_job_notes,
     start_run,
 )
-
-OPTICS = {
-    "pixel_size_angstrom": 1.5,
-    "voltage_kv": 300,
-    "spherical_aberration_mm": 2.7,
-    "amplitude_contrast": 0.1,
-}
-
-
-@pytest.fixture
-def project(owner: Any) -> Project:
-    return make_project(owner)
-
-
-def make_project(member: Any) -> Project:
-    return Project.unscoped.create(
-        organization=member.organization, name="Apoferritin", created_by_id=member.user.pk
-    )
-
-
-def make_dataset(member: Any, **changes: Any) -> Dataset:
-    return Dataset.unscoped.create(
-        organization=member.organization, name="Session 1", created_by_id=member.user.pk, **changes
-    )
+from platform_orders import OPTICS, make_dataset, make_project
 
 
 def order(member: Any, project: Project, reference: str, **changes: Any) -> Job:

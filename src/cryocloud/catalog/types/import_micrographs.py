@@ -30,7 +30,9 @@ JOB_TYPE = JobType(
     summary="Checks aligned, summed micrographs (MRC) one by one and lists the good ones with their optics.",
     parameters=ImportMicrographsParameters,
     inputs=(
-        Input("input", "micrograph_files", "MRC files: a pattern in quotes, a folder, one file, or a STAR list"),
+        Input(
+            "input", "micrograph_files", "MRC files: a pattern in quotes, a folder, one file, or a STAR list"
+        ),
     ),
     outputs=("micrographs.star", "exceptions.csv"),
     forecast=forecast,

@@ -28,7 +28,7 @@ class Measured:
     cpu_s: float
     peak_memory_bytes: int
     ended: str
-    is_billed: bool
+    billed_s: float
     started_at: datetime
 
 
@@ -102,6 +102,14 @@ def note_running(attempt_id: str, used_s: float) -> None:
     )
 
 
+def organizations_out_of_compute() -> list[str]:
+    """Those with attempts at work and nothing left."""
+    working = Organization.objects.filter(
+        pk__in=Reservation.unscoped.values_list("organization_id", flat=True).distinct()
+    )
+    return [one.pk for one in working if remaining_compute_s(one) == 0]
+
+
 def record_usage(organization_id: str, measured: Measured) -> None:
     """The one record of an attempt that has ended, in the transaction that ends it."""
     UsageRecord.unscoped.create(
@@ -111,7 +119,7 @@ def record_usage(organization_id: str, measured: Measured) -> None:
         wall_s=measured.wall_s,
         cpu_s=measured.cpu_s,
         peak_memory_bytes=measured.peak_memory_bytes,
-        billed_s=math.ceil(measured.wall_s) if measured.is_billed else 0,
+        billed_s=math.ceil(measured.billed_s),
         ended=measured.ended,
         started_at=measured.started_at,
         finished_at=now(),

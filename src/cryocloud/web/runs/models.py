@@ -92,7 +92,11 @@ class Job(TenantRecord):
 
 
 class Attempt(TenantRecord):
-    """One try at a job, in a folder of its own: the unit that is measured."""
+    """One try at a job, in a folder of its own: the unit that is measured.
+
+    ``stopped_for_quota_at_s`` is how long it had run when nothing was left to compute with; what it then takes to stop
+    is not billed.
+    """
 
     class State(models.TextChoices):
         SUBMITTED = "submitted"
@@ -109,6 +113,7 @@ class Attempt(TenantRecord):
     state = models.CharField(max_length=12, choices=State, default=State.SUBMITTED)
     fence = models.BigIntegerField()
     exit_code = models.IntegerField(null=True, blank=True)
+    stopped_for_quota_at_s = models.FloatField(null=True, blank=True)
     message = models.TextField(blank=True)
     wall_s = models.FloatField(default=0.0)
     cpu_s = models.FloatField(default=0.0)

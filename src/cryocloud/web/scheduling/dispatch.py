@@ -1,0 +1,160 @@
+"""From a queued job to a runner at work. The attempt is in the database before anything happens outside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import Max
+
+from cryocloud.catalog import load_job_type
+from cryocloud.compute import attempt as protocol
+from cryocloud.compute.attempt import AttemptSpec
+from cryocloud.compute.files import read_json
+from cryocloud.compute.runner import ENVIRONMENT
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.leases import holds_lease
+from cryocloud.web.core.places import attempt_folder
+from cryocloud.web.metering.services import reserve_compute
+from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.runs.references import path_of
+from cryocloud.web.scheduling.fairness import free_slots, job_to_start
+from cryocloud.web.scheduling.processes import end_body
+
+LEASE = "scheduler"
+
+
+@dataclass(frozen=True)
+class Leadership:
+    """Proof of being the one scheduler, checked in each transaction that matters."""
+
+    owner: str
+    fence: int
+
+    def holds(self) -> bool:
+        return holds_lease(LEASE, self.owner, self.fence)
+
+
+def submit_next(leadership: Leadership, passed_over: set[str]) -> Attempt | None:
+    """Write the intent to run the next job; organizations that have no compute left are added to ``passed_over``."""
+    while free_slots() > 0:
+        job = job_to_start(passed_over)
+        if job is None:
+            return None
+        attempt = _submit(leadership, job.pk)
+        if attempt is not None:
+            return attempt
+        passed_over.add(job.organization_id)
+    return None
+
+
+def _submit(leadership: Leadership, job_id: str) -> Attempt | None:
+    with transaction.atomic():
+        job = Job.unscoped.select_for_update().select_related("organization").get(pk=job_id)
+        if job.state != Job.State.QUEUED or not leadership.holds():
+            return None
+        number = (job.attempts.aggregate(n=Max("number"))["n"] or 0) + 1
+        attempt = Attempt(organization=job.organization, job=job, number=number, fence=leadership.fence)
+        if not reserve_compute(job.organization, attempt.pk):
+            return None
+        attempt.save(force_insert=True)
+        job.state, job.progress_message, job.message = Job.State.RUNNING, "starting", ""
+        job.started_at = job.started_at or now()
+        job.save()
+        publish_job(job)
+    return attempt
+
+
+def prepare_folder(attempt: Attempt) -> None:
+    """The attempt's folder with its order; repeated after a crash it leaves a complete one as it is.
+
+    Raises ``InputGone`` if an input is not there any more.
+    """
+    directory = protocol.Attempt(attempt_folder(attempt.pk))
+    if directory.spec_file.exists():
+        return
+    job = attempt.job
+    directory.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    declared = {one.name: one.literals for one in load_job_type(job.job_type).inputs}
+    inputs = {
+        name: text
+        if text in declared[name]
+        else str(path_of(job.project, text, directory.folder / "inputs" / name))
+        for name, text in job.inputs.items()
+    }
+    out = directory.folder / "out"
+    former = _checkpoint_of_former(attempt, out)
+    settings = configuration()
+    directory.write_spec(
+        AttemptSpec(
+            attempt_id=attempt.pk,
+            job_type=job.job_type,
+            version=job.version,
+            parameters=job.parameters,
+            inputs=inputs,
+            out=str(out),
+            seed=job.seed,
+            threads=settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots),
+            resumed=former is not None,
+            spent_wall_s=former.wall_s if former else 0.0,
+            spent_cpu_s=former.cpu_s if former else 0.0,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the attempts used whose checkpoint is taken over."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _checkpoint_of_former(attempt: Attempt, out: Path) -> Spent | None:
+    """Take over what the attempt before left in its ``out``; nothing if it refused its input."""
+    before = attempt.job.attempts.filter(number__lt=attempt.number).order_by("-number").first()
+    if before is None or before.exit_code == protocol.BAD_INPUT:
+        return None
+    former = protocol.Attempt(attempt_folder(before.pk))
+    left = former.folder / "out"
+    if not out.exists():
+        if not left.exists():
+            return None
+        end_body(former)
+        left.rename(out)
+    spec = former.read_spec()
+    ended = next((file for file in (former.exit_file, former.heartbeat_file) if file.exists()), None)
+    spent = read_json(ended) if ended else {"wall_s": 0.0, "cpu_s": 0.0}
+    return Spent(spec.spent_wall_s + spent["wall_s"], spec.spent_cpu_s + spent["cpu_s"])
+
+
+def start_runner(attempt: Attempt) -> subprocess.Popen[bytes]:
+    """A runner in a session of its own, without the platform's settings and secrets in its environment."""
+    folder = attempt_folder(attempt.pk)
+    scratch = folder / "tmp"
+    scratch.mkdir(exist_ok=True, mode=0o700)
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    environment["TMPDIR"] = str(scratch)
+    with (folder / "runner.log").open("ab") as log:
+        return subprocess.Popen(
+            ["nice", "-n", "5", sys.executable, "-m", "cryocloud.compute.runner", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=folder,
+            umask=0o077,
+            start_new_session=True,
+        )
+
+
+def clear_scratch(attempt_id: str) -> None:
+    for name in ("tmp", "inputs"):
+        shutil.rmtree(attempt_folder(attempt_id) / name, ignore_errors=True)

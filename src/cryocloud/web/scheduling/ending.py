@@ -1,0 +1,160 @@
+"""The end of an attempt, in one transaction: usage, job, result, the jobs that follow. It happens once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from django.db import transaction
+
+from cryocloud.compute import attempt as protocol
+from cryocloud.compute.files import read_json
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.places import attempt_folder
+from cryocloud.web.metering.services import Measured, record_usage, used_up_message
+from cryocloud.web.results.publishing import Publication, record_result
+from cryocloud.web.runs.advance import advance_run
+from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.scheduling.dispatch import Leadership, clear_scratch
+
+SUCCESS = (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS)
+UNBILLED_CODES = (protocol.INTERNAL_ERROR, protocol.DISK_FULL, None)
+CANCELLED_TEXT = "Cancelled. A retry goes on from its last checkpoint."
+LOST_TEXT = (
+    "The computer stopped working on this job {tries} times, and it was begun again each time. Ask the operator to "
+    "look at the machine, then retry the job: it goes on from its last checkpoint."
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is known of the end; ``code`` is None where the runner left no record."""
+
+    code: int | None
+    message: str = ""
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+def read_ending(attempt: Attempt) -> Ending | None:
+    """What ``exit.json`` proves, or None while there is none."""
+    directory = protocol.Attempt(attempt_folder(attempt.pk))
+    if not directory.exit_file.exists():
+        return None
+    left = read_json(directory.exit_file)
+    return Ending(
+        code=left["code"],
+        message=left["message"],
+        wall_s=left["wall_s"],
+        cpu_s=left["cpu_s"],
+        peak_memory_bytes=left["peak_memory_bytes"],
+    )
+
+
+def lost_ending(attempt: Attempt) -> Ending:
+    """For an attempt whose runner is gone without a record, measured up to its last heartbeat."""
+    beat_file = protocol.Attempt(attempt_folder(attempt.pk)).heartbeat_file
+    if not beat_file.exists():
+        return Ending(None)
+    beat = read_json(beat_file)
+    return Ending(None, "", beat["wall_s"], beat["cpu_s"], beat["memory_bytes"])
+
+
+def end_attempt(
+    leadership: Leadership, attempt_id: str, ending: Ending, publication: Publication | None = None
+) -> bool:
+    """False if another scheduler leads by now, or the attempt has ended already."""
+    with transaction.atomic():
+        job_id = Attempt.unscoped.values_list("job_id", flat=True).get(pk=attempt_id)
+        job = Job.unscoped.select_for_update().select_related("organization").get(pk=job_id)
+        attempt = Attempt.unscoped.select_for_update().get(pk=attempt_id)
+        if attempt.state not in Attempt.OPEN or not leadership.holds():
+            return False
+        ending = replace(ending, message=plain_message(ending.message))
+        attempt.state = _attempt_state(job, attempt, ending)
+        _settle_job(job, attempt, ending, publication)
+        _measure(job, attempt, ending)
+        if publication is not None:
+            record_result(attempt, publication)
+        if job.state in Job.ENDED:
+            job.finished_at = now()
+        attempt.save()
+        job.save()
+        publish_job(job)
+        if job.run_id and job.state in Job.ENDED:
+            advance_run(job.run_id)
+    clear_scratch(attempt_id)
+    return True
+
+
+def _attempt_state(job: Job, attempt: Attempt, ending: Ending) -> Attempt.State:
+    states = Attempt.State
+    stopped_on_purpose = job.cancel_requested_at is not None or attempt.stopped_for_quota_at_s is not None
+    if ending.code in SUCCESS:
+        return states.SUCCEEDED
+    if ending.code in (None, protocol.CANCELLED):
+        return states.CANCELLED if stopped_on_purpose else states.LOST
+    return states.FAILED
+
+
+def _settle_job(job: Job, attempt: Attempt, ending: Ending, publication: Publication | None) -> None:
+    states = Job.State
+    job.message, job.progress_message = ending.message, ""
+    match attempt.state:
+        case Attempt.State.SUCCEEDED:
+            assert publication is not None
+            job.state = states.EXCEPTIONS if ending.code == protocol.DONE_WITH_EXCEPTIONS else states.DONE
+            job.progress, job.metrics = 1.0, publication.metrics
+            job.decisions, job.exceptions = publication.decisions, publication.exceptions
+        case Attempt.State.FAILED:
+            job.state = states.FAILED
+        case Attempt.State.CANCELLED if job.cancel_requested_at is not None:
+            job.state, job.message = states.CANCELLED, CANCELLED_TEXT
+        case Attempt.State.CANCELLED:
+            job.state, job.message = states.QUEUED, used_up_message(job.organization)
+            job.progress_message = "waits: no compute left"
+        case _ if job.retries_left > 0:
+            job.retries_left -= 1
+            job.state, job.progress_message = states.QUEUED, "begins again from its last checkpoint"
+        case _:
+            job.state = states.FAILED
+            job.message = LOST_TEXT.format(tries=job.attempts.filter(state=Attempt.State.LOST).count() + 1)
+
+
+def _measure(job: Job, attempt: Attempt, ending: Ending) -> None:
+    attempt.exit_code, attempt.message, attempt.finished_at = ending.code, job.message, now()
+    attempt.wall_s, attempt.cpu_s = ending.wall_s, ending.cpu_s
+    attempt.peak_memory_bytes = ending.peak_memory_bytes
+    limit_s = attempt.stopped_for_quota_at_s
+    record_usage(
+        job.organization_id,
+        Measured(
+            attempt_id=attempt.pk,
+            job_type=job.job_type,
+            wall_s=ending.wall_s,
+            cpu_s=ending.cpu_s,
+            peak_memory_bytes=ending.peak_memory_bytes,
+            ended=attempt.state,
+            billed_s=0.0 if _is_unbilled(attempt, ending) else min(ending.wall_s, limit_s or ending.wall_s),
+            started_at=attempt.started_at or attempt.created_at,
+        ),
+    )
+
+
+def _is_unbilled(attempt: Attempt, ending: Ending) -> bool:
+    """Faults of the platform and of its machines cost nothing."""
+    return attempt.state == Attempt.State.LOST or ending.code in UNBILLED_CODES
+
+
+def plain_message(text: str) -> str:
+    """Without folders of the server, and with the remedy that a page offers."""
+    home = re.escape(str(configuration().home))
+    text = re.sub(
+        rf"{home}/(attempts/[^/\s]+|results/[^/\s]+/[^/\s]+|datasets/[^/\s]+)/?(out|files)?/?", "", text
+    )
+    text = re.sub(rf"{home}/?", "", text)
+    text = re.sub(r"run (the same command|it) again", "retry the job", text)
+    return re.sub(r"--([a-z0-9]+(?:-[a-z0-9]+)*)", lambda found: found[1].replace("-", " "), text)

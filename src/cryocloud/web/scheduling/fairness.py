@@ -1,0 +1,66 @@
+"""Whose job starts next: fewest running jobs, then least recent use, then priority, then who came first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Count, Q, Sum
+
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.runs.models import Attempt, Job
+
+HALF_LIFE = timedelta(days=1)
+HALF_LIVES_REMEMBERED = 7
+
+
+def free_slots() -> int:
+    return configuration().slots - Attempt.unscoped.filter(state__in=Attempt.OPEN).count()
+
+
+def job_to_start(passed_over: set[str]) -> Job | None:
+    """The next job in fair order, none of ``passed_over`` organizations."""
+    queued = Job.unscoped.filter(state=Job.State.QUEUED).exclude(organization_id__in=passed_over)
+    waiting = set(queued.values_list("organization_id", flat=True).distinct())
+    running = _running(waiting)
+    waiting = {one for one in waiting if running[one] < configuration().slots_per_organization}
+    if not waiting:
+        return None
+    usage_s = _decayed_usage_s(waiting)
+    heads = {
+        one: queued.filter(organization_id=one).order_by("-priority", "created_at", "pk")[0]
+        for one in waiting
+    }
+    chosen = min(
+        waiting, key=lambda one: (running[one], usage_s[one], -heads[one].priority, heads[one].created_at)
+    )
+    return heads[chosen]
+
+
+def _running(organizations: set[str]) -> dict[str, int]:
+    counted = (
+        Attempt.unscoped.filter(state__in=Attempt.OPEN, organization_id__in=organizations)
+        .values_list("organization_id")
+        .annotate(n=Count("pk"))
+    )
+    return dict.fromkeys(organizations, 0) | dict(counted)
+
+
+def _decayed_usage_s(organizations: set[str]) -> dict[str, float]:
+    """Seconds used, each day back counting half of the next."""
+    moment = now()
+    sums = {
+        f"day_{k}": Sum(
+            "wall_s",
+            filter=Q(finished_at__gt=moment - (k + 1) * HALF_LIFE, finished_at__lte=moment - k * HALF_LIFE),
+        )
+        for k in range(HALF_LIVES_REMEMBERED)
+    }
+    recent = UsageRecord.unscoped.filter(
+        organization_id__in=organizations, finished_at__gt=moment - HALF_LIVES_REMEMBERED * HALF_LIFE
+    )
+    usage_s = dict.fromkeys(organizations, 0.0)
+    for organization_id, *days in recent.values_list("organization_id").annotate(**sums):
+        usage_s[organization_id] = sum((seconds or 0.0) * 0.5**k for k, seconds in enumerate(days))
+    return usage_s

@@ -1,0 +1,33 @@
+"""``python -m cryocloud.web scheduler``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection
+
+from cryocloud.web.scheduling.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    help = "Start jobs, follow them and publish their results. A second one waits until the first has gone."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--interval-s", type=float, default=0.5, help="Pause between two turns")
+        parser.add_argument(
+            "--lease-s", type=float, default=10.0, help="How long a scheduler that was killed blocks the next"
+        )
+
+    def handle(self, *args: Any, interval_s: float, lease_s: float, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        Scheduler(timedelta(seconds=lease_s)).run(stop, interval_s)
+        connection.close()
+        # A thread that still hashes a large result would hold the end up; the next scheduler does it again.
+        os._exit(0)

@@ -1,0 +1,181 @@
+"""The scheduler: one leader at a time; all it knows is in the database and in the attempts' folders."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+from django.db import connection
+
+from cryocloud.compute import attempt as protocol
+from cryocloud.web.core.ids import new_id
+from cryocloud.web.core.leases import drop_lease, take_lease
+from cryocloud.web.core.places import attempt_folder
+from cryocloud.web.metering.services import organizations_out_of_compute
+from cryocloud.web.results.publishing import Publication, move_result
+from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.references import InputGone
+from cryocloud.web.runs.services import is_dispatch_paused
+from cryocloud.web.scheduling.dispatch import LEASE, Leadership, prepare_folder, start_runner, submit_next
+from cryocloud.web.scheduling.ending import SUCCESS, Ending, end_attempt, lost_ending, read_ending
+from cryocloud.web.scheduling.following import Reader, ask_to_stop, follow
+from cryocloud.web.scheduling.processes import end_body, kill_attempt
+
+FOLLOW_EVERY_S = 1.0
+BUDGET_EVERY_S = 5.0
+STOP_GRACE_S = 60.0
+STARTS_MAX = 5
+START_AGAIN_S = 10.0
+NOT_STARTED = (
+    "The job could not be started. Ask the operator to look at the log of the scheduler, then retry the job."
+)
+
+_log = logging.getLogger("cryocloud.scheduler")
+
+
+class Scheduler:
+    """Starts, follows and ends attempts. What it holds in memory only saves work: all of it can be lost."""
+
+    def __init__(self, lease: timedelta) -> None:
+        self.owner = new_id()
+        self.lease = lease
+        self.leadership: Leadership | None = None
+        self.renewed_at_s = 0.0
+        self.runners: dict[str, subprocess.Popen[bytes]] = {}
+        self.starts: dict[str, list[float]] = {}
+        self.readers: dict[str, Reader] = {}
+        self.followed_at_s: dict[str, float] = {}
+        self.moving: dict[str, Future[Publication]] = {}
+        self.mover = ThreadPoolExecutor(2, thread_name_prefix="publish")
+        self.budget_at_s = 0.0
+
+    def run(self, stop: threading.Event, interval_s: float) -> None:
+        """Until ``stop`` is set. Runners stay at work; the next scheduler finds them."""
+        while not stop.is_set():
+            try:
+                if self._leads():
+                    self.turn()
+            except Exception:
+                # Nothing is lost by leaving a turn undone; the next begins from what is written down.
+                _log.exception("scheduler turn failed")
+                connection.close()
+            stop.wait(interval_s)
+        drop_lease(LEASE, self.owner)
+
+    def _leads(self) -> bool:
+        moment_s = time.monotonic()
+        if self.leadership and moment_s - self.renewed_at_s < self.lease.total_seconds() / 3:
+            return True
+        fence = take_lease(LEASE, self.owner, self.lease)
+        self.renewed_at_s = moment_s
+        if fence is None:
+            self.leadership = None
+            return False
+        if self.leadership is None or self.leadership.fence != fence:
+            _log.info("leads", extra={"fence": fence})
+            self.leadership = Leadership(self.owner, fence)
+        return True
+
+    def turn(self) -> None:
+        """Everything once: attend to all open attempts, then fill the free slots."""
+        self._stop_where_compute_is_used_up()
+        for attempt in Attempt.unscoped.filter(state__in=Attempt.OPEN).select_related("job__project"):
+            self._guarded(self._attend, attempt)
+        if is_dispatch_paused():
+            return
+        passed_over: set[str] = set()
+        assert self.leadership is not None
+        while (submitted := submit_next(self.leadership, passed_over)) is not None:
+            _log.info("submitted", extra={"attempt_id": submitted.pk, "job_id": submitted.job_id})
+            self._guarded(self._attend, submitted)
+
+    def _guarded(self, act: Callable[[Attempt], None], attempt: Attempt) -> None:
+        """One attempt in trouble must not keep the scheduler from the others."""
+        try:
+            act(attempt)
+        except InputGone as gone:
+            self._end(attempt, Ending(protocol.BAD_INPUT, f"{str(gone)[0].upper()}{str(gone)[1:]}."))
+        except Exception:
+            _log.exception("attempt not attended", extra={"attempt_id": attempt.pk, "job_id": attempt.job_id})
+
+    def _attend(self, attempt: Attempt) -> None:
+        directory = protocol.Attempt(attempt_folder(attempt.pk))
+        self._reap(attempt.pk)
+        was_running = directory.is_running()
+        ending = read_ending(attempt)
+        if ending is not None:
+            self._conclude(attempt, ending)
+        elif not directory.claim_file.exists():
+            self._start(attempt)
+        elif not was_running:
+            end_body(directory)
+            self._end(attempt, lost_ending(attempt))
+        else:
+            self._follow(attempt)
+
+    def _start(self, attempt: Attempt) -> None:
+        """Start a runner, again if the one before took no claim; the claim lets only one go on."""
+        starts = self.starts.setdefault(attempt.pk, [])
+        runner = self.runners.get(attempt.pk)
+        if runner is not None or (starts and time.monotonic() - starts[-1] < START_AGAIN_S):
+            return
+        if len(starts) >= STARTS_MAX:
+            self._end(attempt, Ending(protocol.INTERNAL_ERROR, NOT_STARTED))
+            return
+        starts.append(time.monotonic())
+        prepare_folder(attempt)
+        self.runners[attempt.pk] = start_runner(attempt)
+
+    def _reap(self, attempt_id: str) -> None:
+        runner = self.runners.get(attempt_id)
+        if runner is not None and runner.poll() is not None:
+            del self.runners[attempt_id]
+
+    def _follow(self, attempt: Attempt) -> None:
+        moment_s = time.monotonic()
+        unwanted = attempt.job.cancel_requested_at is not None or attempt.stopped_for_quota_at_s is not None
+        if unwanted and ask_to_stop(attempt) > STOP_GRACE_S:
+            kill_attempt(protocol.Attempt(attempt_folder(attempt.pk)))
+        if moment_s - self.followed_at_s.get(attempt.pk, 0.0) >= FOLLOW_EVERY_S:
+            self.followed_at_s[attempt.pk] = moment_s
+            follow(attempt, self.readers.setdefault(attempt.pk, Reader()))
+
+    def _conclude(self, attempt: Attempt, ending: Ending) -> None:
+        """Results are moved in a thread: hashing terabytes must not cost the lease."""
+        if ending.code not in SUCCESS:
+            self._end(attempt, ending)
+            return
+        moving = self.moving.get(attempt.pk)
+        if moving is None:
+            self.moving[attempt.pk] = self.mover.submit(move_result, attempt)
+        elif moving.done():
+            del self.moving[attempt.pk]
+            self._end(attempt, ending, moving.result())
+
+    def _end(self, attempt: Attempt, ending: Ending, publication: Publication | None = None) -> None:
+        assert self.leadership is not None
+        if end_attempt(self.leadership, attempt.pk, ending, publication):
+            extra = {"attempt_id": attempt.pk, "job_id": attempt.job_id, "code": ending.code}
+            _log.info("ended", extra=extra | {"wall_s": ending.wall_s})
+        for memory in (self.starts, self.readers, self.followed_at_s):
+            memory.pop(attempt.pk, None)
+
+    def _stop_where_compute_is_used_up(self) -> None:
+        moment_s = time.monotonic()
+        if moment_s - self.budget_at_s < BUDGET_EVERY_S:
+            return
+        self.budget_at_s = moment_s
+        for organization_id in organizations_out_of_compute():
+            open_attempts = Attempt.unscoped.filter(
+                organization_id=organization_id, state__in=Attempt.OPEN, stopped_for_quota_at_s=None
+            )
+            for attempt in open_attempts:
+                Attempt.unscoped.filter(pk=attempt.pk).update(
+                    stopped_for_quota_at_s=max(attempt.wall_s, 0.001)
+                )
+                Job.unscoped.filter(pk=attempt.job_id).update(progress_message="stops: no compute left")
