@@ -1,5 +1,127 @@
+"""Files that jobs left, their plots, and the previews that viewers read."""
+
 from __future__ import annotations
 
-from ninja import Router
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from ninja import Field, Query, Router, Schema
+
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.credentials import actor
+from cryocloud.web.core.errors import NotFound
+from cryocloud.web.core.ranged import ranged_response
+from cryocloud.web.core.zip_stream import zip_response
+from cryocloud.web.organizations import access
+from cryocloud.web.results.files import artifact_file, artifacts_of, meaning_of, zip_members
+from cryocloud.web.results.models import Artifact
+from cryocloud.web.results.previews import preview_file
+from cryocloud.web.results.viewers import plot_file, plots_of, preview_index
+from cryocloud.web.runs.models import Attempt, Job
 
 router = Router(tags=["results"])
+
+
+class ArtifactFacts(Schema):
+    id: str
+    job_id: str
+    path: str = Field(description="Name inside the result folder")
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    meaning: str = Field(description="What the file is; empty if that is not known")
+    download: str = Field(description="Address of its bytes, which understands ranges")
+
+    @staticmethod
+    def resolve_meaning(row: Artifact) -> str:
+        return meaning_of(row.path)
+
+    @staticmethod
+    def resolve_download(row: Artifact) -> str:
+        return f"/api/v1/artifacts/{row.pk}/content"
+
+
+class Plot(Schema):
+    name: str
+    download: str
+
+
+class Plots(Schema):
+    items: list[Plot]
+
+
+class Previews(Schema):
+    """What the viewers show; empty while it is being prepared, and for jobs without anything to look at."""
+
+    viewers: list[str] = Field(default_factory=list)
+    index: dict[str, Any] = Field(default_factory=dict)
+
+
+def _published(job: Job) -> QuerySet[Artifact]:
+    return Artifact.unscoped.filter(job=job, attempt__state=Attempt.State.SUCCEEDED)
+
+
+@router.get(
+    "/jobs/{job_id}/artifacts", operation_id="list_artifacts", response={200: Page[ArtifactFacts], **ERRORS}
+)
+def list_artifacts(request: HttpRequest, job_id: str, query: Query[PageQuery]) -> dict[str, Any]:
+    """The files that a job left."""
+    return one_page(_published(access.get(actor(request), Job, job_id)), query)
+
+
+@router.get("/artifacts/{artifact_id}", operation_id="get_artifact", response={200: ArtifactFacts, **ERRORS})
+def get_artifact(request: HttpRequest, artifact_id: str) -> Artifact:
+    """Name, size and checksum of a file."""
+    return access.get(actor(request), Artifact, artifact_id)
+
+
+@router.get(
+    "/artifacts/{artifact_id}/content", operation_id="download_artifact", response={200: None, **ERRORS}
+)
+def download_artifact(request: HttpRequest, artifact_id: str) -> HttpResponseBase:
+    """The bytes of a file: whole, or the one range that the header `Range` asks for."""
+    row = access.get(actor(request), Artifact, artifact_id)
+    name = row.path.rsplit("/", 1)[-1]
+    return ranged_response(request, artifact_file(row), name=name, sha256=row.sha256)
+
+
+@router.get("/jobs/{job_id}/archive", operation_id="download_job", response={200: None, **ERRORS})
+def download_job(request: HttpRequest, job_id: str) -> HttpResponseBase:
+    """All files of a job as one ZIP archive with a `SHA256SUMS`."""
+    job = access.get(actor(request), Job, job_id)
+    rows = [file.artifact for file in artifacts_of(job)]
+    if not rows:
+        raise NotFound
+    return zip_response(request, zip_members(rows), name=f"{job.number:03d} {job.job_type}.zip")
+
+
+@router.get("/jobs/{job_id}/plots", operation_id="list_plots", response={200: Plots, **ERRORS})
+def list_plots(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """The plots of a job, also while it runs."""
+    links = plots_of(access.get(actor(request), Job, job_id))
+    return {"items": [{"name": link.name, "download": f"/api/v1{link.url.rstrip('/')}"} for link in links]}
+
+
+@router.get("/jobs/{job_id}/plots/{name}", operation_id="get_plot", response={200: None, **ERRORS})
+def get_plot(request: HttpRequest, job_id: str, name: str) -> HttpResponseBase:
+    """One plot as PNG."""
+    found = plot_file(access.get(actor(request), Job, job_id), name)
+    if found is None:
+        raise NotFound
+    return ranged_response(request, found, name=name, media_type="image/png", inline=True)
+
+
+@router.get("/jobs/{job_id}/previews", operation_id="get_previews", response={200: Previews, **ERRORS})
+def get_previews(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Curves, classes, orientations, micrographs and maps as the viewers read them."""
+    index = preview_index(access.get(actor(request), Job, job_id))
+    return {"viewers": index.get("viewers", []), "index": index}
+
+
+@router.get("/jobs/{job_id}/previews/{name}", operation_id="get_preview", response={200: None, **ERRORS})
+def get_preview(request: HttpRequest, job_id: str, name: str) -> HttpResponseBase:
+    """One file that the previews name: a small map, a picture, or the picks of a micrograph."""
+    found, media_type = preview_file(access.get(actor(request), Job, job_id), name)
+    return ranged_response(request, found, name=name, media_type=media_type, inline=True)

@@ -1,0 +1,182 @@
+"""Micrographs with their picks and CTF: a picture of each, and a JSON file that says what lies where on it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.mrc import open_mrc, read_mrc_header
+from cryocloud.engine.io.star import read_star
+from cryocloud.jobs.result_previews.order import Order
+
+VIEW_EDGE_PX = 1024
+SPECTRUM_EDGE_PX = 512
+EDGE_MAX_PX = 16384
+MICROGRAPHS_MAX = 400
+PICKS_MAX = 20_000
+STAR_BYTES_MAX = 512 << 20
+# Lossy, but the grain of ice is noise already; a picture of 1024 px takes about 300 KB.
+WEBP_QUALITY = 60
+CTF_LABELS = {
+    "rlnDefocusU": "defocus_u_angstrom",
+    "rlnDefocusV": "defocus_v_angstrom",
+    "rlnDefocusAngle": "defocus_angle_deg",
+    "rlnPhaseShift": "phase_shift_deg",
+    "rlnCtfMaxResolution": "resolution_angstrom",
+}
+OPTICS_LABELS = {
+    "rlnVoltage": "voltage_kv",
+    "rlnSphericalAberration": "spherical_aberration_mm",
+    "rlnAmplitudeContrast": "amplitude_contrast",
+    "rlnMicrographPixelSize": "pixel_size_angstrom",
+}
+
+
+def preview_micrographs(order: Order) -> dict[str, Any]:
+    """As many as the time allows, in the order of the list."""
+    path = next(
+        (p for p in (order.folder / "picks.star", order.folder / "micrographs.star") if p.is_file()), None
+    )
+    if path is None:
+        return {}
+    try:
+        if path.stat().st_size > STAR_BYTES_MAX:
+            raise InputError(f"{path.name}: {path.stat().st_size:,} bytes are too many to be shown")
+        blocks = read_star(path)
+        table = blocks.get("particles", blocks.get("micrographs"))
+        if table is None or "rlnMicrographName" not in table:
+            raise InputError(f"{path.name}: names no micrographs")
+    except InputError as error:
+        return {"problems": [{"file": path.name, "reason": str(error)}]}
+    return _previews(order, table, blocks.get("optics", pd.DataFrame()))
+
+
+def _previews(order: Order, table: pd.DataFrame, optics: pd.DataFrame) -> dict[str, Any]:
+    end_s = time.monotonic() + order.seconds
+    shown: list[dict[str, Any]] = []
+    problems: list[dict[str, str]] = []
+    groups = table.groupby("rlnMicrographName", sort=False)
+    for number, (name, rows) in enumerate(groups, 1):
+        if len(shown) == MICROGRAPHS_MAX or time.monotonic() > end_s:
+            break
+        try:
+            shown.append(_preview(order, number, str(name), rows, optics))
+        except (InputError, ValueError, OSError) as error:
+            problems.append({"file": Path(str(name)).name, "reason": str(error)})
+    return {"micrographs": {"all": len(groups), "shown": shown}, "problems": problems[:100]}
+
+
+def _preview(
+    order: Order, number: int, name: str, rows: pd.DataFrame, optics: pd.DataFrame
+) -> dict[str, Any]:
+    source = order.may_read(order.folder / name)
+    header = read_mrc_header(source)
+    sections, height_px, width_px = header.shape_zyx
+    if sections != 1 or max(height_px, width_px) > EDGE_MAX_PX:
+        raise InputError(f"{source.name}: {header.shape_zyx} is no micrograph that can be shown")
+    view = reduced(np.asarray(open_mrc(source)[0], np.float32), VIEW_EDGE_PX)
+    stem = f"micrograph_{number:04d}"
+    Image.fromarray(gray(view)).save(order.out / f"{stem}.webp", quality=WEBP_QUALITY)
+    scale = view.shape[1] / width_px
+    ctf = _ctf(rows.iloc[0], optics)
+    facts = {
+        "number": number,
+        "name": Path(name).name,
+        "width_px": width_px,
+        "height_px": height_px,
+        "view": f"{stem}.webp",
+        "view_width_px": view.shape[1],
+        "view_height_px": view.shape[0],
+        "pixel_size_angstrom": ctf.get("pixel_size_angstrom") or header.pixel_size_angstrom,
+        "ctf": ctf,
+        "spectrum": _spectrum(order, rows.iloc[0], stem),
+    }
+    picks = _picks(rows, scale)
+    (order.out / f"{stem}.json").write_text(json.dumps(facts | {"picks": picks}, allow_nan=False))
+    short: dict[str, Any] = {
+        name: ctf[name] for name in ("defocus_u_angstrom", "resolution_angstrom") if name in ctf
+    }
+    return short | {"number": number, "name": facts["name"], "file": f"{stem}.json", "picks": len(picks)}
+
+
+def reduced(image: NDArray[np.float32], edge_px: int) -> NDArray[np.float32]:
+    """Averaged down until the longest edge is ``edge_px``."""
+    picture = Image.fromarray(np.nan_to_num(image, posinf=0, neginf=0))
+    factor = max(picture.size) / edge_px
+    if factor <= 1:
+        return np.asarray(picture)
+    width, height = (max(1, round(edge / factor)) for edge in picture.size)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX))
+
+
+def gray(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Gray levels over five deviations to each side; the page narrows that."""
+    low, middle, high = np.percentile(image[::4, ::4], (16, 50, 84))
+    reach = max(2.5 * (high - low), np.finfo(np.float32).tiny)
+    levels: NDArray[np.uint8] = np.clip((image - middle) / reach * 127.5 + 127.5, 0, 255).astype(np.uint8)
+    return levels
+
+
+def _ctf(row: pd.Series, optics: pd.DataFrame) -> dict[str, float]:
+    found = _numbers(row, CTF_LABELS)
+    if len(optics):
+        group = row.get("rlnOpticsGroup", 1)
+        same = optics[optics["rlnOpticsGroup"] == group] if "rlnOpticsGroup" in optics else optics
+        found |= _numbers((same if len(same) else optics).iloc[0], OPTICS_LABELS)
+    return found
+
+
+def _numbers(row: pd.Series, labels: dict[str, str]) -> dict[str, float]:
+    given = {name: row[label] for label, name in labels.items() if label in row}
+    return {
+        name: float(value)
+        for name, value in given.items()
+        if isinstance(value, Real) and math.isfinite(value)
+    }
+
+
+def _spectrum(order: Order, row: pd.Series, stem: str) -> dict[str, Any] | None:
+    """The power spectrum that the CTF fit kept, its zero frequency in the center."""
+    name = row.get("rlnCtfImage")
+    if not isinstance(name, str):
+        return None
+    try:
+        source = order.may_read(order.folder / name)
+        header = read_mrc_header(source)
+        if header.shape_zyx[0] != 1 or max(header.shape_zyx) > 4 * SPECTRUM_EDGE_PX:
+            return None
+        image = reduced(np.asarray(open_mrc(source)[0], np.float32), SPECTRUM_EDGE_PX)
+    except InputError:
+        return None
+    file = f"{stem}_spectrum.webp"
+    low, high = np.percentile(image, (1, 99))
+    levels = np.clip((image - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1) * 255
+    Image.fromarray(levels.astype(np.uint8)).save(order.out / file, quality=WEBP_QUALITY)
+    # Of the spectrum as it was computed: its edge is the sampling frequency, however the picture is reduced.
+    return {"file": file, "edge_px": int(image.shape[1]), "pixel_size_angstrom": header.pixel_size_angstrom}
+
+
+def _picks(rows: pd.DataFrame, scale: float) -> list[list[float]]:
+    """x, y in pixels of the view and the score, best first."""
+    if "rlnCoordinateX" not in rows:
+        return []
+    columns = [
+        pd.to_numeric(rows[label], errors="coerce") if label in rows else pd.Series(np.ones(len(rows)))
+        for label in ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
+    ]
+    table = np.stack([column.to_numpy(np.float64) for column in columns], axis=1)
+    table = table[np.isfinite(table).all(axis=1)]
+    table = table[np.argsort(-table[:, 2], kind="stable")][:PICKS_MAX]
+    # Pixel centers are at whole coordinates in both pictures.
+    table[:, :2] = (table[:, :2] + 0.5) * scale - 0.5
+    return [[round(x, 2), round(y, 2), round(score, 4)] for x, y, score in table.tolist()]

@@ -1,0 +1,124 @@
+"""Previews of a result, made in the background once it is published."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from django_tasks import task
+
+from cryocloud.compute.sandbox import ToolFailed, run_tool
+from cryocloud.web.core.events import job_topic, project_topic, publish
+from cryocloud.web.core.places import dataset_folder, result_folder
+from cryocloud.web.data.models import Dataset
+from cryocloud.web.results.files import job_folder, preview_folder_of
+from cryocloud.web.results.viewers import INDEX
+from cryocloud.web.runs.models import Attempt, Job
+
+TOOL = "cryocloud.jobs.result_previews"
+# Together less than the lease of a background task; micrographs stop by themselves before they are stopped.
+PART_SECONDS = {"maps": 180, "classes": 60, "curves": 30, "orientations": 60, "micrographs": 180}
+PART_FILES = {
+    "maps": ("map*.mrc", "half?.mrc", "mask.mrc", "volume_class*.mrc", "model_placed.mrc"),
+    "classes": ("classes.mrcs", "selection.csv"),
+    "curves": ("fsc.star", "micrographs.star"),
+    "orientations": ("particles.star",),
+    "micrographs": ("picks.star", "micrographs.star"),
+}
+MEMORY_BYTES = 3 << 30
+# Whole maps are mapped into the address space, which the limit counts; what they really take is bounded by the tool.
+MAPPED_BYTES_MAX = 64 << 30
+_STOP_BEFORE_S = 20
+
+_log = logging.getLogger("cryocloud.results")
+
+
+@task()
+def make_previews(job_id: str) -> None:
+    """Make them anew; those there are stay until the new ones are complete."""
+    job = Job.unscoped.filter(pk=job_id, state__in=Job.SUCCEEDED).first()
+    folder = job_folder(job) if job else None
+    if job is None or folder is None:
+        return
+    kept = preview_folder_of(job)
+    fresh = kept.with_name(".previews.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True, mode=0o700)
+    index: dict[str, Any] = {"problems": []}
+    for part in _parts_of(folder):
+        found = _run_part(job, part, folder, fresh)
+        index["problems"] += found.pop("problems", [])
+        index |= found
+    index["viewers"] = _viewers(index)
+    (fresh / INDEX).write_text(json.dumps(index))
+    _swap(fresh, kept)
+    topics = [job_topic(job.pk), project_topic(job.project_id)]
+    publish(job.organization_id, topics, "previews", {"id": job.pk, "viewers": index["viewers"]})
+
+
+def _parts_of(folder: Path) -> list[str]:
+    return [part for part, patterns in PART_FILES.items() if any(any(folder.glob(p)) for p in patterns)]
+
+
+def _run_part(job: Job, part: str, folder: Path, out: Path) -> dict[str, Any]:
+    order = {
+        "part": part,
+        "folder": str(folder),
+        "out": str(out),
+        "upstream": [str(place) for place in _upstream_folders(job)],
+        "readable": [str(place) for place in _readable_folders(job)],
+        "seconds": PART_SECONDS[part] - _STOP_BEFORE_S,
+    }
+    mapped = max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
+    memory = MEMORY_BYTES + min(mapped, MAPPED_BYTES_MAX)
+    try:
+        return run_tool(TOOL, order, timeout_s=PART_SECONDS[part], memory_bytes=memory)
+    except ToolFailed as error:
+        _log.warning("previews failed", extra={"job_id": job.pk, "part": part, "reason": str(error)})
+        return {
+            "problems": [{"file": part, "reason": "no preview could be made of this; the files are whole"}]
+        }
+
+
+def _upstream_folders(job: Job) -> list[Path]:
+    ids = [text.removeprefix("job:").split("/")[0] for text in _references(job) if text.startswith("job:")]
+    jobs = Job.unscoped.filter(pk__in=ids, organization_id=job.organization_id)
+    return [folder for one in jobs if (folder := job_folder(one))]
+
+
+def _references(job: Job) -> list[str]:
+    given = job.inputs.values() if isinstance(job.inputs, dict) else []
+    return [text for text in given if isinstance(text, str)]
+
+
+def _readable_folders(job: Job) -> list[Path]:
+    """Data of the organization: a STAR file that somebody made could name anything."""
+    own = {"organization_id": job.organization_id}
+    datasets = Dataset.unscoped.filter(**own).values_list("pk", flat=True)
+    attempts = Attempt.unscoped.filter(**own, job__project_id=job.project_id, state=Attempt.State.SUCCEEDED)
+    results = [result_folder(attempt.job_id, attempt.pk) for attempt in attempts]
+    return [*(dataset_folder(pk) for pk in datasets), *results]
+
+
+def _viewers(index: dict[str, Any]) -> list[str]:
+    has = {
+        "map": bool(index.get("maps")),
+        "slices": bool(index.get("maps")),
+        "curves": bool(index.get("charts")),
+        "orientations": "orientations" in index,
+        "classes": "classes" in index,
+        "micrographs": bool(index.get("micrographs", {}).get("shown")),
+    }
+    return [name for name, there in has.items() if there]
+
+
+def _swap(fresh: Path, kept: Path) -> None:
+    old = kept.with_name(".previews.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if kept.exists():
+        kept.rename(old)
+    fresh.rename(kept)
+    shutil.rmtree(old, ignore_errors=True)
