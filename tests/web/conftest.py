@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
@@ -86,7 +87,8 @@ def stranger(make_member: Callable[..., Member]) -> Member:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for each test; the database stays that of the test run."""
+    """A home and fresh rate limits for each test; the database stays that of the test run."""
+    cache.clear()
     fresh = configuration().model_copy(update={"home": tmp_path})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return tmp_path

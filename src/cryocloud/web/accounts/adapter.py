@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import logging
+from smtplib import SMTPException
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from cryptography.fernet import Fernet
+from django.conf import settings
 from django.http import HttpRequest
 
+from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
 from cryocloud.web.configuration import configuration
+from cryocloud.web.core.errors import MailNotSent
+
+_log = logging.getLogger("cryocloud.accounts")
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth publishes no types
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return configuration().sign_up_open
+        return configuration().sign_up_open or SIGN_UP_PERMIT in request.session
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (SMTPException, OSError) as error:
+            _log.exception("mail not sent", extra={"mail": template_prefix})
+            raise MailNotSent from error
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth publishes no types
+    """Secrets of authenticator apps and recovery codes are stored encrypted with a key made from the platform's."""
+
+    def encrypt(self, text: str) -> str:
+        return _cipher().encrypt(text.encode()).decode("ascii")
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _cipher().decrypt(encrypted_text.encode("ascii")).decode()
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return {**super().get_public_key_credential_rp_entity(), "name": "CryoCloud"}
+
+
+def _cipher() -> Fernet:
+    key = hashlib.sha256(b"second factor:" + settings.SECRET_KEY.encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(key))

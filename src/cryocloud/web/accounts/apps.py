@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "cryocloud.web.accounts"
     label = "accounts"
+
+    def ready(self) -> None:
+        from cryocloud.web.accounts import receivers  # noqa: F401

@@ -32,6 +32,8 @@ class User(AbstractBaseUser):
     is_operator = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=now, editable=False)
     current_organization_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    # Asked at sign-up, made into an organization once the address is confirmed, then emptied.
+    wanted_organization = models.CharField(max_length=120, blank=True)
 
     objects = UserManager()
 

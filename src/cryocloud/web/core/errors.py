@@ -50,3 +50,12 @@ class TooManyRequests(PlatformError):
     """A limit on the rate; the message says when to try again."""
 
     status = 429
+
+
+class MailNotSent(PlatformError):
+    """The mail server did not take a mail that the next step needs."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The mail could not be sent just now. Nothing is lost: try again in a few minutes.")

@@ -1,0 +1,89 @@
+"""Tokens of a person, and their name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.audit.services import record_event
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import Forbidden, NotFound, Refused
+from cryocloud.web.core.plain_text import clean_name
+from cryocloud.web.core.rate_limits import spend
+from cryocloud.web.core.secret_words import hash_of, new_secret
+
+TOKEN_PREFIX = "cryo_"
+TOKEN_DAYS = (7, 30, 90, 365)
+TOKENS_MAX = 50
+
+
+@transaction.atomic
+def make_token(
+    *, actor: Actor, organization_id: str, name: str, scope: str, days: int
+) -> tuple[ApiToken, str]:
+    """A token and its secret, which is shown once. The caller has checked that the actor is a member there."""
+    if actor.token:
+        raise Forbidden("A token cannot make tokens. Log in to the pages.")
+    if scope not in ApiToken.Scope.values:
+        raise Refused(
+            "Unknown scope.", {"scope": f"“{scope}” is none of: {', '.join(ApiToken.Scope.values)}."}
+        )
+    if days not in TOKEN_DAYS:
+        raise Refused("Unknown life.", {"days": f"{days} is none of: 7, 30, 90, 365 days."})
+    spend("make_token", actor.user.id, amount=20, window_s=3600)
+    if usable_tokens(actor.user).count() >= TOKENS_MAX:
+        raise Refused(f"You have {TOKENS_MAX} tokens in force; revoke one first.")
+    secret = new_secret(TOKEN_PREFIX)
+    token = ApiToken.objects.create(
+        user=actor.user,
+        organization_id=organization_id,
+        name=clean_name(name, field="name", length_max=80),
+        secret_hash=hash_of(secret),
+        scope=scope,
+        expires_at=now() + timedelta(days=days),
+    )
+    record_event(
+        "token.made",
+        organization_id=organization_id,
+        target=token,
+        actor_id=actor.user.id,
+        via=actor.via,
+        scope=scope,
+        days=days,
+    )
+    return token, secret
+
+
+@transaction.atomic
+def revoke_token(*, actor: Actor, token_id: str) -> None:
+    token = usable_tokens(actor.user).filter(pk=token_id).first()
+    if token is None:
+        raise NotFound
+    token.revoked_at = now()
+    token.save(update_fields=["revoked_at"])
+    record_event(
+        "token.revoked",
+        organization_id=token.organization_id,
+        target=token,
+        actor_id=actor.user.id,
+        via=actor.via,
+    )
+
+
+def usable_tokens(user: User) -> QuerySet[ApiToken]:
+    return ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=now()).order_by("-created_at")
+
+
+@transaction.atomic
+def rename_person(*, actor: Actor, name: str) -> None:
+    before = actor.user.name
+    actor.user.name = clean_name(name, field="name")
+    actor.user.save(update_fields=["name"])
+    if before != actor.user.name:
+        record_event(
+            "person.renamed", organization_id="", target=actor.user, actor_id=actor.user.id, via=actor.via
+        )

@@ -1,0 +1,161 @@
+"""Memberships offered by mail: a single-use secret, bound to one address, in force for a week."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from textwrap import dedent
+
+from django.core.mail import EmailMessage
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import QuerySet
+from django_tasks import task
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.models import User
+from cryocloud.web.audit.services import record_event
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import Conflict, Forbidden, NotFound, Refused
+from cryocloud.web.core.rate_limits import spend
+from cryocloud.web.core.secret_words import hash_of, new_secret
+from cryocloud.web.organizations import access
+from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
+
+INVITATION_LIFE = timedelta(days=7)
+
+
+@transaction.atomic
+def invite_member(*, actor: Actor, organization: Organization, email: str, role: Role) -> Invitation:
+    """Offer a membership; an earlier offer to the same address ends. The mail is sent in the background."""
+    access.require_role(actor, organization.id, Role.OWNER if role == Role.OWNER else Role.ADMIN)
+    address = _address(email)
+    spend("invite", organization.id, amount=100, window_s=24 * 3600)
+    if Membership.unscoped.filter(organization=organization, user__email=address).exists():
+        raise Conflict(f"{address} belongs to this organization already.")
+    open_invitations(organization).filter(email=address).update(revoked_at=now())
+    invitation = Invitation.unscoped.create(
+        organization=organization,
+        email=address,
+        role=role,
+        secret_hash=hash_of(new_secret()),
+        invited_by_id=actor.user.id,
+        expires_at=now() + INVITATION_LIFE,
+    )
+    _record("invitation.made", actor, invitation)
+    send_invitation.enqueue(invitation.id)
+    return invitation
+
+
+def _address(email: str) -> str:
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except Exception as error:
+        raise Refused(
+            "That is no e-mail address.", {"email": f"“{address[:100]}” is no e-mail address."}
+        ) from error
+    return address
+
+
+@task()
+def send_invitation(invitation_id: str) -> None:
+    """The secret is made here, so that it stands in the mail alone: the database never holds it."""
+    invitation = (
+        Invitation.unscoped.select_related("organization")
+        .filter(pk=invitation_id, accepted_at=None, revoked_at=None, expires_at__gt=now())
+        .first()
+    )
+    if invitation is None:
+        return
+    secret = new_secret()
+    invitation.secret_hash = hash_of(secret)
+    invitation.save(update_fields=["secret_hash"])
+    host = User.objects.filter(pk=invitation.invited_by_id).first()
+    site = configuration()
+    EmailMessage(
+        subject=f"{host} invites you to {invitation.organization} on CryoCloud",
+        body=_mail(invitation, f"{host} ({host.email})" if host else "A member", secret),
+        from_email=site.mail_from,
+        to=[invitation.email],
+    ).send()
+
+
+def _mail(invitation: Invitation, host: str, secret: str) -> str:
+    site = configuration()
+    return dedent(f"""\
+        {host} invites you to join {invitation.organization} on CryoCloud, with the role {Role(invitation.role).label}.
+
+        To look at the invitation, open this link. It works once, for {invitation.email} only,
+        until {invitation.expires_at:%d %B %Y, %H:%M} UTC:
+
+        {site.address}/invitations/{secret}/
+
+        CryoCloud is a service for cryo-EM image analysis. We have your address from the person named above
+        and use it for this invitation only; if you do not accept it, there is nothing to do.
+        Your rights, and what we store: {site.address}/privacy/
+        Questions: {site.contact}
+        """)
+
+
+def open_invitations(organization: Organization) -> QuerySet[Invitation]:
+    return Invitation.unscoped.filter(
+        organization=organization, accepted_at=None, revoked_at=None, expires_at__gt=now()
+    ).order_by("-created_at")
+
+
+def invitation_of(secret: str) -> Invitation:
+    """The one that a mailed link stands for; used, ended, revoked and unknown ones are all "not found"."""
+    found = (
+        Invitation.unscoped.select_related("organization")
+        .filter(secret_hash=hash_of(secret), accepted_at=None, revoked_at=None, expires_at__gt=now())
+        .first()
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+@transaction.atomic
+def accept_invitation(*, actor: Actor, secret: str) -> Organization:
+    """Join; only the person with the invited address can, and only once."""
+    if actor.token:
+        raise Forbidden("A token cannot accept invitations. Log in to the pages.")
+    found = invitation_of(secret)
+    if found.email != actor.user.email:
+        raise NotFound
+    taken = Invitation.unscoped.filter(pk=found.pk, accepted_at=None, revoked_at=None).update(
+        accepted_at=now()
+    )
+    if not taken:
+        raise NotFound
+    _, joined = Membership.unscoped.get_or_create(
+        organization_id=found.organization_id, user=actor.user, defaults={"role": found.role}
+    )
+    actor.user.current_organization_id = found.organization_id
+    actor.user.wanted_organization = ""
+    actor.user.save(update_fields=["current_organization_id", "wanted_organization"])
+    _record("invitation.accepted", actor, found, joined=joined)
+    return found.organization
+
+
+@transaction.atomic
+def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
+    access.require_role(actor, invitation.organization_id, Role.ADMIN)
+    changed = Invitation.unscoped.filter(pk=invitation.pk, accepted_at=None, revoked_at=None).update(
+        revoked_at=now()
+    )
+    if changed:
+        _record("invitation.revoked", actor, invitation)
+
+
+def _record(verb: str, actor: Actor, invitation: Invitation, **detail: bool) -> None:
+    record_event(
+        verb,
+        organization_id=invitation.organization_id,
+        target=invitation,
+        actor_id=actor.user.id,
+        via=actor.via,
+        role=Role(invitation.role).label,
+        **detail,
+    )

@@ -1,0 +1,147 @@
+"""Who belongs to which organization, and as what."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.audit.services import record_event
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import Conflict, Forbidden, NotFound
+from cryocloud.web.core.plain_text import clean_name
+from cryocloud.web.organizations import access
+from cryocloud.web.organizations.invitations import accept_invitation, invite_member, revoke_invitation
+from cryocloud.web.organizations.models import Membership, Organization, Role
+
+__all__ = (
+    "accept_invitation",
+    "begin_trial",
+    "change_role",
+    "create_organization",
+    "invite_member",
+    "remove_member",
+    "rename_organization",
+    "revoke_invitation",
+    "switch_organization",
+)
+TRIALS_OWNED_MAX = 3
+
+
+@transaction.atomic
+def create_organization(*, actor: Actor, name: str) -> Organization:
+    """A further organization, to which the actor is switched."""
+    if actor.token:
+        raise Forbidden("A token reaches one organization and cannot make another. Log in to the pages.")
+    User.objects.select_for_update().get(pk=actor.user.pk)
+    require_may_create(actor)
+    return begin_trial(actor=actor, name=name)
+
+
+@transaction.atomic
+def begin_trial(*, actor: Actor, name: str) -> Organization:
+    """A new organization in its trial, with the actor as owner. The sign-up has been allowed before."""
+    organization = Organization.objects.create(name=clean_name(name, field="name"))
+    Membership.unscoped.create(organization=organization, user=actor.user, role=Role.OWNER)
+    _switch(actor.user, organization.id)
+    _record("organization.created", actor, organization, organization)
+    return organization
+
+
+def require_may_create(actor: Actor) -> None:
+    """Where only invited people may sign up, only operators make organizations; and nobody collects trials."""
+    site = configuration()
+    if not (site.sign_up_open or actor.user.is_operator):
+        raise Forbidden("Here, only the operator makes organizations.")
+    owned = Membership.unscoped.filter(
+        user=actor.user, role=Role.OWNER, organization__state=Organization.State.TRIAL
+    ).count()
+    if owned >= TRIALS_OWNED_MAX and not actor.user.is_operator:
+        raise Conflict(
+            f"You own {owned} organizations in their trial. For another one, write to {site.contact}."
+        )
+
+
+@transaction.atomic
+def rename_organization(*, actor: Actor, organization: Organization, name: str) -> None:
+    access.require_role(actor, organization.id, Role.ADMIN)
+    organization.name = clean_name(name, field="name")
+    organization.save(update_fields=["name"])
+    _record("organization.renamed", actor, organization, organization)
+
+
+@transaction.atomic
+def switch_organization(*, actor: Actor, organization: Organization) -> None:
+    access.require_role(actor, organization.id, Role.VIEWER)
+    _switch(actor.user, organization.id)
+
+
+@transaction.atomic
+def change_role(*, actor: Actor, membership: Membership, role: Role) -> None:
+    """Only owners make owners and change them; an organization keeps at least one."""
+    held = _lock(actor, membership, needs=Role.ADMIN)
+    if Role.OWNER in (held.role, role):
+        access.require_role(actor, held.organization_id, Role.OWNER)
+    if held.role == role:
+        return
+    _require_another_owner(held)
+    before, held.role = Role(held.role), role
+    held.save(update_fields=["role"])
+    _record("member.role_changed", actor, held.organization, held, before=before.label, after=role.label)
+
+
+@transaction.atomic
+def remove_member(*, actor: Actor, membership: Membership) -> None:
+    """Ends a membership, one's own too; what the person made stays with the organization."""
+    own = membership.user_id == actor.user.pk
+    held = _lock(actor, membership, needs=Role.VIEWER if own else Role.ADMIN)
+    if own and actor.token:
+        raise Forbidden("A token cannot leave an organization. Log in to the pages.")
+    if held.role == Role.OWNER:
+        access.require_role(actor, held.organization_id, Role.OWNER)
+    _require_another_owner(held)
+    ApiToken.objects.filter(
+        user_id=held.user_id, organization_id=held.organization_id, revoked_at=None
+    ).update(revoked_at=now())
+    User.objects.filter(pk=held.user_id, current_organization_id=held.organization_id).update(
+        current_organization_id=""
+    )
+    _record("member.left" if own else "member.removed", actor, held.organization, held, person=held.user_id)
+    held.delete()
+
+
+def _lock(actor: Actor, membership: Membership, *, needs: Role) -> Membership:
+    """The membership as it is now; changes to the members of one organization happen one after the other."""
+    access.require_role(actor, membership.organization_id, needs)
+    Organization.objects.select_for_update().get(pk=membership.organization_id)
+    held = Membership.unscoped.select_related("organization").filter(pk=membership.pk).first()
+    if held is None:
+        raise NotFound
+    return held
+
+
+def _require_another_owner(held: Membership) -> None:
+    owners = Membership.unscoped.filter(organization_id=held.organization_id, role=Role.OWNER)
+    if held.role == Role.OWNER and owners.exclude(pk=held.pk).count() == 0:
+        raise Conflict(
+            "This is the last owner of the organization. Make somebody else an owner first, so that it keeps one."
+        )
+
+
+def _switch(person: User, organization_id: str) -> None:
+    person.current_organization_id = organization_id
+    person.save(update_fields=["current_organization_id"])
+
+
+def _record(
+    verb: str, actor: Actor, organization: Organization, target: Organization | Membership, **detail: str
+) -> None:
+    record_event(
+        verb,
+        organization_id=organization.id,
+        target=target,
+        actor_id=actor.user.id,
+        via=actor.via,
+        **detail,
+    )
