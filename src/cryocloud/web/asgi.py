@@ -12,8 +12,9 @@ _django = get_asgi_application()
 
 # Models can be imported only after Django has been set up.
 from cryocloud.web import event_hub  # noqa: E402
+from cryocloud.web.data import tus  # noqa: E402
 
-BEFORE_DJANGO = {"/events/": event_hub.application}
+BEFORE_DJANGO = {"/events/": event_hub.application, "/uploads/": tus.application}
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

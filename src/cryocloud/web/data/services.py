@@ -1,0 +1,241 @@
+"""What is done to datasets. Uploads have their own file; they are part of the same interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db import transaction
+from django.db.models import Count, Q, Sum
+from pydantic import ValidationError
+
+from cryocloud.catalog.optics import OpticsParameters
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.audit.services import record_event
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.plain_text import clean_name
+from cryocloud.web.data.models import Dataset, DatasetFile, Upload
+from cryocloud.web.data.server_folders import ServerFile, files_in, open_folder
+from cryocloud.web.data.storage import reserve_storage, storage_limit_bytes, storage_used_bytes
+from cryocloud.web.data.uploads import (
+    abort_upload,
+    begin_upload,
+    drop_upload,
+    find_open_upload,
+    finish_upload,
+)
+from cryocloud.web.data.usage import JobUse, jobs_using
+from cryocloud.web.organizations.access import require_role
+from cryocloud.web.organizations.models import Organization, Role
+
+__all__ = [
+    "TRASH_KEPT",
+    "Contents",
+    "abort_upload",
+    "add_server_folder",
+    "begin_upload",
+    "contents_of",
+    "create_dataset",
+    "find_open_upload",
+    "finish_upload",
+    "jobs_using",
+    "purge_dataset",
+    "purge_due_at",
+    "require_unused",
+    "restore_dataset",
+    "storage_limit_bytes",
+    "storage_used_bytes",
+    "trash_dataset",
+    "update_dataset",
+]
+
+TRASH_KEPT = timedelta(days=7)
+DESCRIPTION_LENGTH = 4000
+
+
+@dataclass(frozen=True)
+class Contents:
+    """How much a dataset holds."""
+
+    files: int
+    size_bytes: int
+    unread: int
+    damaged: int
+    arriving: int
+    arriving_bytes: int
+
+
+def create_dataset(
+    *,
+    actor: Actor,
+    organization: Organization,
+    name: str,
+    description: str = "",
+    profile: dict[str, Any] | None = None,
+    is_sample: bool = False,
+) -> Dataset:
+    """An empty dataset."""
+    require_role(actor, organization.id, Role.EDITOR)
+    with transaction.atomic():
+        reserve_storage(organization.id, 0)
+        dataset = Dataset.unscoped.create(
+            organization=organization,
+            name=clean_name(name, field="name"),
+            description=_checked_description(description),
+            profile=checked_profile(profile or {}),
+            is_sample=is_sample,
+            created_by_id=actor.user.id,
+        )
+        _note("dataset.create", actor, dataset, name=dataset.name)
+    return dataset
+
+
+def update_dataset(
+    *,
+    actor: Actor,
+    dataset: Dataset,
+    name: str | None = None,
+    description: str | None = None,
+    profile: dict[str, Any] | None = None,
+) -> Dataset:
+    """Change what is said about a dataset; its files never change."""
+    if name is not None:
+        dataset.name = clean_name(name, field="name")
+    if description is not None:
+        dataset.description = _checked_description(description)
+    if profile is not None:
+        dataset.profile = checked_profile(profile)
+    with transaction.atomic():
+        dataset.save(update_fields=["name", "description", "profile"])
+        _note("dataset.update", actor, dataset, name=dataset.name, profile=dataset.profile)
+    return dataset
+
+
+def checked_profile(given: dict[str, Any]) -> dict[str, float]:
+    """The microscope's figures that were given, under the names and within the bounds of the catalog."""
+    try:
+        optics = OpticsParameters.model_validate(given)
+    except ValidationError as error:
+        fields = {str(one["loc"][0]): str(one["msg"]) for one in error.errors()}
+        raise Refused("The microscope profile holds values that cannot be.", fields) from None
+    profile: dict[str, float] = optics.model_dump(exclude_none=True)
+    return profile
+
+
+def add_server_folder(*, actor: Actor, dataset: Dataset, folder: str) -> list[Upload]:
+    """Have the worker copy all files of a folder on the server; links are not followed."""
+    from cryocloud.web.data.tasks import copy_server_file  # the tasks call the services
+
+    files = files_in(open_folder(folder))
+    with transaction.atomic():
+        reserve_storage(dataset.organization_id, sum(file.size_bytes for file in files))
+        uploads = [_announce(actor, dataset, file) for file in files]
+        for upload in uploads:
+            copy_server_file.enqueue(upload.pk)
+        _note("dataset.import", actor, dataset, folder=folder, files=len(files))
+    return uploads
+
+
+def _announce(actor: Actor, dataset: Dataset, file: ServerFile) -> Upload:
+    return begin_upload(
+        actor=actor,
+        dataset=dataset,
+        path=file.path,
+        size_bytes=file.size_bytes,
+        source=str(file.source),
+    )
+
+
+def contents_of(dataset: Dataset) -> Contents:
+    states = DatasetFile.State
+    kept = DatasetFile.unscoped.filter(dataset=dataset).aggregate(
+        files=Count("pk"),
+        size_bytes=Sum("stored__size_bytes", default=0),
+        unread=Count("pk", filter=Q(state=states.UNREAD)),
+        damaged=Count("pk", filter=Q(state=states.DAMAGED)),
+    )
+    coming = Upload.unscoped.filter(dataset=dataset, state=Upload.State.OPEN).aggregate(
+        arriving=Count("pk"), arriving_bytes=Sum("size_bytes", default=0)
+    )
+    return Contents(**kept, **coming)
+
+
+def trash_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
+    """Put it away for 7 days; what is still arriving is given up."""
+    if dataset.trashed_at is not None:
+        raise Conflict(f"The dataset “{dataset.name}” is in the trash already.")
+    contents = contents_of(dataset)
+    with transaction.atomic():
+        dataset.trashed_at = now()
+        dataset.save(update_fields=["trashed_at"])
+        for upload in Upload.unscoped.filter(dataset=dataset, state=Upload.State.OPEN):
+            drop_upload(upload, "the dataset was moved to the trash")
+        _note("dataset.trash", actor, dataset, files=contents.files, size_bytes=contents.size_bytes)
+    return dataset
+
+
+def restore_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
+    with transaction.atomic():
+        dataset = Dataset.unscoped.select_for_update().get(pk=dataset.pk)
+        if dataset.trashed_at is None:
+            raise Conflict(f"The dataset “{dataset.name}” is not in the trash.")
+        if dataset.purge_ordered_at is not None:
+            raise Conflict(f"The dataset “{dataset.name}” is being deleted; nothing of it can be restored.")
+        dataset.trashed_at = None
+        dataset.save(update_fields=["trashed_at"])
+        _note("dataset.restore", actor, dataset)
+    return dataset
+
+
+def purge_dataset(*, actor: Actor, dataset: Dataset) -> None:
+    """Delete what is in the trash now, without waiting; the worker removes the bytes."""
+    from cryocloud.web.data.tasks import remove_dataset  # the tasks call the services
+
+    if dataset.trashed_at is None:
+        raise Conflict(f"The dataset “{dataset.name}” is not in the trash. Move it there first.")
+    require_unused(dataset)
+    contents = contents_of(dataset)
+    with transaction.atomic():
+        Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
+        _note("dataset.purge_order", actor, dataset, files=contents.files, size_bytes=contents.size_bytes)
+        remove_dataset.enqueue(dataset.pk)
+
+
+def purge_due_at(dataset: Dataset) -> datetime | None:
+    return dataset.trashed_at + TRASH_KEPT if dataset.trashed_at else None
+
+
+def require_unused(dataset: Dataset) -> None:
+    """Raise while a job that has not ended reads the dataset; the message names it."""
+    active = [use for use in jobs_using(dataset) if use.is_active]
+    if active:
+        raise Conflict(_in_use_message(dataset, active))
+
+
+def _in_use_message(dataset: Dataset, active: list[JobUse]) -> str:
+    named = ", ".join(use.label for use in active[:5])
+    more = f" and {intcomma(len(active) - 5)} more" if len(active) > 5 else ""
+    return f"“{dataset.name}” is being read by {named}{more}. Wait for their end, or cancel them, then delete it."
+
+
+def _checked_description(text: str) -> str:
+    if len(text) > DESCRIPTION_LENGTH or "\0" in text:
+        raise Refused(
+            "The description cannot be kept.",
+            {"description": f"Give at most {DESCRIPTION_LENGTH:,} plain characters; this has {len(text):,}."},
+        )
+    return text.strip()
+
+
+def _note(verb: str, actor: Actor, dataset: Dataset, **detail: Any) -> None:
+    record_event(
+        verb,
+        organization_id=dataset.organization_id,
+        target=dataset,
+        actor_id=actor.user.id,
+        via=actor.via,
+        **detail,
+    )
