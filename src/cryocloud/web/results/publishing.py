@@ -11,6 +11,7 @@ from typing import Any
 from cryocloud.compute.files import read_json
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.results.models import Artifact
+from cryocloud.web.results.tasks import make_previews
 from cryocloud.web.runs.models import Attempt
 
 PATH_LENGTH_MAX = 500
@@ -88,7 +89,7 @@ def _described(place: Path, path: Path) -> ResultFile:
 
 
 def record_result(attempt: Attempt, publication: Publication) -> None:
-    """The artifacts of an attempt, in the transaction that ends it."""
+    """The artifacts of an attempt, in the transaction that ends it; pictures of them are made afterwards."""
     Artifact.unscoped.bulk_create(
         Artifact(
             organization_id=attempt.organization_id,
@@ -100,3 +101,4 @@ def record_result(attempt: Attempt, publication: Publication) -> None:
         )
         for file in publication.files
     )
+    make_previews.enqueue(attempt.job_id)

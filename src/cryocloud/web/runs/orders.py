@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from cryocloud.catalog import UnknownName, load_job_type, load_workflow
 from cryocloud.catalog.base import Input, JobType, Parameters
+from cryocloud.catalog.messages import field_complaints
 from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.core.errors import NotFound, Refused
+from cryocloud.web.core.errors import NotFound, PlatformError, Refused
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.references import check_reference
 
@@ -38,31 +39,8 @@ def complete_parameters(model: type[Parameters], given: Mapping[str, Any]) -> di
     try:
         return model.model_validate(dict(given)).model_dump(mode="json")
     except ValidationError as error:
-        fields = parameter_complaints(error)
+        fields = field_complaints(error, model.model_fields)
         raise Refused("; ".join(f"{name}: {text}" for name, text in fields.items()), fields) from None
-
-
-def parameter_complaints(error: ValidationError) -> dict[str, str]:
-    """A plain sentence for each parameter; complaints about several at once stand under ``parameters``."""
-    complaints: dict[str, str] = {}
-    for entry in error.errors(include_url=False):
-        name = str(entry["loc"][0]) if entry["loc"] else "parameters"
-        complaints.setdefault(
-            name, _complaint(entry["type"], entry["msg"], entry.get("ctx", {}), entry["input"])
-        )
-    return complaints
-
-
-def _complaint(kind: str, text: str, context: Mapping[str, Any], given: Any) -> str:
-    match kind:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "is not a parameter here"
-        case "value_error":
-            return str(context["error"])
-    plain = text[0].lower() + text[1:]
-    return f"{str(given)[:80]!r} {plain.replace('input should', 'must')}"
 
 
 def check_seed(seed: int) -> None:
@@ -74,15 +52,11 @@ def checked_inputs(
     actor: Actor, project: Project, declared: tuple[Input, ...], given: Mapping[str, str]
 ) -> dict[str, str]:
     """The inputs that were given, or ``Refused`` with all complaints; what is not the actor's is ``NotFound``."""
-    complaints = {
-        name: f"is no input; there are {', '.join(one.name for one in declared) or 'none'}"
-        for name in given.keys() - {one.name for one in declared}
-    }
-    for one in declared:
-        try:
-            _check_input(actor, project, one, given.get(one.name, ""))
-        except Refused as refusal:
-            complaints |= refusal.fields
+    complaints = {}
+    for name, error in _problems(actor, project, declared, given):
+        if isinstance(error, NotFound):
+            raise error
+        complaints[name] = str(error)
     if complaints:
         raise Refused("; ".join(f"{name}: {text}" for name, text in complaints.items()), complaints)
     return {name: text for name, text in given.items() if text}
@@ -91,20 +65,22 @@ def checked_inputs(
 def input_complaints(
     actor: Actor, project: Project, declared: tuple[Input, ...], given: Mapping[str, str]
 ) -> dict[str, str]:
-    """The same as complaints beside the fields, for a form that is being filled in."""
-    try:
-        checked_inputs(actor, project, declared, given)
-    except Refused as refusal:
-        return refusal.fields
-    except NotFound as error:
-        return {one.name: str(error) for one in declared[:1]}
-    return {}
+    """The same as sentences beside the fields, for a form that is being filled in."""
+    return {name: str(error) for name, error in _problems(actor, project, declared, given)}
 
 
-def _check_input(actor: Actor, project: Project, declared: Input, text: str) -> None:
-    if not text:
-        if declared.required:
-            raise Refused(f"{declared.name}: is required", {declared.name: "is required"})
-        return
-    if text not in declared.literals:
-        check_reference(actor, project, declared.name, text[:TEXT_LENGTH_MAX])
+def _problems(
+    actor: Actor, project: Project, declared: tuple[Input, ...], given: Mapping[str, str]
+) -> Iterator[tuple[str, PlatformError]]:
+    names = [one.name for one in declared]
+    for name in given.keys() - set(names):
+        yield name, Refused(f"Is no input here; there are: {', '.join(names) or 'none'}.")
+    for one in declared:
+        text = given.get(one.name, "")
+        try:
+            if not text and one.required:
+                raise Refused("Choose an input.")
+            if text and text not in one.literals:
+                check_reference(actor, project, text[:TEXT_LENGTH_MAX])
+        except PlatformError as error:
+            yield one.name, error

@@ -46,49 +46,36 @@ def _is_plain(name: str) -> bool:
     return bool(name) and is_local and str(path) == name and "\0" not in name
 
 
-def check_reference(actor: Actor, project: Project, field: str, text: str) -> None:
+def check_reference(actor: Actor, project: Project, text: str) -> None:
     """Raise unless the actor may give this to a job of the project, and it is there."""
     reference = parse_reference(text)
     if reference is None:
-        raise Refused(
-            f"{field}: “{text[:80]}” names no input; choose a dataset, a file or a result of this project",
-            {field: "choose one of the list"},
-        )
+        raise Refused(f"“{text[:80]}” names no input; choose a dataset, a file or a result of this project.")
     match reference.kind:
         case "dataset":
-            dataset = access.get(actor, Dataset, reference.id)
-            _require_usable(dataset, project, field)
+            _require_usable(access.get(actor, Dataset, reference.id), project)
         case "file":
-            file = access.get(actor, DatasetFile, reference.id)
-            _require_usable(file.dataset, project, field)
+            _require_usable(access.get(actor, DatasetFile, reference.id).dataset, project)
         case _:
-            _require_result(access.get(actor, Job, reference.id), project, field, reference.name)
+            _require_result(access.get(actor, Job, reference.id), project, reference.name)
 
 
-def _require_usable(dataset: Dataset, project: Project, field: str) -> None:
+def _require_usable(dataset: Dataset, project: Project) -> None:
     if dataset.organization_id != project.organization_id:
         raise NotFound
     if dataset.trashed_at is not None:
-        raise Refused(
-            f"{field}: the dataset “{dataset.name}” is in the trash; restore it first",
-            {field: "is in the trash"},
-        )
+        raise Refused(f"The dataset “{dataset.name}” is in the trash; restore it first.")
 
 
-def _require_result(job: Job, project: Project, field: str, name: str) -> None:
+def _require_result(job: Job, project: Project, name: str) -> None:
     if job.organization_id != project.organization_id:
         raise NotFound
     if job.project_id != project.pk:
-        raise Refused(f"{field}: job {job.number} is of another project", {field: "is of another project"})
+        raise Refused(f"Job {job.number} is of another project.")
     if job.state not in Job.SUCCEEDED:
-        raise Refused(
-            f"{field}: job {job.number} is {job.get_state_display()}; wait until it is done",
-            {field: f"job {job.number} has no result yet"},
-        )
+        raise Refused(f"Job {job.number} is {job.get_state_display()}; wait until it is done.")
     if name and not (published_folder(job) / name).is_file():
-        raise Refused(
-            f"{field}: job {job.number} has no file “{name}”", {field: f"job {job.number} has no such file"}
-        )
+        raise Refused(f"Job {job.number} has no file “{name}”.")
 
 
 def published_folder(job: Job) -> Path:

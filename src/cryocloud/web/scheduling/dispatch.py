@@ -22,9 +22,9 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.leases import holds_lease
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.services import reserve_compute
+from cryocloud.web.runs.inputs import resolve
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
-from cryocloud.web.runs.references import path_of
 from cryocloud.web.scheduling.fairness import free_slots, job_to_start
 from cryocloud.web.scheduling.processes import end_body
 
@@ -82,12 +82,10 @@ def prepare_folder(attempt: Attempt) -> None:
         return
     job = attempt.job
     directory.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    declared = {one.name: one.literals for one in load_job_type(job.job_type).inputs}
     inputs = {
-        name: text
-        if text in declared[name]
-        else str(path_of(job.project, text, directory.folder / "inputs" / name))
-        for name, text in job.inputs.items()
+        one.name: resolve(job.project, one, job.inputs[one.name], directory.folder / "inputs" / one.name)
+        for one in load_job_type(job.job_type).inputs
+        if one.name in job.inputs
     }
     out = directory.folder / "out"
     former = _checkpoint_of_former(attempt, out)
