@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from cryocloud.web.api import api
+from cryocloud.web.api.reference import reference
 
 PAGES = ("public", "account", "organizations", "datasets", "projects", "runs", "viewers", "operations")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path("", include(f"cryocloud.web.pages.{name}")) for name in PAGES),
     path("accounts/", include("allauth.urls")),
+    path("api/v1/reference/", reference),
     path("api/v1/", api.urls),
 ]

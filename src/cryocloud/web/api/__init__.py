@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from cryocloud import __version__
 from cryocloud.web.api.credentials import SessionCredential, TokenCredential
+from cryocloud.web.api.error_shape import error_body
 from cryocloud.web.core.errors import PlatformError, Refused
 
 AREAS = ("organizations", "datasets", "projects", "runs", "results", "catalog")
@@ -17,37 +20,44 @@ AREAS = ("organizations", "datasets", "projects", "runs", "results", "catalog")
 api = NinjaAPI(
     title="CryoCloud",
     version=__version__,
+    description="Everything that the pages do. Errors are `{error, fields}`; lists give `items` and `next`.",
     auth=[TokenCredential(), SessionCredential()],
     docs_url=None,
     urls_namespace="api",
 )
 
 
-def _answer(
-    request: HttpRequest, status: int, message: str, fields: dict[str, str] | None = None
-) -> HttpResponse:
-    return api.create_response(request, {"error": message, "fields": fields or {}}, status=status)
+def _answer(status: int, message: str, fields: dict[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(
+        error_body(message, fields), status=status, content_type="application/json; charset=utf-8"
+    )
 
 
 @api.exception_handler(PlatformError)
 def _platform_error(request: HttpRequest, error: PlatformError) -> HttpResponse:
-    return _answer(request, error.status, str(error), error.fields if isinstance(error, Refused) else None)
+    return _answer(error.status, str(error), error.fields if isinstance(error, Refused) else None)
 
 
 @api.exception_handler(AuthenticationError)
 def _not_authenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    return _answer(request, 401, "Log in, or send a token: “Authorization: Bearer cryo_…”.")
+    return _answer(401, "Log in, or send a token: “Authorization: Bearer cryo_…”.")
 
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return _answer(request, error.status_code, str(error))
+    return _answer(error.status_code, str(error))
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    limit_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return _answer(413, f"A body may have {limit_bytes:,} bytes. Send files by tus, to /uploads/.")
 
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     fields = {".".join(str(part) for part in one["loc"][1:]): str(one["msg"]) for one in error.errors}
-    return _answer(request, 422, "Some values cannot be used.", fields)
+    return _answer(422, "Some values cannot be used.", fields)
 
 
 for _area in AREAS:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.http import HttpRequest
+from ninja.errors import HttpError
 from ninja.security import APIKeyCookie, HttpBearer
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.credentials import TOKEN_PREFIX, actor_of_token
 from cryocloud.web.accounts.models import User
+from cryocloud.web.core.errors import Forbidden
+from cryocloud.web.core.rate_limits import spend
 
 __all__ = ["TOKEN_PREFIX", "SessionCredential", "TokenCredential", "actor", "actor_of_token"]
 
+FAILED_TOKENS = 60
+FAILED_TOKENS_WINDOW_S = 300
+
 
 class TokenCredential(HttpBearer):
+    """Wrong tokens are counted by address, so that a program gone wild costs little; right ones always pass."""
+
     def authenticate(self, request: HttpRequest, token: str) -> Actor | None:
-        return actor_of_token(token)
+        found = actor_of_token(token)
+        if found is None:
+            address = request.META.get("REMOTE_ADDR", "")
+            spend("token", address, amount=FAILED_TOKENS, window_s=FAILED_TOKENS_WINDOW_S)
+        return found
 
 
 class SessionCredential(APIKeyCookie):
@@ -23,8 +35,18 @@ class SessionCredential(APIKeyCookie):
 
     param_name = settings.SESSION_COOKIE_NAME
 
+    def _get_key(self, request: HttpRequest) -> str | None:
+        if not (isinstance(request.user, User) and request.user.is_active):
+            return None
+        try:
+            return super()._get_key(request)
+        except HttpError:
+            raise Forbidden(
+                "The session needs its CSRF token, as X-CSRFToken. Programs send a token instead."
+            ) from None
+
     def authenticate(self, request: HttpRequest, key: str | None) -> Actor | None:
-        return Actor(request.user) if isinstance(request.user, User) and request.user.is_active else None
+        return Actor(request.user) if key and isinstance(request.user, User) else None
 
 
 def actor(request: HttpRequest) -> Actor:
