@@ -41,7 +41,7 @@ PROFILE = {
     "spherical_aberration_mm": 2.7,
     "amplitude_contrast": 0.1,
 }
-OBJECT = {"model": "procedural", "pixel_size_angstrom": PROFILE["pixel_size_angstrom"], "symmetry": "O"}
+OBJECT = {"pixel_size_angstrom": PROFILE["pixel_size_angstrom"], "symmetry": "O"}
 IMAGING = {
     "micrographs": 6,
     "particles_per_micrograph": 60,
@@ -78,7 +78,9 @@ def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
             return present
         files = sample_files()
         if not files:
-            raise Conflict("The sample data are not made yet; that takes about a minute after the first start.")
+            raise Conflict(
+                "The sample data are not made yet; that takes about a minute after the first start."
+            )
         dataset = create_dataset(
             actor=actor,
             organization=organization,
@@ -127,7 +129,7 @@ def make_sample() -> None:
     work, ready = sample_folder().with_name("sample.making"), sample_folder().with_name("sample.ready")
     shutil.rmtree(work, ignore_errors=True)
     shutil.rmtree(ready, ignore_errors=True)
-    _run("simulate_map", OBJECT, {}, work / "object")
+    _run("simulate_map", OBJECT, {"model": "procedural"}, work / "object")
     _run("simulate_micrographs", IMAGING, {"map": str(work / "object/map.mrc")}, work / "simulated")
     ready.mkdir(mode=0o700)
     for file in sorted((work / "simulated/micrographs").glob("*.mrc")):

@@ -13,8 +13,9 @@ from cryocloud.web.organizations.models import Organization
 
 
 def storage_used_bytes(organization: Organization) -> int:
-    """Bytes at rest (the trash included), results, and what open uploads have announced."""
-    stored = StoredObject.unscoped.filter(organization=organization).aggregate(sum=Sum("size_bytes"))["sum"]
+    """Bytes at rest (the trash included, the sample not), results, and what open uploads have announced."""
+    own = StoredObject.unscoped.filter(organization=organization).exclude(file__dataset__is_sample=True)
+    stored = own.aggregate(sum=Sum("size_bytes"))["sum"]
     arriving = Upload.unscoped.filter(organization=organization, state=Upload.State.OPEN)
     announced = arriving.aggregate(sum=Sum("size_bytes"))["sum"]
     return (stored or 0) + (announced or 0) + further_bytes(organization.id)

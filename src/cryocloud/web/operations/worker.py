@@ -30,7 +30,7 @@ _log = logging.getLogger("cryocloud.worker")
 
 def work(stop: threading.Event) -> None:
     """Until ``stop``. There is one worker at a time: a second one waits for the lease of the first."""
-    autodiscover_modules("tasks", "housekeeping")
+    autodiscover_modules("tasks", "housekeeping", "sample")
     owner = new_id()
     while not stop.is_set() and not _hold(owner):
         stop.wait(1.0)

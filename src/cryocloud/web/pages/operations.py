@@ -1,4 +1,4 @@
-"""Health, readiness, and the first administrator's link."""
+"""Health, readiness, the first administrator's link, and the sample data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Refused
+from cryocloud.web.data.sample import use_sample_data
 from cryocloud.web.operations.first_admin import check_first_link, create_first_operator
 from cryocloud.web.operations.health import problems
+from cryocloud.web.pages.visitor import current_organization, members_only
 
 FIELDS = ("name", "email", "password", "organization")
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -62,8 +65,17 @@ def first_admin(request: HttpRequest, secret: str) -> HttpResponseBase:
     return render(request, "operations/first_admin.html", shown, status=422 if fields else 200)
 
 
+@require_POST
+@members_only
+def use_sample(request: HttpRequest, actor: Actor) -> HttpResponseBase:
+    """Put the sample dataset beside the organization's own."""
+    dataset = use_sample_data(actor=actor, organization=current_organization(actor))
+    return redirect(f"/datasets/{dataset.pk}/")
+
+
 urlpatterns: list[URLPattern] = [
     path("health/live", live, name="health_live"),
     path("health/ready", ready, name="health_ready"),
     path("first-admin/<str:secret>/", first_admin, name="first_admin"),
+    path("sample-data/", use_sample, name="use_sample"),
 ]
