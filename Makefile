@@ -26,6 +26,7 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python checks/size_limits.py
+	$(BIN)/python checks/one_door.py
 	$(BIN)/python checks/licenses.py
 
 # One thread for each of the two test processes: waiting threads spin, and cost more than they help.

@@ -59,8 +59,9 @@ class Previews(Schema):
     index: dict[str, Any] = Field(default_factory=dict)
 
 
-def _published(job: Job) -> QuerySet[Artifact]:
-    return Artifact.unscoped.filter(job=job, attempt__state=Attempt.State.SUCCEEDED)
+def _published(request: HttpRequest, job: Job) -> QuerySet[Artifact]:
+    rows = access.visible(actor(request), Artifact)
+    return rows.filter(job=job, attempt__state=Attempt.State.SUCCEEDED)
 
 
 @router.get(

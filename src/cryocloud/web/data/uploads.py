@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -203,5 +202,5 @@ def _give_way(former: Upload) -> None:
 def seconds_quiet(upload: Upload) -> float:
     """How long nothing has arrived."""
     with suppress(FileNotFoundError):
-        return time.time() - places.partial_file(upload.pk).stat().st_mtime
+        return now().timestamp() - places.partial_file(upload.pk).stat().st_mtime
     return QUIET_S + (now() - upload.created_at).total_seconds()
