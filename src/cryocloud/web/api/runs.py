@@ -1,5 +1,352 @@
 from __future__ import annotations
 
-from ninja import Router
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from ninja import Field, Query, Router, Schema, Status
+
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.credentials import actor
+from cryocloud.web.core.events import job_topic
+from cryocloud.web.core.models import Event
+from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.organizations import access
+from cryocloud.web.organizations.models import Role
+from cryocloud.web.projects.models import Project
+from cryocloud.web.runs import services
+from cryocloud.web.runs.log import TAIL_BYTES_MAX, log_tail
+from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.runs.orders import SEED_MAX
+from cryocloud.web.runs.preflight import check_order
 
 router = Router(tags=["runs"])
+
+EVENTS_AT_ONCE = 500
+ID = Field("", max_length=64)
+Inputs = dict[str, str]
+
+
+class JobOut(Schema):
+    id: str
+    organization_id: str
+    project_id: str
+    run_id: str | None
+    number: int
+    job_type: str
+    version: int
+    parameters: dict[str, Any]
+    inputs: Inputs
+    seed: int
+    state: Job.State
+    progress: float
+    progress_message: str
+    message: str
+    metrics: dict[str, Any]
+    decisions: list[dict[str, Any]]
+    exceptions: int
+    notes: str
+    cloned_from_id: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class AttemptOut(Schema):
+    """One try; seconds are those of the computer that worked, by its own steady clock."""
+
+    id: str
+    number: int
+    state: Attempt.State
+    exit_code: int | None
+    message: str
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    billed_s: int | None = Field(None, description="Seconds billed; none while it is at work")
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobDetail(JobOut):
+    attempts: list[AttemptOut]
+
+    @staticmethod
+    def resolve_attempts(job: Job) -> list[dict[str, Any]]:
+        attempts = list(job.attempts.order_by("number"))
+        used = UsageRecord.unscoped.filter(attempt_id__in=[one.pk for one in attempts])
+        billed = dict(used.values_list("attempt_id", "billed_s"))
+        names = AttemptOut.model_fields.keys() - {"billed_s"}
+        return [
+            {name: getattr(one, name) for name in names} | {"billed_s": billed.get(one.pk)}
+            for one in attempts
+        ]
+
+
+class JobIn(Schema):
+    job_type: str = Field(max_length=64)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: Inputs = Field(
+        default_factory=dict,
+        description="By name: dataset:ID, file:ID, job:ID, job:ID/FILE, or a word that the catalog names",
+    )
+    seed: int = Field(0, ge=0, le=SEED_MAX)
+
+
+class CloneIn(Schema):
+    """What is left out stays as it is in the job that is cloned."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: Inputs = Field(default_factory=dict)
+    seed: int | None = Field(None, ge=0, le=SEED_MAX)
+
+
+class NotesIn(Schema):
+    notes: str = Field(max_length=services.NOTES_LENGTH_MAX)
+
+
+class RunOut(Schema):
+    id: str
+    organization_id: str
+    project_id: str
+    number: int
+    workflow: str
+    parameters: dict[str, Any]
+    inputs: Inputs
+    seed: int
+    state: Run.State
+    message: str
+    decisions: list[dict[str, Any]]
+    warnings: list[str]
+    key_numbers: dict[str, Any]
+    result_job_id: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RunDetail(RunOut):
+    jobs: list[JobOut]
+
+    @staticmethod
+    def resolve_jobs(run: Run) -> list[Job]:
+        return list(run.jobs.order_by("number"))
+
+
+class RunIn(Schema):
+    workflow: str = Field(max_length=64)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: Inputs = Field(default_factory=dict)
+    seed: int = Field(0, ge=0, le=SEED_MAX)
+
+
+class PreflightIn(Schema):
+    """Either a job type or a workflow."""
+
+    job_type: str = Field("", max_length=64)
+    workflow: str = Field("", max_length=64)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: Inputs = Field(default_factory=dict)
+
+
+class FindingOut(Schema):
+    field: str = Field(description="A parameter or an input; empty for what concerns the whole order")
+    level: str = Field(description="error, warning or info")
+    text: str
+
+
+class LogOut(Schema):
+    text: str
+
+
+class EventOut(Schema):
+    id: int
+    kind: str
+    content: dict[str, Any]
+    created_at: datetime
+
+
+class UsageOut(Schema):
+    attempt_id: str
+    job_type: str
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    billed_s: int
+    ended: str
+    started_at: datetime
+    finished_at: datetime
+
+
+class JobQuery(PageQuery):
+    project_id: str = ID
+    run_id: str = ID
+    state: Job.State | None = None
+
+
+class RunQuery(PageQuery):
+    project_id: str = ID
+    state: Run.State | None = None
+
+
+@router.get("/jobs", response={200: Page[JobOut], **ERRORS}, operation_id="list_jobs")
+def list_jobs(request: HttpRequest, query: Query[JobQuery]) -> dict[str, Any]:
+    """Jobs of your organizations, newest first."""
+    rows = _filtered(access.visible(actor(request), Job), query.project_id, query.state)
+    return one_page(rows.filter(run_id=query.run_id) if query.run_id else rows, query)
+
+
+@router.post("/projects/{project_id}/jobs", response={201: JobDetail, **ERRORS}, operation_id="create_job")
+def create_job(request: HttpRequest, project_id: str, body: JobIn) -> Status[Job]:
+    caller = actor(request)
+    project = access.get(caller, Project, project_id, needs=Role.EDITOR)
+    job = services.create_job(
+        actor=caller,
+        project=project,
+        job_type=body.job_type,
+        parameters=body.parameters,
+        inputs=body.inputs,
+        seed=body.seed,
+    )
+    return Status(201, job)
+
+
+@router.get("/jobs/{job_id}", response={200: JobDetail, **ERRORS}, operation_id="get_job")
+def get_job(request: HttpRequest, job_id: str) -> Job:
+    """A job with each attempt at it and what that used."""
+    return access.get(actor(request), Job, job_id)
+
+
+@router.patch("/jobs/{job_id}", response={200: JobDetail, **ERRORS}, operation_id="set_job_notes")
+def set_job_notes(request: HttpRequest, job_id: str, body: NotesIn) -> Job:
+    caller = actor(request)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    services.set_job_notes(actor=caller, job=job, notes=body.notes)
+    return job
+
+
+@router.post("/jobs/{job_id}/cancel", response={200: JobDetail, **ERRORS}, operation_id="cancel_job")
+def cancel_job(request: HttpRequest, job_id: str) -> Job:
+    """A queued job is cancelled at once; a running one soon after."""
+    caller = actor(request)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    services.cancel_job(actor=caller, job=job)
+    return job
+
+
+@router.post("/jobs/{job_id}/retry", response={200: JobDetail, **ERRORS}, operation_id="retry_job")
+def retry_job(request: HttpRequest, job_id: str) -> Job:
+    """Queue a failed or cancelled job again; it goes on from its last checkpoint."""
+    caller = actor(request)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    services.retry_job(actor=caller, job=job)
+    return job
+
+
+@router.post("/jobs/{job_id}/clone", response={201: JobDetail, **ERRORS}, operation_id="clone_job")
+def clone_job(request: HttpRequest, job_id: str, body: CloneIn) -> Status[Job]:
+    """A new job like this one, but for what is given."""
+    caller = actor(request)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    made = services.clone_job(
+        actor=caller, job=job, parameters=body.parameters, inputs=body.inputs, seed=body.seed
+    )
+    return Status(201, made)
+
+
+@router.get("/jobs/{job_id}/log", response={200: LogOut, **ERRORS}, operation_id="get_job_log")
+def get_job_log(
+    request: HttpRequest,
+    job_id: str,
+    tail_bytes: int = Query(20_000, ge=1, le=TAIL_BYTES_MAX, description="At most so much from the end"),  # type: ignore[type-arg]
+) -> dict[str, str]:
+    return {"text": log_tail(access.get(actor(request), Job, job_id), tail_bytes)}
+
+
+@router.get("/jobs/{job_id}/events", response={200: list[EventOut], **ERRORS}, operation_id="list_job_events")
+def list_job_events(
+    request: HttpRequest,
+    job_id: str,
+    after: int = Query(0, ge=0, le=2**63 - 1, description="`id` of the last event seen"),  # type: ignore[type-arg]
+) -> list[Event]:
+    """What happened to a job lately, oldest first, for programs that cannot hold a stream open."""
+    job = access.get(actor(request), Job, job_id)
+    rows = Event.objects.filter(topic=job_topic(job.pk), organization_id=job.organization_id, id__gt=after)
+    return list(rows.order_by("id")[:EVENTS_AT_ONCE])
+
+
+@router.get("/runs", response={200: Page[RunOut], **ERRORS}, operation_id="list_runs")
+def list_runs(request: HttpRequest, query: Query[RunQuery]) -> dict[str, Any]:
+    """Runs of workflows, newest first."""
+    return one_page(_filtered(access.visible(actor(request), Run), query.project_id, query.state), query)
+
+
+@router.post("/projects/{project_id}/runs", response={201: RunDetail, **ERRORS}, operation_id="start_run")
+def start_run(request: HttpRequest, project_id: str, body: RunIn) -> Status[Run]:
+    """Start a workflow."""
+    caller = actor(request)
+    project = access.get(caller, Project, project_id, needs=Role.EDITOR)
+    run = services.start_run(
+        actor=caller,
+        project=project,
+        workflow=body.workflow,
+        parameters=body.parameters,
+        inputs=body.inputs,
+        seed=body.seed,
+    )
+    return Status(201, run)
+
+
+@router.get("/runs/{run_id}", response={200: RunDetail, **ERRORS}, operation_id="get_run")
+def get_run(request: HttpRequest, run_id: str) -> Run:
+    return access.get(actor(request), Run, run_id)
+
+
+@router.post("/runs/{run_id}/cancel", response={200: RunDetail, **ERRORS}, operation_id="cancel_run")
+def cancel_run(request: HttpRequest, run_id: str) -> Run:
+    caller = actor(request)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    services.cancel_run(actor=caller, run=run)
+    return run
+
+
+@router.post("/runs/{run_id}/retry", response={200: RunDetail, **ERRORS}, operation_id="retry_run")
+def retry_run(request: HttpRequest, run_id: str) -> Run:
+    """Go on with a failed or cancelled run where it stopped."""
+    caller = actor(request)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    services.retry_run(actor=caller, run=run)
+    return run
+
+
+@router.post(
+    "/projects/{project_id}/preflight", response={200: list[FindingOut], **ERRORS}, operation_id="check_order"
+)
+def preflight(request: HttpRequest, project_id: str, body: PreflightIn) -> list[Any]:
+    """What is wrong with an order, what it would cost, and whether it fits; nothing is started."""
+    caller = actor(request)
+    project = access.get(caller, Project, project_id)
+    kind = ("workflow", body.workflow) if body.workflow else ("job", body.job_type)
+    return list(
+        check_order(
+            actor=caller, project=project, kind_and_name=kind, parameters=body.parameters, inputs=body.inputs
+        )
+    )
+
+
+@router.get(
+    "/organizations/{organization_id}/usage/attempts",
+    response={200: Page[UsageOut], **ERRORS},
+    operation_id="list_attempt_usage",
+)
+def list_attempt_usage(request: HttpRequest, organization_id: str, query: Query[PageQuery]) -> dict[str, Any]:
+    """One record for each attempt that has ended, newest first."""
+    caller = actor(request)
+    organization = access.get_organization(caller, organization_id)
+    return one_page(access.within(caller, UsageRecord, organization), query)
+
+
+def _filtered(rows: QuerySet[Any], project_id: str, state: str | None) -> QuerySet[Any]:
+    if project_id:
+        rows = rows.filter(project_id=project_id)
+    return rows.filter(state=state) if state else rows
