@@ -12,7 +12,6 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.data.storage import storage_limit_bytes, storage_used_bytes
-from cryocloud.web.metering.services import compute_limit_s, running_compute_s, used_compute_s
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
 
@@ -73,14 +72,11 @@ class InvitationFacts(Schema):
     expires_at: datetime
 
 
-class Usage(Schema):
-    """What the organization has used and what its plan holds."""
+class Storage(Schema):
+    """What the organization keeps and what its plan holds."""
 
-    storage_used_bytes: int
-    storage_limit_bytes: int
-    compute_used_s: int = Field(description="Billed seconds of ended attempts")
-    compute_running_s: float = Field(description="Seconds of attempts that are running now")
-    compute_limit_s: int | None = Field(description="null where the plan has no limit")
+    used_bytes: int = Field(description="Files, the trash, results, and what open uploads have announced")
+    limit_bytes: int
 
 
 class NewName(Schema):
@@ -142,17 +138,14 @@ def rename_organization(request: HttpRequest, organization_id: str, body: NewNam
 
 
 @router.get(
-    "/organizations/{organization_id}/usage", response={200: Usage, **ERRORS}, operation_id="get_usage"
+    "/organizations/{organization_id}/storage", response={200: Storage, **ERRORS}, operation_id="get_storage"
 )
-def get_usage(request: HttpRequest, organization_id: str) -> Any:
-    """Storage and compute, used and left."""
+def get_storage(request: HttpRequest, organization_id: str) -> Any:
+    """Storage, used and held by the plan; compute is at `compute` and `usage`."""
     organization = access.get_organization(actor(request), organization_id)
     return {
-        "storage_used_bytes": storage_used_bytes(organization),
-        "storage_limit_bytes": storage_limit_bytes(organization),
-        "compute_used_s": used_compute_s(organization),
-        "compute_running_s": running_compute_s(organization),
-        "compute_limit_s": compute_limit_s(organization),
+        "used_bytes": storage_used_bytes(organization),
+        "limit_bytes": storage_limit_bytes(organization),
     }
 
 

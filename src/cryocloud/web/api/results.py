@@ -69,7 +69,7 @@ def _published(request: HttpRequest, job: Job) -> QuerySet[Artifact]:
 )
 def list_artifacts(request: HttpRequest, job_id: str, query: Query[PageQuery]) -> dict[str, Any]:
     """The files that a job left."""
-    return one_page(_published(access.get(actor(request), Job, job_id)), query)
+    return one_page(_published(request, access.get(actor(request), Job, job_id)), query)
 
 
 @router.get("/artifacts/{artifact_id}", operation_id="get_artifact", response={200: ArtifactFacts, **ERRORS})
