@@ -2,6 +2,189 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from typing import Any
 
-urlpatterns: list[URLPattern] = []
+from django.contrib import messages
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.core.errors import Refused
+from cryocloud.web.organizations.access import get, require_role, role_in
+from cryocloud.web.organizations.models import Role
+from cryocloud.web.pages import dashboard as numbers
+from cryocloud.web.pages.job_graph import COLUMNS_NARROW, COLUMNS_WIDE, draw, graph_of
+from cryocloud.web.pages.job_words import key_number, sources_of
+from cryocloud.web.pages.visitor import current_organization, members_only
+from cryocloud.web.projects import services
+from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.models import Job
+
+JOBS_PER_PAGE = 50
+GRAPH_JOBS_MAX = 120
+RUNS_SHOWN = 12
+
+
+def page_number(request: HttpRequest) -> int:
+    text = request.GET.get("page", "1")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
+@require_GET
+@members_only
+def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
+    organization = current_organization(actor)
+    archived = request.GET.get("archived") == "yes"
+    shown = numbers.project_page(
+        actor,
+        organization,
+        number=page_number(request),
+        text=request.GET.get("q", "").strip()[:100],
+        archived=archived,
+    )
+    jobs, active = numbers.active_jobs(actor, organization)
+    role = role_in(actor, organization.id)
+    context = {
+        "section": "dashboard",
+        "shown": shown,
+        "archived": archived,
+        "is_first_visit": not shown.total and not shown.text and not archived,
+        "jobs": jobs,
+        "active": active,
+        "compute": numbers.compute_gauge(organization),
+        "storage": numbers.storage_gauge(organization),
+        "trial_days_left": numbers.trial_days_left(organization),
+        "may_edit": role is not None and role >= Role.EDITOR,
+    }
+    if context["is_first_visit"]:
+        context["sample"] = numbers.sample_dataset(actor, organization)
+    return render(request, "projects/dashboard.html", context)
+
+
+@require_GET
+@members_only
+def active_jobs(request: HttpRequest, actor: Actor) -> HttpResponse:
+    jobs, active = numbers.active_jobs(actor, current_organization(actor))
+    return render(request, "projects/active_jobs.html", {"jobs": jobs, "active": active})
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def new_project(request: HttpRequest, actor: Actor) -> HttpResponse:
+    organization = current_organization(actor)
+    require_role(actor, organization.id, Role.EDITOR)
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        try:
+            made = services.create_project(
+                actor=actor,
+                organization=organization,
+                name=request.POST.get("name", ""),
+                description=request.POST.get("description", ""),
+            )
+        except Refused as refusal:
+            errors = refusal.fields
+        else:
+            return redirect("project", project_id=made.pk)
+    return _project_form(request, errors=errors)
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def edit_project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
+    project = get(actor, Project, project_id, needs=Role.EDITOR)
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        name, description = request.POST.get("name", ""), request.POST.get("description", "")
+        try:
+            services.update_project(actor=actor, project=project, name=name, description=description)
+        except Refused as refusal:
+            errors = refusal.fields
+            project.refresh_from_db()
+        else:
+            messages.success(request, "The project has been changed.")
+            return redirect("project", project_id=project.pk)
+    return _project_form(request, errors=errors, project=project)
+
+
+def _project_form(
+    request: HttpRequest, *, errors: dict[str, str], project: Project | None = None
+) -> HttpResponse:
+    context = {
+        "section": "dashboard",
+        "project": project,
+        "errors": errors,
+        "name": request.POST.get("name", project.name if project else ""),
+        "description": request.POST.get("description", project.description if project else ""),
+    }
+    return render(request, "projects/project_form.html", context, status=422 if errors else 200)
+
+
+@require_POST
+@members_only
+def archive_project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
+    project = get(actor, Project, project_id, needs=Role.ADMIN)
+    services.archive_project(actor=actor, project=project)
+    messages.success(request, f"“{project.name}” is archived. Nothing was deleted; you can restore it.")
+    return redirect("dashboard")
+
+
+@require_POST
+@members_only
+def restore_project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
+    project = get(actor, Project, project_id, needs=Role.ADMIN)
+    services.restore_project(actor=actor, project=project)
+    return redirect("project", project_id=project.pk)
+
+
+@require_GET
+@members_only
+def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
+    found = get(actor, Project, project_id)
+    role = role_in(actor, found.organization_id)
+    context = _work_of(request, actor, found) | {
+        "section": "dashboard",
+        "may_edit": role is not None and role >= Role.EDITOR and found.archived_at is None,
+        "may_archive": role is not None and role >= Role.ADMIN,
+    }
+    return render(request, "projects/project.html", context)
+
+
+@require_GET
+@members_only
+def project_work(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
+    """The part of the project's page that changes while jobs run."""
+    found = get(actor, Project, project_id)
+    return render(request, "projects/project_work.html", _work_of(request, actor, found))
+
+
+def _work_of(request: HttpRequest, actor: Actor, found: Project) -> dict[str, Any]:
+    rows = found.jobs.order_by("-number")
+    drawn = list(rows[:GRAPH_JOBS_MAX])
+    nodes, links = graph_of(drawn, sources_of(actor, drawn))
+    listed: Page[Job] = Paginator(rows.select_related("run"), JOBS_PER_PAGE).get_page(page_number(request))
+    return {
+        "project": found,
+        "runs": found.runs.order_by("-number")[:RUNS_SHOWN],
+        "jobs": [(job, key_number(job)) for job in listed],
+        "job_page": listed,
+        "job_count": listed.paginator.count,
+        "graph_left_out": max(0, listed.paginator.count - GRAPH_JOBS_MAX),
+        "wide": draw(nodes, links, COLUMNS_WIDE),
+        "slim": draw(nodes, links, COLUMNS_NARROW),
+    }
+
+
+urlpatterns: list[URLPattern] = [
+    path("dashboard/", dashboard, name="dashboard"),
+    path("dashboard/active/", active_jobs, name="active_jobs"),
+    path("projects/new/", new_project, name="new_project"),
+    path("projects/<str:project_id>/", project, name="project"),
+    path("projects/<str:project_id>/work/", project_work, name="project_work"),
+    path("projects/<str:project_id>/edit/", edit_project, name="edit_project"),
+    path("projects/<str:project_id>/archive/", archive_project, name="archive_project"),
+    path("projects/<str:project_id>/restore/", restore_project, name="restore_project"),
+]

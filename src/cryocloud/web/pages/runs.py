@@ -1,7 +1,294 @@
-"""Starting, watching, comparing and stopping workflows and jobs."""
+"""Watching, comparing and stopping runs and jobs."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-urlpatterns: list[URLPattern] = []
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_GET, require_POST
+
+from cryocloud.catalog.units import spoken_number
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.core.errors import Conflict, QuotaExceeded
+from cryocloud.web.organizations.access import get, role_in, visible
+from cryocloud.web.organizations.models import Role
+from cryocloud.web.pages import orders
+from cryocloud.web.pages.job_view import (
+    LOG_BYTES_MAX,
+    LOG_TAIL_BYTES,
+    attempt_lines,
+    exception_rows,
+    input_links,
+    log_text,
+    next_jobs,
+    readers,
+    waiting_before,
+)
+from cryocloud.web.pages.job_words import ParameterLine, key_number, parameter_lines
+from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.results.files import artifacts_of
+from cryocloud.web.results.viewers import plots_of, viewers_of
+from cryocloud.web.runs import services
+from cryocloud.web.runs.models import Job, Run
+
+PLOTS_SHOWN = 12
+REPEATABLE = (Job.State.FAILED, Job.State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class RunStep:
+    """A job of a run with the decisions that led to it."""
+
+    job: Job
+    key_number: str
+    decisions: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ComparedLine:
+    label: str
+    unit: str
+    one: str
+    other: str
+
+    @property
+    def differs(self) -> bool:
+        return self.one != self.other
+
+
+@require_GET
+@members_only
+def run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
+    found = get(actor, Run, run_id)
+    return render(request, "runs/run.html", _run_context(actor, found))
+
+
+@require_GET
+@members_only
+def run_live(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
+    """The steps of a run at work; once it has ended the whole page is fetched again."""
+    found = get(actor, Run, run_id)
+    answer = render(request, "runs/run_steps.html", _run_context(actor, found))
+    if found.state != Run.State.RUNNING:
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
+    jobs = list(found.jobs.order_by("number"))
+    known = {job.pk for job in jobs}
+    steps = [
+        RunStep(job, key_number(job), [one for one in found.decisions if one.get("job") == job.pk])
+        for job in jobs
+    ]
+    result = next((job for job in jobs if job.pk == found.result_job_id.removeprefix("job:")), None)
+    return {
+        "section": "dashboard",
+        "project": found.project,
+        "run": found,
+        "steps": steps,
+        "conclusions": [one for one in found.decisions if one.get("job") not in known],
+        "numbers": [spoken_number(name, value) for name, value in found.key_numbers.items()],
+        "result": result,
+        "viewers": viewers_of(result) if result else [],
+        "plots": plots_of(result)[:PLOTS_SHOWN] if result else [],
+        "parameters": parameter_lines("run", found.workflow, found.parameters),
+        "done": sum(job.state in Job.SUCCEEDED for job in jobs),
+        "set_aside": sum(job.exceptions for job in jobs),
+        "may_edit": _may_edit(actor, found),
+    }
+
+
+def _may_edit(actor: Actor, record: Run | Job) -> bool:
+    role = role_in(actor, record.organization_id)
+    return role is not None and role >= Role.EDITOR
+
+
+@require_GET
+@members_only
+def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    found = get(actor, Job, job_id)
+    numbers = [spoken_number(name, value) for name, value in found.metrics.items()]
+    files = artifacts_of(found)
+    context = _live_context(found) | {
+        "section": "dashboard",
+        "project": found.project,
+        "numbers": numbers[:8],
+        "more_numbers": numbers[8:],
+        "viewers": viewers_of(found),
+        "main_files": [file for file in files if file.is_main],
+        "file_count": len(files),
+        "inputs": input_links(actor, found),
+        "readers": readers(found),
+        "next_jobs": next_jobs(found) if found.state in Job.SUCCEEDED else [],
+        "parameters": parameter_lines("job", found.job_type, found.parameters),
+        "attempts": attempt_lines(actor, found),
+        "exceptions": exception_rows(found),
+        "may_edit": _may_edit(actor, found),
+        "log": log_text(found, at_most_bytes=LOG_TAIL_BYTES),
+        "cloned_from": visible(actor, Job).filter(pk=found.cloned_from_id).first(),
+    }
+    return render(request, "runs/job.html", context)
+
+
+@require_GET
+@members_only
+def job_live(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    """State, progress and plots of a job at work; once it has ended the whole page is fetched again."""
+    found = get(actor, Job, job_id)
+    answer = render(request, "runs/job_live.html", _live_context(found))
+    if found.state in Job.ENDED:
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+def _live_context(found: Job) -> dict[str, Any]:
+    plots = plots_of(found)
+    return {
+        "job": found,
+        "is_open": found.state not in Job.ENDED,
+        "plots": plots[:PLOTS_SHOWN],
+        "more_plots": plots[PLOTS_SHOWN:],
+        "waiting_before": waiting_before(found) if found.state == Job.State.QUEUED else 0,
+        "is_repeatable": found.state in REPEATABLE,
+    }
+
+
+@require_GET
+@members_only
+def job_log(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    """The log as plain text; within the page only its end."""
+    found = get(actor, Job, job_id)
+    if request.headers.get("HX-Request"):
+        text = log_text(found, at_most_bytes=LOG_TAIL_BYTES)
+        return render(request, "runs/log_tail.html", {"log": text, "job": found})
+    text = log_text(found, at_most_bytes=LOG_BYTES_MAX)
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+@require_POST
+@members_only
+def write_notes(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    found = get(actor, Job, job_id, needs=Role.EDITOR)
+    notes = request.POST.get("notes", "").replace("\r\n", "\n")
+    services.set_job_notes(actor=actor, job=found, notes=notes)
+    messages.success(request, "The notes are kept.")
+    return redirect("job", job_id=found.pk)
+
+
+@require_POST
+@members_only
+def cancel_job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    found = get(actor, Job, job_id, needs=Role.EDITOR)
+    _try(request, lambda: services.cancel_job(actor=actor, job=found))
+    return redirect("job", job_id=found.pk)
+
+
+@require_POST
+@members_only
+def retry_job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    found = get(actor, Job, job_id, needs=Role.EDITOR)
+    _try(request, lambda: services.retry_job(actor=actor, job=found))
+    return redirect("job", job_id=found.pk)
+
+
+@require_POST
+@members_only
+def cancel_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
+    found = get(actor, Run, run_id, needs=Role.EDITOR)
+    _try(request, lambda: services.cancel_run(actor=actor, run=found))
+    return redirect("run", run_id=found.pk)
+
+
+@require_POST
+@members_only
+def retry_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
+    found = get(actor, Run, run_id, needs=Role.EDITOR)
+    _try(request, lambda: services.retry_run(actor=actor, run=found))
+    return redirect("run", run_id=found.pk)
+
+
+def _try(request: HttpRequest, act: Callable[[], object]) -> None:
+    """Somebody else, or the job itself, may have been quicker: that is said on the page, which shows the new state."""
+    try:
+        act()
+    except (Conflict, QuotaExceeded) as refusal:
+        messages.warning(request, str(refusal))
+
+
+@require_GET
+@members_only
+def compare(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Two jobs side by side; without the second one, a choice of jobs of the same type."""
+    one = get(actor, Job, request.GET.get("a", ""))
+    if not request.GET.get("b"):
+        same = one.project.jobs.filter(job_type=one.job_type).exclude(pk=one.pk).order_by("-number")[:100]
+        choices = [(job, key_number(job)) for job in same]
+        context = {"section": "dashboard", "project": one.project, "one": one, "choices": choices}
+        return render(request, "runs/compare_with.html", context)
+    other = get(actor, Job, request.GET["b"])
+    plots = [{plot.name: plot.url for plot in plots_of(job)} for job in (one, other)]
+    context = {
+        "section": "dashboard",
+        "project": one.project,
+        "one": one,
+        "other": other,
+        "tables": [
+            ("Numbers", _compared(_metrics(one), _metrics(other)), "numbers"),
+            ("Parameters", _compared(_parameters(one), _parameters(other)), "parameters"),
+        ],
+        "plots": [
+            (name, plots[0].get(name), plots[1].get(name))
+            for name in _joined(plots[0], plots[1])[:PLOTS_SHOWN]
+        ],
+    }
+    return render(request, "runs/compare.html", context)
+
+
+Shown = dict[str, tuple[str, str]]
+
+
+def _parameters(found: Job) -> Shown:
+    lines: list[ParameterLine] = parameter_lines("job", found.job_type, found.parameters)
+    shown = {line.title: (line.unit, line.text) for line in lines}
+    return shown | {"Seed": ("", str(found.seed))}
+
+
+def _metrics(found: Job) -> Shown:
+    return {label: ("", text) for label, text in (spoken_number(*item) for item in found.metrics.items())}
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return [*one, *(name for name in other if name not in one)]
+
+
+def _compared(one: Shown, other: Shown) -> list[ComparedLine]:
+    """Lines that differ come first."""
+    missing = ("", "–")
+    lines = []
+    for label in _joined(one, other):
+        unit, left = one.get(label, missing)
+        other_unit, right = other.get(label, missing)
+        lines.append(ComparedLine(label, unit or other_unit, left, right))
+    return sorted(lines, key=lambda line: not line.differs)
+
+
+urlpatterns: list[URLPattern] = [
+    *orders.urlpatterns,
+    path("runs/<str:run_id>/", run, name="run"),
+    path("runs/<str:run_id>/live/", run_live, name="run_live"),
+    path("runs/<str:run_id>/cancel/", cancel_run, name="cancel_run"),
+    path("runs/<str:run_id>/retry/", retry_run, name="retry_run"),
+    path("jobs/<str:job_id>/", job, name="job"),
+    path("jobs/<str:job_id>/live/", job_live, name="job_live"),
+    path("jobs/<str:job_id>/log/", job_log, name="job_log"),
+    path("jobs/<str:job_id>/notes/", write_notes, name="write_notes"),
+    path("jobs/<str:job_id>/cancel/", cancel_job, name="cancel_job"),
+    path("jobs/<str:job_id>/retry/", retry_job, name="retry_job"),
+    path("compare/", compare, name="compare"),
+]

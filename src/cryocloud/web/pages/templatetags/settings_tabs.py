@@ -9,7 +9,7 @@ register = template.Library()
 
 TABS = (
     ("settings", "Profile"),
-    ("account_email", "E-mail"),
+    ("account_email", "Email"),
     ("account_change_password", "Password"),
     ("mfa_index", "Second factor"),
     ("usersessions_list", "Sessions"),

@@ -11,6 +11,7 @@ from cryocloud.catalog import UnknownName, load_job_type, load_workflow
 from cryocloud.catalog.fields import title, value_text
 from cryocloud.catalog.units import spoken_number
 from cryocloud.web.core.clock import now
+from cryocloud.web.runs.models import Job
 
 register = template.Library()
 
@@ -94,6 +95,14 @@ def typed(value: Any) -> str:
 @register.filter
 def percent(fraction: float | None) -> int:
     return round(100 * min(max(fraction or 0.0, 0.0), 1.0))
+
+
+@register.filter
+def ran_s(job: Job) -> float | None:
+    """Seconds from its start to its end; None before the end."""
+    if job.started_at is None or job.finished_at is None:
+        return None
+    return (job.finished_at - job.started_at).total_seconds()
 
 
 @register.filter

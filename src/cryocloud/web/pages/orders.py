@@ -1,0 +1,252 @@
+"""Starting workflows and jobs from forms that the catalog declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from cryocloud.catalog import UnknownName, job_type_names, load_job_type, load_workflow, workflow_names
+from cryocloud.catalog.workflow import Workflow
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.core.errors import NotFound, Refused
+from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.organizations.access import get, visible
+from cryocloud.web.organizations.models import Role
+from cryocloud.web.pages.order_form import INPUT, Entry, Typed, make_form, texts_of, typed_values
+from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.projects.models import Project
+from cryocloud.web.runs import services
+from cryocloud.web.runs.inputs import input_choices
+from cryocloud.web.runs.models import Job, Run
+from cryocloud.web.runs.preflight import check_order
+
+GROUPS = (
+    ("Bring data in", ("import_micrographs", "import_particles")),
+    ("Micrographs", ("ctf", "curate")),
+    ("Particles", ("pick", "extract", "class2d", "select2d")),
+    ("Maps", ("abinitio", "refine", "postprocess", "map_to_model")),
+    ("Simulation", ("simulate_map", "simulate_particles", "simulate_micrographs", "compare_truth")),
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job type or a workflow, and the project it shall run in."""
+
+    project: Project
+    entry: Entry
+
+    @property
+    def is_workflow(self) -> bool:
+        return isinstance(self.entry, Workflow)
+
+    @property
+    def kind_and_name(self) -> tuple[str, str]:
+        return ("workflow" if self.is_workflow else "job", self.entry.name)
+
+
+@require_GET
+@members_only
+def choose_job(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
+    """All job types, in the order of their use."""
+    project = get(actor, Project, project_id, needs=Role.EDITOR)
+    names = set(job_type_names())
+    groups = [
+        (title, [load_job_type(name) for name in members if name in names]) for title, members in GROUPS
+    ]
+    other = names - {name for _, members in GROUPS for name in members}
+    if other:
+        groups.append(("Further", [load_job_type(name) for name in sorted(other)]))
+    workflows = [load_workflow(name) for name in workflow_names()]
+    context = {"section": "dashboard", "project": project, "groups": groups, "workflows": workflows}
+    return render(request, "runs/choose_job.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def new_job(request: HttpRequest, actor: Actor, project_id: str, job_type: str) -> HttpResponse:
+    order = _order(actor, project_id, job_type, workflow=False)
+    if request.method != "POST":
+        return _page(request, actor, order, _sent_for_job(request, actor))
+    typed = typed_values(order.entry, request.POST)
+    errors = typed.errors
+    if not errors:
+        try:
+            made = services.create_job(
+                actor=actor,
+                project=order.project,
+                job_type=order.entry.name,
+                parameters=typed.parameters,
+                inputs=typed.inputs,
+                seed=typed.seed,
+                cloned_from_id=request.POST.get("cloned_from", "")[:64],
+            )
+        except Refused as refusal:
+            errors = refusal.fields or {"": str(refusal)}
+        else:
+            return redirect("job", job_id=made.pk)
+    return _page(request, actor, order, request.POST, errors=errors)
+
+
+@require_http_methods(["GET", "POST"])
+@members_only
+def new_run(request: HttpRequest, actor: Actor, project_id: str, workflow: str) -> HttpResponse:
+    order = _order(actor, project_id, workflow, workflow=True)
+    if request.method != "POST":
+        return _page(request, actor, order, _sent_for_run(request, actor))
+    typed = typed_values(order.entry, request.POST)
+    errors = typed.errors
+    if not errors:
+        try:
+            made = services.start_run(
+                actor=actor,
+                project=order.project,
+                workflow=order.entry.name,
+                parameters=typed.parameters,
+                inputs=typed.inputs,
+                seed=typed.seed,
+            )
+        except Refused as refusal:
+            errors = refusal.fields or {"": str(refusal)}
+        else:
+            return redirect("run", run_id=made.pk)
+    return _page(request, actor, order, request.POST, errors=errors)
+
+
+@require_POST
+@members_only
+def check_job(request: HttpRequest, actor: Actor, project_id: str, job_type: str) -> HttpResponse:
+    return _findings(request, actor, _order(actor, project_id, job_type, workflow=False))
+
+
+@require_POST
+@members_only
+def check_run(request: HttpRequest, actor: Actor, project_id: str, workflow: str) -> HttpResponse:
+    return _findings(request, actor, _order(actor, project_id, workflow, workflow=True))
+
+
+def _order(actor: Actor, project_id: str, name: str, *, workflow: bool) -> Order:
+    project = get(actor, Project, project_id, needs=Role.EDITOR)
+    try:
+        return Order(project, load_workflow(name) if workflow else load_job_type(name))
+    except UnknownName:
+        raise NotFound from None
+
+
+def _sent_for_job(request: HttpRequest, actor: Actor) -> QueryDict:
+    clone = request.GET.get("clone", "")
+    if not clone:
+        return request.GET
+    job = get(actor, Job, clone)
+    return texts_of(job.parameters, job.inputs, job.seed)
+
+
+def _sent_for_run(request: HttpRequest, actor: Actor) -> QueryDict:
+    clone = request.GET.get("clone", "")
+    if not clone:
+        return request.GET
+    run = get(actor, Run, clone)
+    return texts_of(run.parameters, run.inputs, run.seed)
+
+
+def _page(
+    request: HttpRequest, actor: Actor, order: Order, sent: QueryDict, *, errors: dict[str, str] | None = None
+) -> HttpResponse:
+    """The whole form, or for htmx only its fields, drawn again for another dataset."""
+    choices = {
+        declared.name: [
+            (choice.reference, choice.label) for choice in input_choices(actor, order.project, declared)
+        ]
+        for declared in order.entry.inputs
+    }
+    chosen = [sent.get(INPUT + one.name) or _first_choice(choices[one.name]) for one in order.entry.inputs]
+    form = make_form(
+        order.entry, choices, sent=sent, profile=_profile(actor, chosen), errors=dict(errors or {})
+    )
+    context = {
+        "section": "dashboard",
+        "project": order.project,
+        "order": order,
+        "entry": order.entry,
+        "form": form,
+        "cloned_from": request.GET.get("clone", request.POST.get("cloned_from", ""))[:64],
+    }
+    template = "runs/order_fields.html" if _is_partial(request) else "runs/order.html"
+    return render(request, template, context, status=422 if errors else 200)
+
+
+def _is_partial(request: HttpRequest) -> bool:
+    return request.method == "GET" and request.headers.get("HX-Target") == "order-fields"
+
+
+def _first_choice(choices: list[tuple[str, str]]) -> str:
+    return choices[0][0] if choices else ""
+
+
+def _profile(actor: Actor, references: list[str]) -> dict[str, Any]:
+    """The microscope of the first dataset among the inputs."""
+    for reference in references:
+        kind, _, target = reference.partition(":")
+        dataset = None
+        if kind == "dataset":
+            dataset = visible(actor, Dataset).filter(pk=target).first()
+        elif kind == "file":
+            file = visible(actor, DatasetFile).select_related("dataset").filter(pk=target).first()
+            dataset = file.dataset if file else None
+        if dataset is not None:
+            return dict(dataset.profile)
+    return {}
+
+
+def _findings(request: HttpRequest, actor: Actor, order: Order) -> HttpResponse:
+    """What is already known of this order: messages beside the fields, the forecast beside the button."""
+    typed = typed_values(order.entry, request.POST)
+    by_field: dict[str, list[tuple[str, str]]] = {}
+    for name, text in typed.errors.items():
+        if _was_touched(request.POST, order.entry, name):
+            by_field.setdefault(name, []).append(("error", text))
+    if not typed.errors:
+        _check(actor, order, typed, by_field)
+    names = [
+        *(one.name for one in order.entry.inputs),
+        *order.entry.parameters.model_fields,
+        "seed",
+    ]
+    context = {
+        "fields": [(name, by_field.get(name, [])) for name in names],
+        "general": [finding for name, found in by_field.items() if name not in names for finding in found],
+        "has_errors": any(level == "error" for found in by_field.values() for level, _ in found),
+        "is_complete": not typed.errors,
+    }
+    return render(request, "runs/findings.html", context)
+
+
+def _check(actor: Actor, order: Order, typed: Typed, by_field: dict[str, list[tuple[str, str]]]) -> None:
+    found = check_order(
+        actor=actor,
+        project=order.project,
+        kind_and_name=order.kind_and_name,
+        parameters=typed.parameters,
+        inputs=typed.inputs,
+    )
+    for finding in found:
+        by_field.setdefault(finding.field, []).append((finding.level, finding.text))
+
+
+def _was_touched(sent: QueryDict, entry: Entry, name: str) -> bool:
+    """An empty required field is no mistake before somebody presses the button."""
+    return name not in entry.parameters.model_fields or bool(sent.get(f"parameter-{name}", "").strip())
+
+
+urlpatterns: list[URLPattern] = [
+    path("projects/<str:project_id>/jobs/new/", choose_job, name="choose_job"),
+    path("projects/<str:project_id>/jobs/<str:job_type>/new/", new_job, name="new_job"),
+    path("projects/<str:project_id>/jobs/<str:job_type>/check/", check_job, name="check_job"),
+    path("projects/<str:project_id>/workflows/<str:workflow>/new/", new_run, name="new_run"),
+    path("projects/<str:project_id>/workflows/<str:workflow>/check/", check_run, name="check_run"),
+]
