@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-slow bench docs
+.PHONY: help setup demo up check test test-slow e2e bench docs
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -17,7 +17,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[engine,web,client,test,dev,docs]'
 	touch $@
 
-demo: $(STAMP) ## simulate micrographs, process them and compare with the truth (4 minutes on 2 cores)
+up: $(STAMP) ## the platform at http://127.0.0.1:8000, with its data in cryocloud-data/ (Ctrl-C stops it)
+	$(BIN)/cryocloud up
+
+demo: $(STAMP) ## simulate micrographs, process them on the platform and compare with the truth (4 minutes on 2 cores)
 	$(BIN)/cryocloud demo --out demo --overwrite
 
 check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
@@ -30,14 +33,17 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
 	$(BIN)/python checks/licenses.py
 
 # One thread for each of the two test processes: waiting threads spin, and cost more than they help.
-test test-slow: export OMP_NUM_THREADS = 1
-test test-slow: export NUMBA_NUM_THREADS = 1
+test test-slow e2e: export OMP_NUM_THREADS = 1
+test test-slow e2e: export NUMBA_NUM_THREADS = 1
 
 test: $(STAMP) ## all quick tests (4 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
 test-slow: $(STAMP) ## the long tests
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m 'slow and not e2e'
+
+e2e: $(STAMP) ## the whole journey in a browser (Debian's chromium) against the running platform (8 minutes)
+	$(BIN)/python -m pytest -m e2e tests/e2e
 
 bench: $(STAMP) ## speed and accuracy against known truth and against RELION
 	$(BIN)/python -m benchmarks

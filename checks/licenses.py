@@ -13,13 +13,16 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("engine",)
+EXTRAS = ("engine", "web", "client")
 FORBIDDEN = re.compile(r"\b[AL]?GPL|general public license|affero", re.IGNORECASE)
 EXCEPTION_CLAUSES = re.compile(r"[AL]?GPL[-\w.]* WITH GCC-exception[-\w.]*")
 
 
 def main() -> int:
     failures = 0
+    for extra in set(EXTRAS) - set(metadata.metadata("cryocloud").get_all("Provides-Extra") or []):
+        print(f"the installed cryocloud knows no extra “{extra}”: install it again (make setup)")
+        failures += 1
     names = sorted(installed_closure("cryocloud", EXTRAS))
     for name in names:
         license_text = declared_license(metadata.metadata(name))
