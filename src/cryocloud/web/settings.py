@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "cryocloud.web.core.middleware.request_log",
+    "cryocloud.web.core.cookies.only_known_cookies",
     "cryocloud.web.api.error_shape.one_error_shape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -40,7 +40,7 @@ class SignUpForm(SignupForm):  # type: ignore[misc]  # allauth publishes no type
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.fields["email"].label = "E-mail"
+        self.fields["email"].label = "Email"
         self.fields["password1"].help_text = "At least 10 characters. A sentence is easy to remember."
         permit = context.request.session.get(SIGN_UP_PERMIT)
         if permit and permit["email"]:

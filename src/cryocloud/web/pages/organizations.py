@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import ceil
 from urllib.parse import urlencode
 
 from django import forms
@@ -32,7 +33,7 @@ class NameForm(forms.Form):
 
 
 class InvitationForm(forms.Form):
-    email = forms.EmailField(label="E-mail address")
+    email = forms.EmailField(label="Email address")
     role = forms.TypedChoiceField(label="Role", coerce=lambda value: Role(int(value)), initial=Role.EDITOR)
 
     def __init__(self, own: Role, data: object = None) -> None:
@@ -83,7 +84,7 @@ def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, o
         "manages": own >= Role.ADMIN,
         "open_invitations": invitations.open_invitations(current) if own >= Role.ADMIN else [],
         "trial_ends_at": ends_at,
-        "trial_days_left": max(0, (ends_at - now()).days),
+        "trial_days_left": max(0, ceil((ends_at - now()) / timedelta(days=1))),
         "roles": ROLE_WORDS,
     }
 
