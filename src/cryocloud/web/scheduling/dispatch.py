@@ -29,6 +29,7 @@ from cryocloud.web.scheduling.fairness import free_slots, job_to_start
 from cryocloud.web.scheduling.processes import end_body
 
 LEASE = "scheduler"
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def prepare_folder(attempt: Attempt) -> None:
             out=str(out),
             seed=job.seed,
             threads=settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots),
+            # Where there is no GPU the job need not load a library to find that out.
+            device="auto" if any(Path(device).exists() for device in GPU_DEVICES) else "cpu",
             resumed=former is not None,
             spent_wall_s=former.wall_s if former else 0.0,
             spent_cpu_s=former.cpu_s if former else 0.0,
