@@ -8,11 +8,13 @@ import pytest
 
 from cryocloud.catalog import load_job_type, load_workflow
 from cryocloud.web.configuration import configuration
+from cryocloud.web.core.errors import Refused
 from cryocloud.web.core.places import result_folder
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.inputs import input_choices
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.preflight import Finding, check_order
+from cryocloud.web.runs.services import create_job
 from platform_orders import OPTICS, make_dataset, make_project
 
 MICROGRAPHS = {"a.mrc": b"", "folder/b.mrc": b"", "notes.txt": b""}
@@ -80,6 +82,11 @@ def test_cost_of_a_later_job_comes_from_the_jobs_before_it(owner: Any, project: 
     Job.unscoped.filter(pk=first.pk).update(metrics=huge)
     found = check(owner, project, "pick", {"particle_diameter_angstrom": 120}, inputs)
     assert any(finding.level == "error" and "memory" in finding.text for finding in found)
+    with pytest.raises(Refused, match="memory"):
+        create_job(
+            actor=owner.actor, project=project, job_type="pick",
+            parameters={"particle_diameter_angstrom": 120}, inputs=inputs,
+        )  # fmt: skip
 
 
 def test_too_little_compute_is_a_warning_and_none_an_error(

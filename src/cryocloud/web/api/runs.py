@@ -12,6 +12,7 @@ from cryocloud.web.api.credentials import actor
 from cryocloud.web.core.events import job_topic
 from cryocloud.web.core.models import Event
 from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.metering.services import billed_seconds
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
@@ -75,8 +76,7 @@ class JobDetail(JobOut):
     @staticmethod
     def resolve_attempts(job: Job) -> list[dict[str, Any]]:
         attempts = list(job.attempts.order_by("number"))
-        used = UsageRecord.unscoped.filter(attempt_id__in=[one.pk for one in attempts])
-        billed = dict(used.values_list("attempt_id", "billed_s"))
+        billed = billed_seconds(attempts[0].organization_id, [one.pk for one in attempts]) if attempts else {}
         names = AttemptOut.model_fields.keys() - {"billed_s"}
         return [
             {name: getattr(one, name) for name in names} | {"billed_s": billed.get(one.pk)}

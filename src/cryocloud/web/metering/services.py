@@ -102,6 +102,12 @@ def note_running(attempt_id: str, used_s: float) -> None:
     )
 
 
+def billed_seconds(organization_id: str, attempt_ids: list[str]) -> dict[str, int]:
+    """By attempt, of those that have ended."""
+    rows = UsageRecord.unscoped.filter(organization_id=organization_id, attempt_id__in=attempt_ids)
+    return dict(rows.values_list("attempt_id", "billed_s"))
+
+
 def organizations_out_of_compute() -> list[str]:
     """Those with attempts at work and nothing left."""
     working = Organization.objects.filter(

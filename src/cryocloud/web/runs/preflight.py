@@ -15,7 +15,7 @@ from cryocloud.catalog.messages import field_complaints
 from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
-from cryocloud.web.core.errors import PlatformError
+from cryocloud.web.core.errors import PlatformError, Refused
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.metering.services import remaining_compute_s
 from cryocloud.web.organizations import access
@@ -74,6 +74,27 @@ def check_order(
         if isinstance(ordered, JobType) and facts.items:
             findings += _cost(project, ordered.forecast(complete, facts), facts)
     return findings + list(_compute(project))
+
+
+def require_fit(
+    actor: Actor, project: Project, ordered: JobType, complete: Mapping[str, Any], inputs: Mapping[str, str]
+) -> None:
+    """Refuse what could never run on this computer, however long it waits."""
+    facts, _ = known_facts(actor, project, inputs)
+    forecast = ordered.forecast(ordered.parameters.model_validate(dict(complete)), facts)
+    if facts.items and forecast.memory_bytes > _memory_bytes():
+        raise Refused(_too_large(forecast))
+
+
+def _too_large(forecast: Forecast) -> str:
+    return (
+        f"Needs about {_size(forecast.memory_bytes)} of memory; the computer has {_size(_memory_bytes())}. Use a "
+        "smaller box, fewer classes or fewer items."
+    )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def known_facts(actor: Actor, project: Project, inputs: Mapping[str, str]) -> tuple[Facts, float | None]:
@@ -155,12 +176,8 @@ def _cost(project: Project, forecast: Forecast, facts: Facts) -> list[Finding]:
         f"{_size(forecast.memory_bytes)} of memory, {_size(forecast.disk_bytes)} of disk."
     )
     findings = [Finding("", "info", text)]
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if forecast.memory_bytes > memory_bytes:
-        text = (
-            f"Needs about {_size(forecast.memory_bytes)} of memory; the computer has {_size(memory_bytes)}."
-        )
-        findings.append(Finding("", "error", text))
+    if forecast.memory_bytes > _memory_bytes():
+        findings.append(Finding("", "error", _too_large(forecast)))
     free_bytes = shutil.disk_usage(settings.home).free - DISK_RESERVE_BYTES
     if forecast.disk_bytes > free_bytes:
         text = (

@@ -28,6 +28,7 @@ from cryocloud.web.runs.orders import (
     known_job_type,
     known_workflow,
 )
+from cryocloud.web.runs.preflight import require_fit
 
 NOTES_LENGTH_MAX = 20_000
 PAUSE = "dispatch-paused"
@@ -49,6 +50,7 @@ def create_job(
     check_seed(seed)
     complete = complete_parameters(known.parameters, parameters)
     references = checked_inputs(actor, project, known.inputs, inputs)
+    require_fit(actor, project, known, complete, references)
     if cloned_from_id:
         access.get(actor, Job, cloned_from_id)
     with transaction.atomic():

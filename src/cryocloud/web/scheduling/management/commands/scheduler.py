@@ -16,6 +16,7 @@ from cryocloud.web.scheduling.scheduler import Scheduler
 
 class Command(BaseCommand):
     help = "Start jobs, follow them and publish their results. A second one waits until the first has gone."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--interval-s", type=float, default=0.5, help="Pause between two turns")
