@@ -75,8 +75,8 @@ export class Item {
 
   private mayPass(error: DetailedError): boolean {
     const status = error.originalResponse?.getStatus() ?? 0;
-    const isNew = error.originalRequest.getMethod() === "POST";
-    const passes = status >= 500 || (PASSING.has(status) && !(isNew && status === 409));
+    const isTaken = error.originalRequest.getMethod() === "POST" && status === 409 && !isBusy(error);
+    const passes = status >= 500 || (PASSING.has(status) && !isTaken);
     this.isWaitingForServer = passes;
     this.queue.changed();
     return passes;
@@ -173,6 +173,11 @@ export class Queue {
     }
     this.changed();
   }
+}
+
+// An earlier connection that the server has not given up yet; half a minute later it has.
+function isBusy(error: DetailedError): boolean {
+  return (error.originalResponse?.getBody() ?? "").includes("at this moment");
 }
 
 function messageOf(body: string, status: number): string {

@@ -240,7 +240,14 @@ def test_a_session_counts_with_the_origin_of_our_own_pages_only(server, dataset,
         (server.address + ".evil.example", 403),
     ):
         headers = {"Cookie": cookie} | ({"Origin": origin} if origin else {})
-        assert Tus(server.address, **headers).create(dataset.pk, f"{status}", 3).status_code == status
+        answer = Tus(server.address, **headers).create(dataset.pk, f"{status}", 3)
+        assert answer.status_code == status
+        if status == 201:
+            url = answer.headers["location"]
+    # A browser names no origin when it asks its own server how far an upload is.
+    looking = Tus(server.address, Cookie=cookie)
+    assert looking.offset(url) == 0
+    assert looking.patch(url, 0, b"abc").status_code == 403
 
 
 def test_the_disk_of_the_server_runs_full_and_the_upload_goes_on_later(

@@ -127,7 +127,7 @@ async def _answer(request: Request) -> Answer:
     act = acts.get(request.method)
     if act is None:
         raise TusError(405, f"{request.method} is not possible here; {', '.join(acts)} are.")
-    return await act(request, await _database(lambda: _actor_of(request.headers)))
+    return await act(request, await _database(lambda: _actor_of(request)))
 
 
 def _abilities() -> dict[str, str]:
@@ -152,7 +152,8 @@ async def _database(act: Callable[[], Answered]) -> Answered:
     return await sync_to_async(run)()
 
 
-def _actor_of(headers: dict[str, str]) -> Actor:
+def _actor_of(request: Request) -> Actor:
+    headers = request.headers
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme:
         actor = actor_of_token(secret.strip()) if scheme.lower() == "bearer" else None
@@ -160,7 +161,8 @@ def _actor_of(headers: dict[str, str]) -> Actor:
         actor = actor_of_session(
             parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
         )
-        if actor is not None:
+        # Browsers name no origin when they only look, which a page of others could not read anyway.
+        if actor is not None and request.method != "HEAD":
             _require_own_page(headers)
     if actor is None:
         raise TusError(401, "Log in, or send a token: “Authorization: Bearer cryo_…”.")
