@@ -106,13 +106,17 @@ def _rules_broken(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call) and _last_name(node.func) == "SafeString":
         yield "safe"
     if isinstance(node, ast.ImportFrom):
-        imported = {alias.name for alias in node.names}
-        if imported & SAFE_NAMES:
-            yield "safe"
-        if imported & CSRF_NAMES:
-            yield "csrf"
-        if any((_module_word(node), name) in CLOCKS for name in imported - {"timezone"}):
-            yield "clock"
+        yield from _rules_broken_by_import(node)
+
+
+def _rules_broken_by_import(node: ast.ImportFrom) -> Iterator[str]:
+    imported = {alias.name for alias in node.names}
+    if imported & SAFE_NAMES:
+        yield "safe"
+    if imported & CSRF_NAMES:
+        yield "csrf"
+    if any((_module_word(node), name) in CLOCKS for name in imported - {"timezone"}):
+        yield "clock"
 
 
 def _last_name(node: ast.expr) -> str:

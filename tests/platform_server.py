@@ -32,13 +32,15 @@ class Served:
 
 
 @contextmanager
-def serving(home: Path, database: str, *, prelude: str = "", **environment: str) -> Iterator[Served]:
+def serving(
+    home: Path, database: str, *, prelude: str = "", port: int = 0, **environment: str
+) -> Iterator[Served]:
     """Serve until the block ends. Connections wait in the socket until the process accepts them.
 
     ``prelude`` runs in the process before the platform, so that a test can shorten intervals.
     """
     with (
-        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+        socket.create_server(("127.0.0.1", port), backlog=1024) as listening,
         (home / "server.log").open("wb") as log,
     ):
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"

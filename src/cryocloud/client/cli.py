@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cryocloud import __version__
 
+BAD_INPUT = 2
 CANCELLED = 130
 
 
@@ -25,6 +26,15 @@ COMMANDS = {
     "run": Command("cryocloud.client.run:run", "run one job"),
     "workflow": Command("cryocloud.client.workflow:workflow", "run a whole workflow, such as spa"),
     "jobs": Command("cryocloud.client.run:jobs", "list the job types and workflows"),
+    "login": Command("cryocloud.client.platform.commands:login", "keep address and token of a server"),
+    "logout": Command("cryocloud.client.platform.commands:logout", "forget them"),
+    "upload": Command(
+        "cryocloud.client.platform.commands:upload", "send a folder to a dataset on the server"
+    ),
+    "datasets": Command("cryocloud.client.platform.commands:datasets", "list the datasets on the server"),
+    "projects": Command("cryocloud.client.platform.commands:projects", "list the projects on the server"),
+    "watch": Command("cryocloud.client.platform.commands:watch", "follow a job or a run on the server"),
+    "download": Command("cryocloud.client.platform.commands:download", "fetch results or datasets, verified"),
     "demo": Command(
         "cryocloud.client.demo:demo", "simulate micrographs, process them, compare with the truth"
     ),
@@ -50,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(getattr(importlib.import_module(module), function)(given[1:]))
     except KeyboardInterrupt:
         return CANCELLED
+    except ModuleNotFoundError as error:
+        if error.name != "httpx":
+            raise
+        print(f"cryocloud {name}: needs httpx: pip install 'cryocloud[client]'", file=sys.stderr)
+        return BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -61,6 +61,8 @@ def start_from_catalog(
     except UnknownName as error:
         print(f"cryocloud {command}: {error}", file=sys.stderr)
         return BAD_INPUT
+    if any(word.split("=")[0] == "--project" for word in arguments):
+        return _order_on_server(command, entry, arguments[1:])
     options = vars(entry_parser(command, entry).parse_args(arguments[1:]))
     try:
         order = {kind: entry.name, **make_order(entry, options)}
@@ -71,11 +73,24 @@ def start_from_catalog(
     become_module(module, order)
 
 
+def _order_on_server(command: str, entry: CatalogEntry, arguments: list[str]) -> int:
+    try:
+        from cryocloud.client.platform.ordering import order
+    except ModuleNotFoundError as error:
+        return _refuse(entry, f"--project needs {error.name}: pip install 'cryocloud[client]'")
+    try:
+        return order(command, entry, arguments)
+    except ValidationError as error:
+        return _refuse(entry, plain_validation_message(error))
+    except ValueError as error:
+        return _refuse(entry, str(error))
+
+
 def entry_parser(command: str, entry: CatalogEntry) -> argparse.ArgumentParser:
     """The parser for the options of one job type or workflow."""
     parser = argparse.ArgumentParser(
         prog=f"cryocloud {command} {entry.name}",
-        usage="%(prog)s [options] --out DIR",
+        usage="%(prog)s [options] --out DIR       (on the server: --project ID instead of --out)",
         description=entry.summary,
         allow_abbrev=False,
     )

@@ -27,10 +27,21 @@ event_hub.BACKLOG = 20
 """
 
 
-@pytest.fixture
-def server(transactional_db, home):
-    with serving(home, str(connection.settings_dict["NAME"]), prelude=SHORT) as served:
+@pytest.fixture(scope="module")
+def served_home(tmp_path_factory):
+    """One home for the server process and the tests of this module."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def running(served_home, django_db_setup, django_db_blocker):
+    with serving(served_home, str(connection.settings_dict["NAME"]), prelude=SHORT) as served:
         yield served
+
+
+@pytest.fixture
+def server(transactional_db, running):
+    return running
 
 
 @pytest.fixture
