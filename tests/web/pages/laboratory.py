@@ -48,6 +48,13 @@ DECISION = {
     "why": "about 80 particles a class, from 10 to 50 classes",
     "evidence": {"particles": 12801},
 }
+EVIDENCE = {
+    "job": "",
+    "what": "evidence",
+    "value": "detail finer than 17.2 Å",
+    "why": "noise boxes reach that resolution in the same refinement",
+    "evidence": {"unmasked_resolution_angstrom": 4.63, "null_control_resolution_angstrom": 17.2},
+}
 
 
 @dataclass(frozen=True)
@@ -78,15 +85,7 @@ def seed_laboratory(owner, plots: Path | None = None) -> Laboratory:
         Project.unscoped.create(name=name, description=text, **own)
     run = _seed_run(owner, project, dataset)
     jobs = [_seed_job(owner, project, run, dataset, number, plots) for number in range(1, len(CHAIN) + 1)]
-    run.decisions = [{"job": jobs[5].pk, **DECISION}] + [
-        {
-            "job": "",
-            "what": "evidence",
-            "value": "detail finer than 17.2 Å",
-            "why": "noise boxes reach that",
-            "evidence": {},
-        }
-    ]
+    run.decisions = [{"job": jobs[5].pk, **DECISION}, EVIDENCE]
     run.result_job_id = jobs[10].pk
     run.save()
     excepted = _state(jobs[1], Job.State.EXCEPTIONS, exceptions=2)
@@ -196,7 +195,7 @@ def _seed_result(job, seconds, plots):
     folder = result_folder(job.pk, attempt.pk)
     (folder / "plots").mkdir(parents=True)
     (folder / "log.txt").write_text(f"{job.job_type}: {json.dumps(job.metrics)}\n" * 20, encoding="utf-8")
-    real = sorted((plots / f"{job.number:03d}_{job.job_type}" / "plots").glob("*.png")) if plots else []
+    real = sorted(plots.glob(f"*_{job.job_type}/plots/*.png")) if plots else []
     for path in real:
         shutil.copy(path, folder / "plots" / path.name)
     if not real:

@@ -10,10 +10,20 @@ from cryocloud.web.pages.job_words import Source, input_targets, key_number
 from cryocloud.web.pages.templatetags.wording import job_title, percent
 from cryocloud.web.runs.models import Job
 
-WIDTH_PX, HEIGHT_PX = 146, 52
-COLUMN_GAP_PX, ROW_GAP_PX, LANE_PX = 27, 12, 5
+HEIGHT_PX, ROW_GAP_PX, COLUMN_GAP_PX, LANE_PX = 52, 12, 26, 5
+MARGIN_PX = 15
 LANES = 5
-COLUMNS_WIDE, COLUMNS_NARROW = 7, 2
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How many boxes lie beside each other, and how wide they are."""
+
+    columns: int
+    box_width_px: int
+
+
+WIDE, SLIM = Paper(6, 165), Paper(2, 138)
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,19 @@ class Box:
     node: Node
     x: int
     y: int
+    width: int
 
     @property
-    def filled_px(self) -> int:
-        return round((WIDTH_PX - 20) * self.node.progress)
+    def text_width(self) -> int:
+        return self.width - 19
+
+    @property
+    def track_width(self) -> int:
+        return self.width - 26
+
+    @property
+    def filled_width(self) -> int:
+        return round(self.track_width * self.node.progress)
 
 
 @dataclass(frozen=True)
@@ -85,16 +104,18 @@ def _job_node(job: Job) -> Node:
     return Node(job.pk, "job", job_title(job.job_type), sub, job.state, f"/jobs/{job.pk}/", progress)
 
 
-def draw(nodes: list[Node], links: Links, columns: int) -> Drawing:
-    """Boxes and lines; no more than ``columns`` boxes beside each other."""
+def draw(nodes: list[Node], links: Links, paper: Paper) -> Drawing:
+    """Boxes and lines."""
+    columns, box_width = paper.columns, paper.box_width_px
     layers = _layers(nodes, links)
     rows = _rows(nodes, links, layers, columns)
     tops, lanes = _bands(links, layers, rows, columns)
     boxes = {
         node.id: Box(
             node,
-            (layers[node.id] % columns) * (WIDTH_PX + COLUMN_GAP_PX) + 1,
+            (layers[node.id] % columns) * (box_width + COLUMN_GAP_PX) + MARGIN_PX,
             tops[layers[node.id] // columns] + rows[node.id] * (HEIGHT_PX + ROW_GAP_PX),
+            box_width,
         )
         for node in nodes
     }
@@ -107,7 +128,7 @@ def draw(nodes: list[Node], links: Links, columns: int) -> Drawing:
         else:
             path = _bus(one, other, tops[band] - 8 - LANE_PX * lanes[source, band])
         edges.append(Edge(source, target, path))
-    width = max((box.x + WIDTH_PX for box in boxes.values()), default=0) + 1
+    width = max((box.x + box_width for box in boxes.values()), default=0) + MARGIN_PX
     height = max((box.y + HEIGHT_PX for box in boxes.values()), default=0) + 2
     return Drawing(width, height, list(boxes.values()), edges)
 
@@ -132,9 +153,9 @@ def _rows(nodes: list[Node], links: Links, layers: dict[str, int], columns: int)
     rows: dict[str, int] = {}
     for node in sorted(nodes, key=lambda node: layers[node.id]):
         layer = layers[node.id]
-        source = first_input.get(node.id)
+        source = first_input.get(node.id, "")
         wanted = 0
-        if source is not None and layers[source] // columns == layer // columns:
+        if source and layers[source] // columns == layer // columns:
             wanted = rows[source]
         row = next(row for row in range(wanted, len(nodes) + wanted + 1) if row not in taken[layer])
         taken[layer].add(row)
@@ -166,7 +187,7 @@ def _bands(
 
 
 def _curve(one: Box, other: Box) -> str:
-    x1, y1 = one.x + WIDTH_PX, one.y + HEIGHT_PX // 2
+    x1, y1 = one.x + one.width, one.y + HEIGHT_PX // 2
     x2, y2 = other.x, other.y + HEIGHT_PX // 2
     middle = (x1 + x2) // 2
     return f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"
@@ -174,10 +195,10 @@ def _curve(one: Box, other: Box) -> str:
 
 def _bus(one: Box, other: Box, lane_y: int) -> str:
     """Out to the gap beside the source, along a lane above the target's line, and in from the left."""
-    x1, y1 = one.x + WIDTH_PX, one.y + HEIGHT_PX // 2
+    x1, y1 = one.x + one.width, one.y + HEIGHT_PX // 2
     x2, y2 = other.x, other.y + HEIGHT_PX // 2
     turn = 5
-    out_x, in_x = x1 + 9, max(x2 - 9, -8)
+    out_x, in_x = x1 + 9, x2 - 9
     up = turn if lane_y > y1 else -turn
     along = turn if in_x > out_x else -turn
     down = turn if y2 > lane_y else -turn

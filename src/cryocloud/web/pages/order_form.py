@@ -20,7 +20,20 @@ from cryocloud.catalog.workflow import Workflow
 PARAMETER, INPUT, PREFILLED = "parameter-", "input-", "prefilled-"
 ON, OFF = "on", "off"
 SEED_MAX = 2**31 - 1
-COMMON_SYMMETRIES = ("C1", "C2", "C3", "C4", "C5", "C6", "D2", "D3", "D4", "D7", "T", "O", "I")
+KIND_TITLES = {
+    "micrograph_files": "Micrographs",
+    "particle_files": "Particles",
+    "micrographs": "Micrographs",
+    "particles": "Particles",
+    "picks": "Picks",
+    "folder": "Result",
+}
+KIND_HELP = {
+    "micrograph_files": "A dataset of aligned, summed micrographs, or a STAR file that lists them.",
+    "micrographs": "Micrographs that an earlier job has listed.",
+    "particles": "Particles that an earlier job has listed.",
+}
+PREFERRED_RESULTS = ("/volume_class1.mrc", "/map_sharpened.mrc", "/map.mrc")
 TEXT_LENGTH_MAX = 1000
 
 Entry = JobType | Workflow
@@ -82,7 +95,7 @@ class OrderForm:
 
     @property
     def general_error(self) -> str:
-        named = {one.name for one in (*self.inputs, *self.first, *self.more)} | {"seed"}
+        named = {one.name for one in self.inputs} | {one.name for one in (*self.first, *self.more)} | {"seed"}
         return " ".join(text for name, text in self.errors.items() if name not in named)
 
 
@@ -171,10 +184,11 @@ def make_form(
     inputs = [_input_field(one, choices.get(one.name, []), sent) for one in entry.inputs]
     for chosen in inputs:
         chosen.error = errors.get(chosen.name, "")
-    is_first = {one.name for one in made if one.is_required or one.name in _shown_first(entry)}
+    shown_first = _shown_first(entry)
+    is_first = {one.name for one in made if one.is_required or one.name in shown_first}
     return OrderForm(
         inputs=inputs,
-        first=[one for one in made if one.name in is_first],
+        first=sorted((one for one in made if one.name in is_first), key=lambda one: not one.is_required),
         more=[one for one in made if one.name not in is_first],
         seed=sent.get("seed", "0"),
         errors=errors,
@@ -255,12 +269,13 @@ def _number_text(value: Any) -> str:
 
 
 def _help(declared: FieldInfo, control: str) -> str:
-    text = (declared.description or "").rstrip(".")
+    text = (declared.description or "").replace("none:", "blank:")
+    text = text if text.endswith("...") else text.rstrip(".")
     limits = catalog_fields.range_text(declared) if control == "number" else ""
     joined = f"{text} ({limits})" if limits else text
     if catalog_fields.is_list(catalog_fields.plain_type(declared)):
         joined += "; several with commas between them"
-    return f"{joined}."
+    return joined if joined.endswith(".") else f"{joined}."
 
 
 def _attributes(declared: FieldInfo, kind: Any, control: str) -> dict[str, str]:
@@ -277,6 +292,14 @@ def _attributes(declared: FieldInfo, kind: Any, control: str) -> dict[str, str]:
     return found
 
 
+def default_choice(choices: list[tuple[str, str]]) -> str:
+    """A whole dataset before results, a map to start from before half maps, otherwise the newest."""
+    references = [reference for reference, _ in choices]
+    datasets = (one for one in references if one.startswith("dataset:"))
+    maps = (one for wanted in PREFERRED_RESULTS for one in references if one.endswith(wanted))
+    return next(datasets, next(maps, next(iter(references), "")))
+
+
 def _input_field(declared: Input, choices: list[tuple[str, str]], sent: QueryDict) -> InputField:
     offered = [
         (reference, f"{label} (made up by the job)" if reference in declared.literals else label)
@@ -284,14 +307,16 @@ def _input_field(declared: Input, choices: list[tuple[str, str]], sent: QueryDic
     ]
     value = sent.get(INPUT + declared.name)
     if value is None:
-        value = offered[0][0] if declared.required and offered else ""
+        value = default_choice(choices) if declared.required else ""
     elif value and value not in {reference for reference, _ in offered}:
         value = value if value.startswith(("job:", "file:", "dataset:")) else ""
         offered += [(value, "as chosen on the page before")] if value else []
     return InputField(
         name=declared.name,
-        title="Input" if declared.name == "input" else catalog_fields.title(declared.name),
-        help=declared.help,
+        title=KIND_TITLES.get(declared.kind, "Input")
+        if declared.name == "input"
+        else catalog_fields.title(declared.name),
+        help=KIND_HELP.get(declared.kind, declared.help),
         is_required=declared.required,
         value=value,
         choices=offered,

@@ -13,11 +13,19 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from cryocloud.catalog import UnknownName, job_type_names, load_job_type, load_workflow, workflow_names
 from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.core.errors import NotFound, Refused
+from cryocloud.web.core.errors import Conflict, NotFound, PlatformError, QuotaExceeded, Refused
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations.access import get, visible
 from cryocloud.web.organizations.models import Role
-from cryocloud.web.pages.order_form import INPUT, Entry, Typed, make_form, texts_of, typed_values
+from cryocloud.web.pages.order_form import (
+    INPUT,
+    Entry,
+    Typed,
+    default_choice,
+    make_form,
+    texts_of,
+    typed_values,
+)
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs import services
@@ -86,8 +94,8 @@ def new_job(request: HttpRequest, actor: Actor, project_id: str, job_type: str) 
                 seed=typed.seed,
                 cloned_from_id=request.POST.get("cloned_from", "")[:64],
             )
-        except Refused as refusal:
-            errors = refusal.fields or {"": str(refusal)}
+        except (Refused, Conflict, QuotaExceeded) as refusal:
+            errors = _fields_of(refusal)
         else:
             return redirect("job", job_id=made.pk)
     return _page(request, actor, order, request.POST, errors=errors)
@@ -111,11 +119,17 @@ def new_run(request: HttpRequest, actor: Actor, project_id: str, workflow: str) 
                 inputs=typed.inputs,
                 seed=typed.seed,
             )
-        except Refused as refusal:
-            errors = refusal.fields or {"": str(refusal)}
+        except (Refused, Conflict, QuotaExceeded) as refusal:
+            errors = _fields_of(refusal)
         else:
             return redirect("run", run_id=made.pk)
     return _page(request, actor, order, request.POST, errors=errors)
+
+
+def _fields_of(refusal: PlatformError) -> dict[str, str]:
+    """Messages by field; what concerns no field stands above the form, which keeps what was typed."""
+    fields = refusal.fields if isinstance(refusal, Refused) else {}
+    return fields or {"": str(refusal)}
 
 
 @require_POST
@@ -164,7 +178,7 @@ def _page(
         ]
         for declared in order.entry.inputs
     }
-    chosen = [sent.get(INPUT + one.name) or _first_choice(choices[one.name]) for one in order.entry.inputs]
+    chosen = [sent.get(INPUT + one.name) or default_choice(choices[one.name]) for one in order.entry.inputs]
     form = make_form(
         order.entry, choices, sent=sent, profile=_profile(actor, chosen), errors=dict(errors or {})
     )
@@ -182,10 +196,6 @@ def _page(
 
 def _is_partial(request: HttpRequest) -> bool:
     return request.method == "GET" and request.headers.get("HX-Target") == "order-fields"
-
-
-def _first_choice(choices: list[tuple[str, str]]) -> str:
-    return choices[0][0] if choices else ""
 
 
 def _profile(actor: Actor, references: list[str]) -> dict[str, Any]:

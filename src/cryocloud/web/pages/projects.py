@@ -16,7 +16,7 @@ from cryocloud.web.core.errors import Refused
 from cryocloud.web.organizations.access import get, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
-from cryocloud.web.pages.job_graph import COLUMNS_NARROW, COLUMNS_WIDE, draw, graph_of
+from cryocloud.web.pages.job_graph import SLIM, WIDE, draw, graph_of
 from cryocloud.web.pages.job_words import key_number, sources_of
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects import services
@@ -173,8 +173,8 @@ def _work_of(request: HttpRequest, actor: Actor, found: Project) -> dict[str, An
         "job_page": listed,
         "job_count": listed.paginator.count,
         "graph_left_out": max(0, listed.paginator.count - GRAPH_JOBS_MAX),
-        "wide": draw(nodes, links, COLUMNS_WIDE),
-        "slim": draw(nodes, links, COLUMNS_NARROW),
+        "wide": draw(nodes, links, WIDE),
+        "slim": draw(nodes, links, SLIM),
     }
 
 

@@ -98,6 +98,12 @@ def percent(fraction: float | None) -> int:
 
 
 @register.filter
+def state_word(state: str) -> str:
+    """Short enough for a table: "with exceptions" says enough beside the color."""
+    return {"exceptions": "With exceptions"}.get(state, state.replace("_", " ").capitalize())
+
+
+@register.filter
 def ran_s(job: Job) -> float | None:
     """Seconds from its start to its end; None before the end."""
     if job.started_at is None or job.finished_at is None:
@@ -107,4 +113,4 @@ def ran_s(job: Job) -> float | None:
 
 @register.filter
 def plot_title(name: str) -> str:
-    return name.replace("_", " ")
+    return title(name)
