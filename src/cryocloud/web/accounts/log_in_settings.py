@@ -36,6 +36,12 @@ ACCOUNT_RATE_LIMITS = {
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ADAPTER = "cryocloud.web.accounts.adapter.SecondFactorAdapter"
+MFA_FORMS = {
+    "login_webauthn": "cryocloud.web.accounts.passkeys.LogInForm",
+    "authenticate_webauthn": "cryocloud.web.accounts.passkeys.SecondFactorForm",
+    "reauthenticate_webauthn": "cryocloud.web.accounts.passkeys.ReauthenticationForm",
+    "add_webauthn": "cryocloud.web.accounts.passkeys.AddForm",
+}
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODE_DIGITS = 10
 MFA_TOTP_TOLERANCE = 1

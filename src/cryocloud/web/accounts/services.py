@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.credentials import TOKEN_PREFIX
 from cryocloud.web.accounts.models import ApiToken, User
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
@@ -16,7 +17,6 @@ from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.core.secret_words import hash_of, new_secret
 
-TOKEN_PREFIX = "cryo_"
 TOKEN_DAYS = (7, 30, 90, 365)
 TOKENS_MAX = 50
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from textwrap import dedent
 
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
-from django.core.validators import validate_email
+from django.core.validators import MaxLengthValidator, validate_email
 from django.db import transaction
 from django.db.models import QuerySet
 from django_tasks import task
@@ -23,6 +24,7 @@ from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
 
 INVITATION_LIFE = timedelta(days=7)
+ADDRESS_LENGTH_MAX = 254
 
 
 @transaction.atomic
@@ -50,8 +52,9 @@ def invite_member(*, actor: Actor, organization: Organization, email: str, role:
 def _address(email: str) -> str:
     address = email.strip().lower()
     try:
+        MaxLengthValidator(ADDRESS_LENGTH_MAX)(address)
         validate_email(address)
-    except Exception as error:
+    except ValidationError as error:
         raise Refused(
             "That is no e-mail address.", {"email": f"“{address[:100]}” is no e-mail address."}
         ) from error
