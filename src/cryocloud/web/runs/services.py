@@ -130,6 +130,8 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
     """No further job is made; the one at work is asked to stop."""
     access.require_role(actor, run.organization_id, Role.EDITOR)
     with transaction.atomic():
+        # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
+        list(run.jobs.select_for_update().exclude(state__in=Job.ENDED))
         current = Run.unscoped.select_for_update().get(pk=run.pk)
         if current.state != Run.State.RUNNING:
             raise Conflict(f"Run {current.number} has ended already: {current.get_state_display()}.")
@@ -146,7 +148,7 @@ def _cancel(job: Job) -> None:
     """In a transaction that holds the job's row: between this and the end of an attempt one comes first."""
     job.cancel_requested_at = job.cancel_requested_at or now()
     if job.state == Job.State.QUEUED:
-        job.state, job.message, job.finished_at = Job.State.CANCELLED, "Cancelled before it started.", now()
+        job.state, job.message, job.finished_at = Job.State.CANCELLED, "Cancelled while it waited.", now()
     else:
         job.progress_message = "stopping"
     job.save()
