@@ -224,6 +224,8 @@ def test_a_running_job_is_live_and_refreshes_the_page_when_it_has_ended(owner, l
     assert f'sse-connect="/events/jobs/{job.pk}"' in page and "iteration 6: 5.8 Å" in page
     live = owner.client.get(f"/jobs/{job.pk}/live/")
     assert "42 %" in html(live) and "HX-Refresh" not in live
+    assert re.search(r'id="job-state"[^>]*hx-swap-oob="true">Running', html(live))
+    assert page.count('id="job-state"') == 1
     tail = owner.client.get(f"/jobs/{job.pk}/log/", headers={"HX-Request": "true"})
     assert "iteration 3: 7.5 Å" in html(tail)
     plain = owner.client.get(f"/jobs/{job.pk}/log/")

@@ -129,7 +129,7 @@ def draw(nodes: list[Node], links: Links, paper: Paper) -> Drawing:
             path = _bus(one, other, tops[band] - 8 - LANE_PX * lanes[source, band])
         edges.append(Edge(source, target, path))
     width = max((box.x + box_width for box in boxes.values()), default=0) + MARGIN_PX
-    height = max((box.y + HEIGHT_PX for box in boxes.values()), default=0) + 2
+    height = max((box.y + HEIGHT_PX for box in boxes.values()), default=0) + 5
     return Drawing(width, height, list(boxes.values()), edges)
 
 
@@ -178,7 +178,7 @@ def _bands(
     depth: dict[int, int] = defaultdict(int)
     for node_id, layer in layers.items():
         depth[layer // columns] = max(depth[layer // columns], rows[node_id] + 1)
-    tops, y = [], 1
+    tops, y = [], 5
     for band in range(max(depth, default=0) + 1):
         y += (16 + LANE_PX * min(used[band], LANES)) if used[band] else (ROW_GAP_PX if band else 0)
         tops.append(y)

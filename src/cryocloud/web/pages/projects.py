@@ -144,12 +144,7 @@ def restore_project(request: HttpRequest, actor: Actor, project_id: str) -> Http
 @members_only
 def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
     found = get(actor, Project, project_id)
-    role = role_in(actor, found.organization_id)
-    context = _work_of(request, actor, found) | {
-        "section": "dashboard",
-        "may_edit": role is not None and role >= Role.EDITOR and found.archived_at is None,
-        "may_archive": role is not None and role >= Role.ADMIN,
-    }
+    context = _work_of(request, actor, found) | {"section": "dashboard"}
     return render(request, "projects/project.html", context)
 
 
@@ -166,8 +161,11 @@ def _work_of(request: HttpRequest, actor: Actor, found: Project) -> dict[str, An
     drawn = list(rows[:GRAPH_JOBS_MAX])
     nodes, links = graph_of(drawn, sources_of(actor, drawn))
     listed: Page[Job] = Paginator(rows.select_related("run"), JOBS_PER_PAGE).get_page(page_number(request))
+    role = role_in(actor, found.organization_id) or 0
     return {
         "project": found,
+        "may_edit": role >= Role.EDITOR and found.archived_at is None,
+        "may_archive": role >= Role.ADMIN,
         "runs": found.runs.order_by("-number")[:RUNS_SHOWN],
         "jobs": [(job, key_number(job)) for job in listed],
         "job_page": listed,

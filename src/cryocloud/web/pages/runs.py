@@ -141,7 +141,7 @@ def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
 def job_live(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     """State, progress and plots of a job at work; once it has ended the whole page is fetched again."""
     found = get(actor, Job, job_id)
-    answer = render(request, "runs/job_live.html", _live_context(found))
+    answer = render(request, "runs/job_live.html", _live_context(found) | {"is_update": True})
     if found.state in Job.ENDED:
         answer["HX-Refresh"] = "true"
     return answer
