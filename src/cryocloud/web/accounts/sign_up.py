@@ -7,6 +7,7 @@ from typing import Any
 from allauth.account.forms import SignupForm
 from allauth.core import context
 from django import forms
+from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
 
 from cryocloud.web.accounts.models import User
@@ -55,6 +56,12 @@ class SignUpForm(SignupForm):  # type: ignore[misc]  # allauth publishes no type
     def clean_organization(self) -> str:
         given = self.cleaned_data["organization"].strip()
         return name_for_form(given, "organization") if given else ""
+
+    def try_save(self, request: HttpRequest) -> Any:
+        if self.account_already_exists:
+            # A known address must not be told by a quicker answer: hashing takes most of the time.
+            make_password(self.cleaned_data["password1"])
+        return super().try_save(request)
 
     def custom_signup(self, request: HttpRequest, user: User) -> None:
         user.name = self.cleaned_data["name"]
