@@ -6,6 +6,7 @@ import base64
 import hashlib
 import socket
 import struct
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,13 @@ def run_tasks() -> None:
     """What the worker would do, now."""
     while run_next(new_id()):
         pass
+
+
+def bytes_of(answer: Any) -> bytes:
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # Django's test client reads asynchronous content in one go
+        return b"".join(answer)
 
 
 def add_file(member: Any, dataset: Dataset, path: str, content: bytes) -> DatasetFile:

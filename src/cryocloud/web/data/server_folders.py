@@ -62,7 +62,10 @@ def open_source(text: str) -> int:
     source = Path(text)
     if source.parent != open_folder(str(source.parent)):
         raise Refused(f"“{source.name}” is reached through a link now; it is not imported.")
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Refused(f"“{source.name}” cannot be opened any more ({error.strerror}).") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise Refused(f"“{source.name}” is no regular file.")

@@ -17,7 +17,7 @@ from cryocloud.web.core.errors import Conflict, PlatformError
 from cryocloud.web.core.periodic import every
 from cryocloud.web.data import inspection
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
-from cryocloud.web.data.partial_file import Busy, PartialFile, received_bytes
+from cryocloud.web.data.partial_file import Busy, DiskFull, PartialFile, received_bytes
 from cryocloud.web.data.server_folders import open_source
 from cryocloud.web.data.services import TRASH_KEPT, require_unused
 from cryocloud.web.data.uploads import drop_upload, finish_upload
@@ -50,7 +50,9 @@ def copy_server_file(upload_id: str) -> None:
         _copy(upload)
     except Busy:
         return
-    except (PlatformError, FileNotFoundError, PermissionError) as error:
+    except DiskFull:
+        raise
+    except PlatformError as error:
         drop_upload(upload, f"could not be copied from the server: {error}")
         return
     finish_upload(upload_id)

@@ -120,7 +120,9 @@ def dataset(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse
         "state": state,
         "states": DatasetFile.State.choices,
         "profile": [
-            (row["label"], row["value"], row["unit"]) for row in _profile_rows(found.profile) if row["value"]
+            (row["label"], f"{row['value']:g}", row["unit"])
+            for row in _profile_rows(found.profile)
+            if row["name"] in found.profile
         ],
         "unfinished": uploads.filter(state=Upload.State.OPEN).order_by("path")[:UNFINISHED_SHOWN],
         "refused": uploads.filter(state=Upload.State.ABORTED, problem__contains="SHA-256").order_by(
