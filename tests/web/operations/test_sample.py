@@ -37,6 +37,11 @@ def test_an_organization_gets_the_sample_with_its_optics(owner, made):
     assert blob_file(files[0].stored.key).read_bytes() == (made / "mic_0001.mrc").read_bytes()
 
 
+@pytest.mark.parametrize("page", ["/dashboard/", "/datasets/"])
+def test_it_is_offered_where_there_is_nothing_yet(owner, made, page):
+    assert 'action="/sample-data/"' in owner.client.get(page).content.decode()
+
+
 def test_it_does_not_count_as_storage(owner, made):
     sample.use_sample_data(actor=owner.actor, organization=owner.organization)
     assert storage_used_bytes(owner.organization) == 0

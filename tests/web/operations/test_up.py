@@ -118,7 +118,7 @@ def test_it_becomes_ready_says_where_it_is_and_ends_with_its_children(tmp_path):
         platform.wait_ready()
         children = platform.children()
         assert set(children) == {"serve", "scheduler", "worker"}
-        assert platform.get("/accounts/login/")[0] == 200
+        assert platform.get("/")[0] == 200
         code, out, _ = platform.stop()
         assert code == 0
         assert f"http://127.0.0.1:{platform.port}/" in out
@@ -129,7 +129,7 @@ def test_it_becomes_ready_says_where_it_is_and_ends_with_its_children(tmp_path):
 def test_its_three_processes_take_less_than_400_mib(tmp_path):
     with running(tmp_path / "home") as platform:
         platform.wait_ready()
-        for path in ("/accounts/login/", "/api/v1/openapi.json"):
+        for path in ("/", "/faq/", "/accounts/login/", "/api/v1/openapi.json"):
             assert platform.get(path)[0] == 200
         memory_mib = {name: pss_mib(pid) for name, pid in platform.children().items()}
         print(memory_mib)
