@@ -22,7 +22,7 @@ SHOWN_IN_PLACE = frozenset({"image/png", "image/webp", "image/jpeg", "applicatio
 _HARMLESS = {
     "Accept-Ranges": "bytes",
     "Cache-Control": "private, no-cache",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
