@@ -63,7 +63,7 @@ class Gallery {
       row.resolution_angstrom === undefined ? "" : `${row.resolution_angstrom.toFixed(1)} Å`,
     ].filter(Boolean);
     const name = element("span", "name", element("span", "", `Class ${row.number}`), row.score === undefined ? "" : row.score.toFixed(2));
-    const node = element("button", "", canvas, name, element("span", "", facts.join(" · ")));
+    const node = element("button", "", canvas, name, element("span", "facts", ...facts.map((fact) => element("span", "", fact))));
     if (row.kept !== undefined) node.append(element("span", row.kept ? "kept" : "left-out", row.kept ? "kept" : "left out"));
     node.type = "button";
     node.title = row.reason ?? "Press to choose";

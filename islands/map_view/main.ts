@@ -26,7 +26,7 @@ class MapView {
     this.maps = maps;
     const first = this.first();
     this.levelSigma = Math.round(20 * sigmasAbove(first, first.level)) / 20;
-    this.level = slider("Level of the surface", this.levels(first), (v) => this.levelText(v), (v) => {
+    this.level = slider("Level", this.levels(first), (v) => this.levelText(v), (v) => {
       this.levelSigma = v;
       this.update();
     });
@@ -42,7 +42,7 @@ class MapView {
         this.update();
       }).element),
       group("Maps", ...this.maps.map((map, index) => this.mapToggle(map, index))),
-      group("View", element("div", "row", ...this.viewButtons()), toggle("White background", false, (on) => this.scene.setBackground(on ? LIGHT : DARK))),
+      group("View", element("div", "row wrap", ...this.viewButtons()), toggle("White background", false, (on) => this.scene.setBackground(on ? LIGHT : DARK))),
     );
     this.root.replaceChildren(element("div", "bench", element("div", "", this.frame, this.said), controls));
     this.scene.canvas.setAttribute("role", "img");

@@ -142,7 +142,7 @@ class MicrographView {
     const moved = this.size.join() !== [image.width, image.height].join();
     this.size = [image.width, image.height];
     [this.picture.width, this.picture.height] = this.size;
-    const context = context2d(this.picture);
+    const context = context2d(this.picture, true);
     context.drawImage(image, 0, 0);
     const pixels = context.getImageData(0, 0, image.width, image.height).data;
     this.gray = new Float32Array(image.width * image.height);
@@ -160,7 +160,7 @@ class MicrographView {
   private paint(filterAnew: boolean): void {
     const [width, height] = this.size;
     if (filterAnew) this.filter();
-    const context = context2d(this.picture);
+    const context = context2d(this.picture, true);
     const pixels = context.createImageData(width, height);
     const gain = (127.5 * this.contrast) / this.spread;
     const base = 127.5 + 127.5 * this.brightness - this.mean * gain;

@@ -1,5 +1,5 @@
 // Directions of view on an equal-area map of the sphere (Mollweide).
-import { choice, color, context2d, element, whenColorsChange } from "../viewing/controls";
+import { choice, context2d, element } from "../viewing/controls";
 import { mount } from "../viewing/mount";
 import { fetchIndex, type Index } from "../viewing/previews";
 
@@ -34,17 +34,16 @@ class Sphere {
 
   constructor(private readonly root: HTMLElement, private readonly found: Orientations) {
     this.scale = (count) => count / found.most;
-    const pick = choice("Colors", [["linear", "in proportion to the particles"], ["log", "logarithmic, shows gaps"]], (kind) => {
+    const pick = choice("Colors", [["linear", "in proportion to the views"], ["log", "logarithmic, shows gaps"]], (kind) => {
       this.scale = kind === "log" ? (n) => Math.log1p(n) / Math.log1p(found.most) : (n) => n / found.most;
       this.draw();
     });
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", "Number of particles by direction of view; the table below has the numbers.");
     this.canvas.addEventListener("pointermove", (event) => this.say(event));
-    const legend = element("p", "legend-bar", "0", this.bar, `${found.most} particles a cell`);
+    const legend = element("p", "legend-bar", "0", this.bar, `${found.most} views a cell`);
     root.replaceChildren(element("div", "row", pick.element), element("div", "sphere", this.canvas, this.said, legend));
     this.draw();
-    whenColorsChange(() => this.draw());
   }
 
   private count(direction: { height: number; azimuthDeg: number }): number {
@@ -60,7 +59,7 @@ class Sphere {
     const direction = directionAt(x, y);
     if (!direction) return;
     const tilt = (Math.acos(Math.max(-1, Math.min(1, direction.height))) * 180) / Math.PI;
-    this.said.textContent = `rot ${direction.azimuthDeg.toFixed(0)}°, tilt ${tilt.toFixed(0)}°: ${this.count(direction)} particles`;
+    this.said.textContent = `rot ${direction.azimuthDeg.toFixed(0)}°, tilt ${tilt.toFixed(0)}°: ${this.count(direction)} views`;
   }
 
   private draw(): void {
@@ -82,8 +81,11 @@ class Sphere {
 
   private drawGrid(context: CanvasRenderingContext2D, width: number, height: number): void {
     context.strokeStyle = "rgb(255 255 255 / 35%)";
-    context.fillStyle = color("--ink");
-    context.font = "26px system-ui, sans-serif";
+    context.fillStyle = "#ffffff";
+    context.font = "24px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.shadowColor = "#000000";
+    context.shadowBlur = 6;
     for (const tiltDeg of [30, 60, 90, 120, 150]) {
       let theta = 0;
       const target = Math.PI * Math.cos((tiltDeg * Math.PI) / 180);
@@ -96,7 +98,7 @@ class Sphere {
       context.moveTo(width / 2 - half, y);
       context.lineTo(width / 2 + half, y);
       context.stroke();
-      context.fillText(`${tiltDeg}°`, Math.max(0, width / 2 - half - 62), y + (tiltDeg < 90 ? -6 : 26));
+      context.fillText(`${tiltDeg}°`, width / 2, y - 6);
     }
   }
 

@@ -79,8 +79,8 @@ export function group(legend: string, ...content: (Node | string)[]): HTMLFieldS
   return element("fieldset", "", element("legend", "", legend), ...content);
 }
 
-export function context2d(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
-  const context = canvas.getContext("2d");
+export function context2d(canvas: HTMLCanvasElement, readOften = false): CanvasRenderingContext2D {
+  const context = canvas.getContext("2d", { willReadFrequently: readOften });
   if (!context) throw new Error("this browser draws no canvas");
   return context;
 }

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 
-from cryocloud.jobs.result_previews.classes import preview_classes
-from cryocloud.jobs.result_previews.curves import preview_curves
-from cryocloud.jobs.result_previews.maps import preview_maps
-from cryocloud.jobs.result_previews.micrographs import preview_micrographs
 from cryocloud.jobs.result_previews.order import read_order
-from cryocloud.jobs.result_previews.orientations import preview_orientations
 
-PARTS = {
-    "maps": preview_maps,
-    "classes": preview_classes,
-    "curves": preview_curves,
-    "orientations": preview_orientations,
-    "micrographs": preview_micrographs,
-}
+PARTS = ("maps", "classes", "curves", "orientations", "micrographs")
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)
-    json.dump(PARTS[given["part"]](read_order(given)), sys.stdout, allow_nan=False)
+    part = PARTS[PARTS.index(given["part"])]
+    # One part needs torch, which takes a second to import; the others do not wait for it.
+    preview = getattr(import_module(f"cryocloud.jobs.result_previews.{part}"), f"preview_{part}")
+    json.dump(preview(read_order(given)), sys.stdout, allow_nan=False)

@@ -21,8 +21,8 @@ MAP_EDGE_PX = 192
 SLICES_EDGE_PX = 128
 EDGE_MAX_PX = 2048
 MAPS_MAX = 24
-# One voxel in a hundred lies above the first level shown, where most boxes hold the particle.
-LEVEL_SHARE = 0.01
+# Two voxels in a hundred lie above the first level shown, where most boxes hold the particle.
+LEVEL_SHARE = 0.02
 TITLES = {
     "map_sharpened": "Sharpened map",
     "map_sharpened_masked": "Sharpened map inside the mask",

@@ -21,6 +21,7 @@ class Order:
     upstream: tuple[Path, ...]
     readable: tuple[Path, ...]
     seconds: float
+    symmetry: str
 
     def may_read(self, path: Path) -> Path:
         """The path with links followed. Raises ``InputError`` if it leads elsewhere or to nothing."""
@@ -41,4 +42,5 @@ def read_order(given: dict[str, Any]) -> Order:
         upstream=tuple(Path(text) for text in given["upstream"]),
         readable=tuple(path.resolve() for path in readable),
         seconds=float(given["seconds"]),
+        symmetry=str(given["symmetry"]),
     )

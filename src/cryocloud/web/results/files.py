@@ -79,7 +79,12 @@ def artifacts_of(job: Job) -> list[ResultFile]:
     main = _outputs(job.job_type)
     rows = Artifact.unscoped.filter(job=job, attempt__state=Attempt.State.SUCCEEDED)
     files = [ResultFile(row, meaning_of(row.path), row.path in main) for row in rows]
-    return sorted(files, key=lambda file: (not file.is_main, "/" in file.artifact.path, file.artifact.path))
+    return sorted(files, key=_rank)
+
+
+def _rank(file: ResultFile) -> tuple[bool, bool, bool, str]:
+    path = file.artifact.path
+    return not file.is_main, path.startswith("."), "/" in path, path
 
 
 def meaning_of(path: str) -> str:

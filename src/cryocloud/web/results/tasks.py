@@ -71,6 +71,7 @@ def _run_part(job: Job, part: str, folder: Path, out: Path) -> dict[str, Any]:
         "upstream": [str(place) for place in _upstream_folders(job)],
         "readable": [str(place) for place in _readable_folders(job)],
         "seconds": PART_SECONDS[part] - _STOP_BEFORE_S,
+        "symmetry": str(job.parameters.get("symmetry") or "C1"),
     }
     mapped = max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
     memory = MEMORY_BYTES + min(mapped, MAPPED_BYTES_MAX)
