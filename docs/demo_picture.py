@@ -21,7 +21,7 @@ Image = NDArray[Any]
 
 
 def main(demo: Path) -> None:
-    project = demo / "Project"
+    project = demo / "Downloaded"
     micrograph = mrcfile.read(demo / "Simulated/micrographs/mic_0002.mrc").astype(np.float32)
     flat = gaussian_filter(micrograph, 2) - gaussian_filter(micrograph, 80)
     classes = mrcfile.read(min(project.glob("*_class2d")) / "classes.mrcs")
