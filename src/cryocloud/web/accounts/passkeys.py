@@ -50,3 +50,8 @@ class ReauthenticationForm(ReauthenticateWebAuthnForm):  # type: ignore[misc]  #
 
 class AddForm(AddWebAuthnForm):  # type: ignore[misc]  # allauth publishes no types
     credential = PasskeyField(RegistrationResponse)
+    passwordless = forms.BooleanField(
+        label="Use it instead of the password",
+        required=False,
+        help_text="A passkey: it asks for your finger, face or PIN. Otherwise it comes beside the password.",
+    )
