@@ -238,8 +238,9 @@ def _seed_running(owner, project, maker):
     folder = attempt_folder(attempt.pk)
     (folder / "out" / "plots").mkdir(parents=True)
     (folder / "out" / "plots" / "fsc_iteration_06.png").write_bytes(small_png())
-    (folder / "log.txt").write_text(
-        "".join(f"iteration {n}: {9 - n / 2:.1f} Å\n" for n in range(7)), encoding="utf-8"
+    (folder / "out" / "log.txt").write_text(
+        "".join(f"iteration {n}: {9 - n / 2:.1f} Å\n" for n in range(7)) + f"{folder}/out/map.mrc is written\n",
+        encoding="utf-8",
     )
     return job
 

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from cryocloud.web.configuration import configuration
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.organizations.models import Membership, Organization, Role
 from cryocloud.web.projects.models import Project
@@ -230,6 +231,7 @@ def test_a_running_job_is_live_and_refreshes_the_page_when_it_has_ended(owner, l
     assert "iteration 3: 7.5 Å" in html(tail)
     plain = owner.client.get(f"/jobs/{job.pk}/log/")
     assert plain["Content-Type"].startswith("text/plain") and plain.content.startswith(b"iteration 0")
+    assert "\nmap.mrc is written" in html(plain) and str(configuration().home) not in html(plain)
     Job.unscoped.filter(pk=job.pk).update(state=Job.State.DONE)
     assert owner.client.get(f"/jobs/{job.pk}/live/")["HX-Refresh"] == "true"
     assert "sse-connect" not in html(owner.client.get(f"/jobs/{job.pk}/"))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.db.models import Q
 
 from cryocloud.catalog import UnknownName, job_type_names, load_job_type
 from cryocloud.catalog.fields import title
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.access import visible
 from cryocloud.web.pages.job_words import input_targets, sources_of
@@ -124,27 +121,6 @@ def exception_rows(job: Job) -> list[tuple[str, str]]:
     except (OSError, csv.Error):
         return []
     return [(row[0], row[1]) for row in rows[1 : EXCEPTIONS_SHOWN + 1] if len(row) >= 2]
-
-
-def log_file(job: Job) -> Path | None:
-    """The log of the newest attempt: beside its order, or with the result."""
-    newest = job.attempts.order_by("-number").first()
-    folder = job_folder(job)
-    places = [attempt_folder(newest.pk) / "log.txt"] if newest else []
-    places += [folder / "log.txt"] if folder else []
-    return next((place for place in places if place.is_file()), None)
-
-
-def log_text(job: Job, *, at_most_bytes: int) -> str:
-    """The end of the log."""
-    place = log_file(job)
-    if place is None:
-        return ""
-    with place.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - at_most_bytes))
-        text = stream.read(at_most_bytes).decode("utf-8", "replace")
-    return text if size <= at_most_bytes else text.partition("\n")[2]
 
 
 def waiting_before(job: Job) -> int:

@@ -24,7 +24,6 @@ from cryocloud.web.pages.job_view import (
     attempt_lines,
     exception_rows,
     input_links,
-    log_text,
     next_jobs,
     readers,
     waiting_before,
@@ -34,6 +33,7 @@ from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.results.files import artifacts_of
 from cryocloud.web.results.viewers import plots_of, viewers_of
 from cryocloud.web.runs import services
+from cryocloud.web.runs.log import log_tail
 from cryocloud.web.runs.models import Job, Run
 
 PLOTS_SHOWN = 12
@@ -130,7 +130,7 @@ def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
         "attempts": attempt_lines(actor, found),
         "exceptions": exception_rows(found),
         "may_edit": _may_edit(actor, found),
-        "log": log_text(found, at_most_bytes=LOG_TAIL_BYTES),
+        "log": log_tail(found, LOG_TAIL_BYTES),
         "cloned_from": visible(actor, Job).filter(pk=found.cloned_from_id).first(),
     }
     return render(request, "runs/job.html", context)
@@ -165,9 +165,9 @@ def job_log(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     """The log as plain text; within the page only its end."""
     found = get(actor, Job, job_id)
     if request.headers.get("HX-Request"):
-        text = log_text(found, at_most_bytes=LOG_TAIL_BYTES)
+        text = log_tail(found, LOG_TAIL_BYTES)
         return render(request, "runs/log_tail.html", {"log": text, "job": found})
-    text = log_text(found, at_most_bytes=LOG_BYTES_MAX)
+    text = log_tail(found, LOG_BYTES_MAX)
     return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
