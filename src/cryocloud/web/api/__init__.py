@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.parser import Parser
 
 from cryocloud import __version__
 from cryocloud.web.api.credentials import SessionCredential, TokenCredential
@@ -17,11 +19,23 @@ from cryocloud.web.core.errors import PlatformError, Refused
 
 AREAS = ("organizations", "datasets", "projects", "runs", "results", "catalog")
 
+
+class ObjectParser(Parser):
+    """A body is an object; ninja alone would take `null` for one in which everything is left out."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        found = super().parse_body(request)
+        if not isinstance(found, dict):
+            raise ValueError("the body is no JSON object")
+        return found
+
+
 api = NinjaAPI(
     title="CryoCloud",
     version=__version__,
     description="Everything that the pages do. Errors are `{error, fields}`; lists give `items` and `next`.",
     auth=[TokenCredential(), SessionCredential()],
+    parser=ObjectParser(),
     docs_url=None,
     urls_namespace="api",
 )

@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Field, Query, Router, Schema, Status
+from pydantic import BaseModel
 
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
 from cryocloud.web.api.credentials import actor
@@ -22,8 +23,11 @@ router = Router(tags=["datasets"])
 BYTES_MAX = 2**63 - 1
 
 
-class Profile(Schema):
-    """The microscope; what is left out is taken from the files."""
+class Profile(BaseModel):
+    """The microscope; what is left out is taken from the files.
+
+    No ``Schema`` of ninja: that reads attributes, so a list would pass for a profile without any values.
+    """
 
     pixel_size_angstrom: float | None = Field(None, description="Å")
     voltage_kv: float | None = Field(None, description="kV")
