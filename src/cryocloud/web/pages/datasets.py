@@ -110,7 +110,7 @@ def dataset(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse
     files = found.files.select_related("stored").filter(path__icontains=text).order_by("path")
     if state in DatasetFile.State.values:
         files = files.filter(state=state)
-    uploads = Upload.unscoped.filter(dataset=found)
+    uploads = found.uploads.all()
     context = {
         "section": "datasets",
         "dataset": found,
