@@ -108,9 +108,10 @@ def test_an_appointment_is_kept_once_an_interval_and_again_after_a_failure(monke
 
 @pytest.mark.django_db
 def test_old_events_are_forgotten_and_young_ones_kept():
-    from cryocloud.web.core.housekeeping import EVENTS_KEPT, forget_events
+    from cryocloud.web.core.events import KEPT
+    from cryocloud.web.core.housekeeping import forget_events
 
-    Event.objects.create(organization_id="o", topic="t", kind="old", created_at=now() - 2 * EVENTS_KEPT)
+    Event.objects.create(organization_id="o", topic="t", kind="old", created_at=now() - 2 * KEPT)
     Event.objects.create(organization_id="o", topic="t", kind="young")
     forget_events()
     assert [event.kind for event in Event.objects.all()] == ["young"]
