@@ -127,9 +127,9 @@ class Gallery {
     const address = this.root.dataset.newJob;
     if (!address || !include.length) return;
     const query = new URLSearchParams({
-      input: `job:${this.root.dataset.job}/particles.star`,
-      include: include.join(","),
-      exclude: exclude.join(","),
+      "input-input": `job:${this.root.dataset.job}/particles.star`,
+      "parameter-include": include.join(", "),
+      "parameter-exclude": exclude.join(", "),
     });
     const link = element("a", "button primary", "Select these classes in a new job");
     link.href = `${address}?${query}`;

@@ -221,9 +221,13 @@ def test_classes_are_sorted_and_chosen_and_taken_to_a_job(page, platform):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     assert "2 of 7 classes chosen, 300 of 2,800 particles" in page.locator(".caption").inner_text()
-    link = page.get_by_role("link", name="Select these classes in a new job").get_attribute("href")
-    assert "include=6%2C7" in link
-    assert "/jobs/select2d/new/?" in link
+    page.get_by_role("link", name="Select these classes in a new job").click()
+    until(page, lambda: "/jobs/select2d/new/" in page.url)
+    assert page.locator("[name=parameter-include]").input_value() == "6, 7"
+    assert page.locator("[name=parameter-exclude]").input_value() == "1, 2, 3, 4, 5"
+    assert (
+        page.locator("[name=input-input]").input_value() == f"job:{platform.jobs['class2d']}/particles.star"
+    )
 
 
 def test_curves_and_orientations_are_drawn_beside_their_tables(page, platform):

@@ -65,6 +65,8 @@ def write_class2d(folder, classes=7):
         }
     )
     write_star(folder / "classes.star", {"model_classes": table})
+    particles = pd.DataFrame({"rlnImageName": ["000001@particles.mrcs"], "rlnClassNumber": [1]})
+    write_star(folder / "particles.star", {"particles": particles})
     plot(folder, "classes.png")
 
 
