@@ -13,6 +13,8 @@ from django.test import RequestFactory
 from cryocloud.web.core.errors import NotFound
 from cryocloud.web.core.ranged import PIECE_BYTES, ranged_response, shown_name
 
+# A response that is closed also closes old connections to the database.
+pytestmark = pytest.mark.django_db
 SHA256 = "ab" * 32
 
 
