@@ -169,7 +169,13 @@ def test_a_file_that_shrinks_on_the_way_is_an_error_and_not_a_short_answer(store
 
 
 def test_an_answer_that_nobody_reads_closes_its_file(stored):
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    for _ in range(10):
-        get(stored).close()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    answers = [get(stored) for _ in range(10)]
+    assert open_descriptors_of(stored) == 10
+    for answer in answers:
+        answer.close()
+    assert open_descriptors_of(stored) == 0
+
+
+def open_descriptors_of(path):
+    links = Path("/proc/self/fd").iterdir()
+    return sum(link.exists() and link.readlink() == path for link in links)
