@@ -239,7 +239,8 @@ def _seed_running(owner, project, maker):
     (folder / "out" / "plots").mkdir(parents=True)
     (folder / "out" / "plots" / "fsc_iteration_06.png").write_bytes(small_png())
     (folder / "out" / "log.txt").write_text(
-        "".join(f"iteration {n}: {9 - n / 2:.1f} Å\n" for n in range(7)) + f"{folder}/out/map.mrc is written\n",
+        "".join(f"iteration {n}: {9 - n / 2:.1f} Å\n" for n in range(7))
+        + f"{folder}/out/map.mrc is written\n",
         encoding="utf-8",
     )
     return job
