@@ -12,7 +12,9 @@ const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [1, 4]];
 const HEIGHT_PX = 340;
 
 const isDark = (): boolean => matchMedia("(prefers-color-scheme: dark)").matches;
-const asResolution = (frequency: number): string => (frequency > 0 ? (1 / frequency).toPrecision(3).replace(/\.?0+$/, "") : "∞");
+// So many digits, without zeros at the end of a fraction.
+const short = (value: number, digits: number): string => String(Number(value.toPrecision(digits)));
+const asResolution = (frequency: number): string => (frequency > 0 ? short(1 / frequency, 3) : "∞");
 
 interface Scales {
   x: boolean;
@@ -49,7 +51,7 @@ function axes(chart: Chart): uPlot.Axis[] {
 function shownX(chart: Chart, value: number | null): string {
   if (value === null) return "–";
   if (chart.x_kind === "frequency") return `${asResolution(value)} Å`;
-  return value.toPrecision(4).replace(/\.?0+$/, "");
+  return short(value, 4);
 }
 
 function options(chart: Chart, width: number, scales: Scales): uPlot.Options {
