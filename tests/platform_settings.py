@@ -12,6 +12,9 @@ atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["CRYOCLOUD_HOME"] = _home
 
 from cryocloud.web.settings import *  # noqa: E402, F403
+from cryocloud.web.settings import STATIC_ROOT  # noqa: E402
+
+STATIC_ROOT.mkdir()  # WhiteNoise warns if it is missing
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from cryocloud.catalog.base import Parameters
+from cryocloud.catalog.base import JobType, Parameters
 from cryocloud.catalog.fields import (
     NONE,
     choices,
@@ -20,6 +20,30 @@ from cryocloud.catalog.fields import (
     unit,
 )
 from cryocloud.catalog.messages import option_name
+from cryocloud.catalog.workflow import Workflow
+
+
+def catalog_parser(
+    command: str, entry: JobType | Workflow, *, usage: str, inputs: str, metavar: str
+) -> argparse.ArgumentParser:
+    """A parser with the inputs and parameters of one job type or workflow; ``metavar`` is what an input is."""
+    parser = argparse.ArgumentParser(
+        prog=f"cryocloud {command} {entry.name}", usage=usage, description=entry.summary, allow_abbrev=False
+    )
+    group = parser.add_argument_group(inputs)
+    for item in entry.inputs:
+        words = f" (or the word {' or '.join(item.literals)})" if item.literals else ""
+        group.add_argument(
+            option_name(item.name),
+            dest=f"input:{item.name}",
+            required=item.required,
+            metavar=metavar,
+            help=(item.help + words).replace("%", "%%"),
+        )
+    parameters = parser.add_argument_group("parameters")
+    for name, field in entry.parameters.model_fields.items():
+        add_parameter(parameters, name, field)
+    return parser
 
 
 def add_parameter(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:

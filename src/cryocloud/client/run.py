@@ -16,7 +16,7 @@ from cryocloud.catalog import UnknownName, job_type_names, load_job_type, load_w
 from cryocloud.catalog.base import Input, JobType
 from cryocloud.catalog.messages import option_name, plain_validation_message
 from cryocloud.catalog.workflow import Workflow
-from cryocloud.client.options import add_parameter, parameter_values
+from cryocloud.client.options import catalog_parser, parameter_values
 from cryocloud.client.processes import become_module
 
 BAD_INPUT = 2
@@ -88,25 +88,13 @@ def _order_on_server(command: str, entry: CatalogEntry, arguments: list[str]) ->
 
 def entry_parser(command: str, entry: CatalogEntry) -> argparse.ArgumentParser:
     """The parser for the options of one job type or workflow."""
-    parser = argparse.ArgumentParser(
-        prog=f"cryocloud {command} {entry.name}",
+    parser = catalog_parser(
+        command,
+        entry,
         usage="%(prog)s [options] --out DIR       (on the server: --project ID instead of --out)",
-        description=entry.summary,
-        allow_abbrev=False,
+        inputs="inputs",
+        metavar="PATH",
     )
-    inputs = parser.add_argument_group("inputs")
-    for item in entry.inputs:
-        words = f" (or the word {' or '.join(item.literals)})" if item.literals else ""
-        inputs.add_argument(
-            option_name(item.name),
-            dest=f"input:{item.name}",
-            required=item.required,
-            metavar="PATH",
-            help=(item.help + words).replace("%", "%%"),
-        )
-    parameters = parser.add_argument_group("parameters")
-    for name, field in entry.parameters.model_fields.items():
-        add_parameter(parameters, name, field)
     _add_run_options(parser.add_argument_group("run"))
     return parser
 

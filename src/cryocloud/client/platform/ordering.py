@@ -9,7 +9,7 @@ from typing import Any
 from cryocloud.catalog.base import JobType
 from cryocloud.catalog.messages import option_name
 from cryocloud.catalog.workflow import Workflow
-from cryocloud.client.options import add_parameter, parameter_values
+from cryocloud.client.options import catalog_parser, parameter_values
 from cryocloud.client.platform.client import CryoCloud
 from cryocloud.client.platform.commands import with_server
 from cryocloud.client.platform.following import follow
@@ -61,25 +61,13 @@ def _reference(name: str, text: str, entry: JobType | Workflow) -> str:
 
 
 def _parser(command: str, entry: JobType | Workflow) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"cryocloud {command} {entry.name}",
+    parser = catalog_parser(
+        command,
+        entry,
         usage="%(prog)s --project ID [options]",
-        description=entry.summary,
-        allow_abbrev=False,
+        inputs="inputs: dataset:ID, file:ID, job:ID or job:ID/FILE",
+        metavar="REFERENCE",
     )
-    inputs = parser.add_argument_group("inputs: dataset:ID, file:ID, job:ID or job:ID/FILE")
-    for item in entry.inputs:
-        words = f" (or the word {' or '.join(item.literals)})" if item.literals else ""
-        inputs.add_argument(
-            option_name(item.name),
-            dest=f"input:{item.name}",
-            required=item.required,
-            metavar="REFERENCE",
-            help=(item.help + words).replace("%", "%%"),
-        )
-    parameters = parser.add_argument_group("parameters")
-    for name, field in entry.parameters.model_fields.items():
-        add_parameter(parameters, name, field)
     group = parser.add_argument_group("run")
     group.add_argument("--project", required=True, metavar="ID", help="project on the server")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of all random draws (default 0)")

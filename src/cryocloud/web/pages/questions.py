@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from cryocloud.web.configuration import Configuration
-from cryocloud.web.pages.templatetags.figures import decimal_bytes
+from cryocloud.web.pages.templatetags.wording import bytes_text
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def _about_the_trial(site: Configuration) -> list[Question]:
                 "without interruption.</p>",
                 site.trial_days,
                 site.trial_compute_hours,
-                decimal_bytes(site.trial_storage_bytes),
+                bytes_text(site.trial_storage_bytes),
             ),
             is_for_the_start_page=True,
         ),
@@ -42,7 +42,7 @@ def _about_the_trial(site: Configuration) -> list[Question]:
             format_html(
                 "<p>One hour during which one node works on your job, counted to the second. Jobs that fail for a "
                 "reason of ours cost nothing. {} are counted in decimal bytes and include results and the trash.</p>",
-                decimal_bytes(site.trial_storage_bytes),
+                bytes_text(site.trial_storage_bytes),
             ),
         ),
         Question(

@@ -20,13 +20,14 @@ _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 @register.filter
 def bytes_text(size_bytes: float | None) -> str:
-    """Decimal units, as disks and plans are sold: "1.5 GB"."""
+    """Decimal units, as disks and plans are sold: "1.5 GB", "2 TB"."""
     value = float(size_bytes or 0)
     for unit in _BYTE_UNITS:
         if value < 999.5 or unit == _BYTE_UNITS[-1]:
             break
         value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"
+    number = f"{value:.0f}" if unit == "B" or value >= 99.5 else f"{value:.1f}".removesuffix(".0")
+    return f"{number} {unit}"
 
 
 @register.filter
