@@ -248,6 +248,13 @@ def test_every_viewer_has_its_numbers_as_a_table_and_no_inline_script_or_style(o
         assert f'data-previews="/jobs/{job.pk}/previews/"' in page
 
 
+def test_classes_show_their_history(owner, job):
+    address = f"/jobs/{job.pk}/look/classes/"
+    assert "class_history" not in owner.client.get(address).content.decode()
+    examples.plot(job_folder(job), "class_history.png")
+    assert f'src="/jobs/{job.pk}/plots/class_history.png/"' in owner.client.get(address).content.decode()
+
+
 def test_a_viewer_says_when_there_is_nothing_yet_or_nothing_at_all(owner, job):
     (preview_folder_of(job) / "index.json").write_text(json.dumps({"viewers": ["curves"], "charts": []}))
     assert "left nothing that can be shown" in owner.client.get(f"/jobs/{job.pk}/look/map/").content.decode()

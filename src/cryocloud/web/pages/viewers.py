@@ -20,10 +20,11 @@ from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.results.files import artifact_file, artifacts_of, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import chart_tables, orientation_rows, preview_file
-from cryocloud.web.results.viewers import TITLES, plot_file, preview_index, viewers_of
+from cryocloud.web.results.viewers import TITLES, plot_file, plots_of, preview_index, viewers_of
 from cryocloud.web.runs.models import Job
 
 FILES_SHOWN = 500
+HISTORY_PLOT = "class_history"
 
 
 @require_GET
@@ -57,6 +58,8 @@ def _tables(job: Job, viewer: str, index: dict[str, Any]) -> dict[str, Any]:
             for band in orientation_rows(index)
         ]
         return {"bands": bands}
+    if viewer == "classes":
+        return {"history": next((one for one in plots_of(job) if one.name == HISTORY_PLOT), None)}
     if viewer in ("map", "slices"):
         return {"artifacts": {file.artifact.path: file.artifact for file in artifacts_of(job)}}
     return {}
