@@ -281,7 +281,7 @@ def control_warnings(resolution_angstrom: float, control_angstrom: float) -> tup
 WORKFLOW = Workflow(
     name="spa",
     title="Single-particle analysis",
-    summary="From micrographs to a sharpened density map; decisions.json explains every choice on the way.",
+    summary="From micrographs to a sharpened density map; every choice on the way is explained.",
     parameters=SpaParameters,
     inputs=(
         Input("micrographs", "micrograph_files", "Pattern of the micrographs, in quotes: 'mics/*.mrc'"),
