@@ -293,12 +293,13 @@ async def _refuse(send: Any, status: int, message: str) -> None:
 
 
 def _opening(topic: str, seen: int | None, newest: int) -> tuple[int, bytes]:
-    """What a reader gets at once, and the id up to which that goes.
+    """What a reader gets at once, and the id up to which that goes; ``newest`` is the last that was handed out.
 
-    A reader that missed more than is kept is told to ``reset``: to ask for the state instead.
+    A reader that missed more than is kept is told to ``reset``: to ask for the state instead. One that names an event
+    which does not exist (its database was replaced) begins anew; a page may know events that nobody was handed yet.
     """
     hello = f"retry: {RECONNECT_MS}\n"
-    if seen is None or seen > newest:
+    if seen is None or seen > latest_event_id():
         return 0, f"{hello}id: {newest}\n\n".encode()
     missed = list(Event.objects.filter(topic=topic, id__gt=seen).order_by("id")[: BACKLOG + 1])
     kept_from = Event.objects.order_by("id").values_list("id", flat=True).first() or 0
