@@ -134,7 +134,7 @@ def look_at_everything(watched: Watched) -> None:
             DRAWN_S,
         )
         assert page.locator("[data-failed]").count() == 0, viewer
-        if viewer.endswith("/map/"):
+        if viewer.startswith(post_processing(watched)) and viewer.endswith("/map/"):
             wait_until(lambda: map_share(watched) > MAP_SHARE_MIN, DRAWN_S)
 
 
