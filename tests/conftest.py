@@ -46,9 +46,9 @@ def device(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the public test data, which is not part of the repository."""
-    folder = Path(os.environ.get("CRYOCLOUD_TEST_DATA", DEFAULT_DATA))
+    folder = Path(os.environ.get("CRYO_TEST_DATA", DEFAULT_DATA))
     if not folder.is_dir():
-        pytest.skip(f"no test data at {folder}; set CRYOCLOUD_TEST_DATA")
+        pytest.skip(f"no test data at {folder}; set CRYO_TEST_DATA")
     return folder
 
 
