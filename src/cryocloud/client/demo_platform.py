@@ -32,7 +32,8 @@ def running_platform(home: Path, sink: MailSink, settings: dict[str, str]) -> It
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    own = {name: text for name, text in os.environ.items() if not name.startswith("CRYOCLOUD_")}
+    foreign = ("CRYOCLOUD_", "DJANGO_")
+    own = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
     own |= {"CRYOCLOUD_SMTP_URL": sink.url, "CRYOCLOUD_SAMPLE_DATA": "false", **settings}
     command = [sys.executable, "-m", "cryocloud.web", "up", "--home", str(home), "--port", str(port)]
     platform = subprocess.Popen(

@@ -15,6 +15,7 @@ from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.data import services
 from cryocloud.web.data.models import PATH_LENGTH, Dataset, DatasetFile, Upload
 from cryocloud.web.data.partial_file import received_bytes
+from cryocloud.web.data.sample import use_sample_data
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
 
@@ -174,6 +175,18 @@ def create_dataset(request: HttpRequest, body: DatasetIn) -> Status[Dataset]:
         profile=body.profile.model_dump(exclude_none=True) if body.profile else {},
     )
     return Status(201, dataset)
+
+
+@router.post(
+    "/organizations/{organization_id}/sample-data",
+    response={200: DatasetOut, **ERRORS},
+    operation_id="use_sample_data",
+)
+def use_sample(request: HttpRequest, organization_id: str) -> Dataset:
+    """The organization's sample dataset, added if there is none; it does not count as storage."""
+    caller = actor(request)
+    organization = access.get_organization(caller, organization_id, needs=Role.EDITOR)
+    return use_sample_data(actor=caller, organization=organization)
 
 
 @router.get("/datasets/{dataset_id}", response={200: DatasetOut, **ERRORS}, operation_id="get_dataset")
