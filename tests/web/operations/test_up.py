@@ -58,7 +58,7 @@ class Platform:
         return {command[3]: pid for pid, command in commands.items() if "cryocloud.web" in command[:3]}
 
     def wait_ready(self) -> None:
-        wait_for(lambda: answers(self) and self.get("/health/ready")[0] == 200)
+        wait_for(lambda: answers(self, "/health/ready"))
 
     def stop(self) -> tuple[int, str, str]:
         self.process.terminate()
@@ -77,9 +77,9 @@ def command_of(pid: int) -> list[str]:
     return []
 
 
-def answers(platform: Platform) -> bool:
+def answers(platform: Platform, path: str = "/health/live") -> bool:
     try:
-        return platform.get("/health/live")[0] == 200
+        return platform.get(path)[0] == 200
     except OSError:
         assert platform.process.poll() is None, platform.process.communicate()
         return False
