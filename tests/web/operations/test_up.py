@@ -189,8 +189,9 @@ def test_when_it_is_killed_its_children_end_and_the_next_start_works(tmp_path):
     first.process.communicate()
     second = Platform(tmp_path / "home", port)
     try:
+        wait_for(lambda: not any(alive(pid) for pid in children.values()))
+        wait_for(lambda: len(second.children()) == 3)
         second.wait_ready()
-        assert not any(alive(pid) for pid in children.values())
     finally:
         assert second.stop()[0] == 0
 
