@@ -31,7 +31,11 @@ STALE_HEARTBEAT_S = 60.0
 
 @dataclass(frozen=True)
 class AttemptSpec:
-    """The order for one attempt. ``spent_*`` is what former attempts at the same job used."""
+    """The order for one attempt. ``spent_*`` is what former attempts at the same job used.
+
+    ``readable``: the absolute files and folders where the names in the job's tables may lead; None (the command
+    line) means anywhere.
+    """
 
     attempt_id: str
     job_type: str
@@ -46,6 +50,7 @@ class AttemptSpec:
     spent_wall_s: float = 0.0
     spent_cpu_s: float = 0.0
     fingerprints: dict[str, Any] = field(default_factory=dict)
+    readable: list[str] | None = None
 
 
 @dataclass(frozen=True)
