@@ -23,7 +23,7 @@ up: $(STAMP) ## the platform at http://127.0.0.1:8000, with its data in cryoclou
 demo: $(STAMP) ## simulate micrographs, process them on the platform and compare with the truth (4 minutes on 2 cores)
 	$(BIN)/cryocloud demo --out demo --overwrite
 
-check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
+check: $(STAMP) ## style, types, architecture, size limits, licenses, names of tests (a minute)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,6 +31,7 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses (a minute)
 	$(BIN)/python checks/size_limits.py
 	$(BIN)/python checks/one_door.py
 	$(BIN)/python checks/licenses.py
+	$(BIN)/python checks/collection.py
 
 # One thread for each of the two test processes: waiting threads spin, and cost more than they help.
 test test-slow e2e: export OMP_NUM_THREADS = 1

@@ -167,10 +167,10 @@ def test_pickled_content_is_never_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "begins with b''"),
-        (b"\x80\x04\x95rest of a pickle", "numpy header"),
-        (b"PK\x03\x04zip", "numpy header"),
-        (b"\x93NUMPY\x01\x00v\x00{'descr'", "damaged"),
+        pytest.param(b"", "begins with b''", id="empty"),
+        pytest.param(b"\x80\x04\x95rest of a pickle", "numpy header", id="pickle"),
+        pytest.param(b"PK\x03\x04zip", "numpy header", id="zip"),
+        pytest.param(b"\x93NUMPY\x01\x00v\x00{'descr'", "damaged", id="cut header"),
     ],
 )
 def test_other_content_is_refused(tmp_path, content, message):

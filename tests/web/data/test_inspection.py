@@ -32,6 +32,11 @@ def mrc_bytes(tmp_path, array, pixel_size=1.5, volume=False):
     return path.read_bytes()
 
 
+def packed(content):
+    """The same bytes on every day: an archive usually carries the time of its making."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.fixture
 def inspected(owner, dataset):
     def inspect(name, content):
@@ -107,7 +112,7 @@ def test_odd_pixels_and_shapes_do_no_harm(inspected, tmp_path, pixels):
 
 
 def test_a_packed_file_is_read_and_kept_packed(inspected, tmp_path):
-    content = gzip.compress(mrc_bytes(tmp_path, np.eye(100, dtype=np.float32)))
+    content = packed(mrc_bytes(tmp_path, np.eye(100, dtype=np.float32)))
     file = inspected("a.mrc.gz", content)
     assert (file.state, file.header["compression"], file.header["width_px"]) == ("read", "gzip", 100)
     assert file.stored.size_bytes == len(content)
@@ -127,18 +132,26 @@ def header(nx, ny, nz, mode, **words):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "too few"),
-        (b"MZ" + b"\0" * 500, "too few"),
-        (b"\x7fELF" + b"A" * 5000, "not an MRC header"),
-        (header(100_000, 100_000, 100_000, 2) + b"\0" * 100, "the header promises"),
-        (header(2**31 - 1, 2**31 - 1, 2**31 - 1, 2) + b"\0" * 100, "the header promises"),
-        (header(-5, 10, 10, 2) + b"\0" * 100, "not an MRC header"),
-        (header(10, 10, 1, 2, at92=2**31 - 1) + b"\0" * 1000, "the header promises"),
-        (header(10, 10, 1, 4) + b"\0" * 1000, "is not read"),
-        (header(10, 10, 1, 2, at64=7) + b"\0" * 1000, "axis order"),
-        (gzip.compress(header(30_000, 30_000, 30, 2) + b"\0" * 1000), "unpack"),
-        (gzip.compress(header(1000, 1000, 1, 2) + b"\0" * 10), "copy the file again"),
-        (gzip.compress(b"\0" * 3000)[:15], "cannot be read"),
+        pytest.param(b"", "too few", id="empty"),
+        pytest.param(b"MZ" + b"\0" * 500, "too few", id="half a header"),
+        pytest.param(b"\x7fELF" + b"A" * 5000, "not an MRC header", id="a program"),
+        pytest.param(
+            header(100_000, 100_000, 100_000, 2) + b"\0" * 100, "the header promises", id="petabytes"
+        ),
+        pytest.param(
+            header(2**31 - 1, 2**31 - 1, 2**31 - 1, 2) + b"\0" * 100, "the header promises", id="overflow"
+        ),
+        pytest.param(header(-5, 10, 10, 2) + b"\0" * 100, "not an MRC header", id="negative width"),
+        pytest.param(
+            header(10, 10, 1, 2, at92=2**31 - 1) + b"\0" * 1000, "the header promises", id="long extension"
+        ),
+        pytest.param(header(10, 10, 1, 4) + b"\0" * 1000, "is not read", id="complex mode"),
+        pytest.param(header(10, 10, 1, 2, at64=7) + b"\0" * 1000, "axis order", id="axis 7"),
+        pytest.param(packed(header(30_000, 30_000, 30, 2) + b"\0" * 1000), "unpack", id="packed petabytes"),
+        pytest.param(
+            packed(header(1000, 1000, 1, 2) + b"\0" * 10), "copy the file again", id="packed, cut short"
+        ),
+        pytest.param(packed(b"\0" * 3000)[:15], "cannot be read", id="cut archive"),
     ],
 )
 def test_a_damaged_or_hostile_file_says_why_and_stays(inspected, owner, content, reason):
