@@ -17,7 +17,8 @@ FAKE_JOB_TYPES = Path(__file__).parent / "fake_job_types"
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(FAKE_JOB_TYPES)}
+    others = os.environ.get("PYTHONPATH", "")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(FAKE_JOB_TYPES), others)))}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -22,7 +23,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The job type ``counting`` and the workflow ``tally``, here and in the runners."""
     for package, folder in ((cryocloud.catalog.types, "catalog"), (cryocloud.catalog.workflows, "workflows")):
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(FAKE_JOB_TYPES / folder)])
-    monkeypatch.setenv("PYTHONPATH", str(FAKE_JOB_TYPES))
+    monkeypatch.setenv("PYTHONPATH", str(FAKE_JOB_TYPES), prepend=os.pathsep)
 
 
 @pytest.fixture
