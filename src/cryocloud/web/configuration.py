@@ -45,8 +45,14 @@ class Configuration(BaseModel):
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")
     trial_storage_bytes: int = Field(2 * 10**12, ge=0, description="Bytes of storage in the trial")
+    trial_files: int = Field(100_000, ge=0, description="Files in the trial, empty ones included")
     refund_days: int = Field(30, ge=0, description="Days in which a subscription is refunded in full")
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
+    disk_reserve_bytes: int = Field(
+        2 * 2**30,
+        ge=0,
+        description="Free bytes below which nothing new is taken; 5 % of the disk (at least 32 MiB) if that is less",
+    )
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )

@@ -68,7 +68,7 @@ def sample_files() -> list[Path]:
 
 def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
     """The organization's sample dataset; it is added if there is none. It does not count as storage."""
-    from cryocloud.web.data.tasks import inspect_files  # the tasks call the services
+    from cryocloud.web.data.tasks import order_inspection  # the tasks call the services
 
     require_role(actor, organization.id, Role.EDITOR)
     with transaction.atomic():
@@ -91,7 +91,7 @@ def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
         )
         for file in files:
             _add(dataset, file)
-        inspect_files.enqueue(dataset.pk)
+        order_inspection(organization.pk)
     return dataset
 
 
