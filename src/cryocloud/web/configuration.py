@@ -53,6 +53,12 @@ class Configuration(BaseModel):
         ge=0,
         description="Free bytes below which nothing new is taken; 5 % of the disk (at least 32 MiB) if that is less",
     )
+    log_bytes_max: int = Field(
+        50 * 2**20, ge=1024, description="A log file of this size is set aside; four older ones are kept"
+    )
+    frozen_after_s: int = Field(
+        60, ge=10, description="A process of the platform that gives no sign of life for so long is replaced"
+    )
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )

@@ -36,13 +36,14 @@ LANES = {
 _log = logging.getLogger("cryocloud.worker")
 
 
-def work(stop: threading.Event) -> None:
+def work(stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
     """Until ``stop``. There is one worker at a time: a second one waits for the lease of the first."""
     autodiscover_modules("tasks", "housekeeping", "sample")
     owner = new_id()
     # Before the lease: where the disk is full there is none until the ballast is let go.
     threading.Thread(target=_ballast_until, args=(stop,), name="disk", daemon=True).start()
     while not stop.is_set() and not _hold(owner):
+        beat()
         stop.wait(1.0)
     if stop.is_set():
         return
@@ -58,6 +59,8 @@ def work(stop: threading.Event) -> None:
     for thread in threads:
         thread.start()
     while not stop.wait(RENEW_S):
+        if all(thread.is_alive() for thread in threads):
+            beat()
         if not _hold(owner):
             _log.error("the lease went to another worker")
             lost.set()

@@ -8,8 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
+
 GRACE_S = 5
 BACKLOG = 512
+TICKS_A_BEAT = 10  # of 0.1 s
 
 
 class Command(BaseCommand):
@@ -18,9 +21,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--descriptor", type=int, help="a socket that listens; else a new one is made")
+        add_heartbeat_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         import uvicorn
+
+        heartbeat = begin_supervised("serve", options["heartbeat"])
+
+        class BeatingServer(uvicorn.Server):
+            """The event loop itself beats, so that a loop that hangs is noticed."""
+
+            async def on_tick(self, counter: int) -> bool:
+                if counter % TICKS_A_BEAT == 0:
+                    heartbeat.beat()
+                return await super().on_tick(counter)
 
         configuration = settings.CONFIGURATION
         listener = (
@@ -28,7 +42,7 @@ class Command(BaseCommand):
             if options["descriptor"] is None
             else socket.socket(fileno=options["descriptor"])
         )
-        server = uvicorn.Server(
+        server = BeatingServer(
             uvicorn.Config(
                 "cryocloud.web.asgi:application",
                 loop="uvloop",
