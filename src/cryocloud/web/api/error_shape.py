@@ -29,6 +29,8 @@ def one_error_shape(get_response: Handler) -> Handler:
         if isinstance(response, HttpResponse) and response.status_code >= 400 and not _has_shape(response):
             response.content = error_body(_message(request, response))
             response.headers["Content-Type"] = "application/json; charset=utf-8"
+            # CommonMiddleware has measured the page that was replaced; with its length, clients wait for ever.
+            response.headers["Content-Length"] = str(len(response.content))
         return response
 
     return handle
