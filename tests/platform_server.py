@@ -14,12 +14,11 @@ from pathlib import Path
 from django.conf import settings
 
 SERVE = """
-import socket, sys, uvicorn
-listening = socket.socket(fileno=int(sys.argv[1]))
-config = uvicorn.Config(
-    "cryocloud.web.asgi:application", lifespan="off", log_level="warning", timeout_graceful_shutdown=1
-)
-uvicorn.Server(config).run(sockets=[listening])
+import django, socket, sys
+django.setup()
+from django.conf import settings
+from cryocloud.web.front.server import make_server
+make_server(settings.CONFIGURATION, grace_s=1).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 """
 
 

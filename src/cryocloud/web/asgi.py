@@ -12,13 +12,24 @@ _django = get_asgi_application()
 
 # Models can be imported only after Django has been set up.
 from cryocloud.web import event_hub  # noqa: E402
+from cryocloud.web.configuration import configuration  # noqa: E402
 from cryocloud.web.data import tus  # noqa: E402
+from cryocloud.web.front.door import FrontDoor  # noqa: E402
 
 BEFORE_DJANGO = {"/events/": event_hub.application, "/uploads/": tus.application}
 
 
-async def application(scope: Any, receive: Any, send: Any) -> None:
+async def _by_path(scope: Any, receive: Any, send: Any) -> None:
     """Longest-living requests first: what Django would keep in memory or in a thread never reaches it."""
     path = scope.get("path", "")
     served = next((serve for prefix, serve in BEFORE_DJANGO.items() if path.startswith(prefix)), _django)
     await served(scope, receive, send)
+
+
+application = FrontDoor(
+    _by_path,
+    before_turns=tuple(BEFORE_DJANGO),
+    is_logged_in=event_hub.has_session,
+    requests_per_client=configuration().connections_per_client,
+    body_wait_s=configuration().body_wait_s,
+)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
-LISTS = ("server_folders", "allowed_hosts")
+LISTS = ("server_folders", "allowed_hosts", "proxies")
 
 
 class Configuration(BaseModel):
@@ -45,20 +45,19 @@ class Configuration(BaseModel):
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")
     trial_storage_bytes: int = Field(2 * 10**12, ge=0, description="Bytes of storage in the trial")
-    trial_files: int = Field(100_000, ge=0, description="Files in the trial, empty ones included")
     refund_days: int = Field(30, ge=0, description="Days in which a subscription is refunded in full")
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
-    disk_reserve_bytes: int = Field(
-        2 * 2**30,
-        ge=0,
-        description="Free bytes below which nothing new is taken; 5 % of the disk (at least 32 MiB) if that is less",
+    proxies: tuple[str, ...] = Field(
+        (),
+        description="Addresses of reverse proxies whose X-Forwarded-For is believed; 127.0.0.1 if the address is https",
     )
-    log_bytes_max: int = Field(
-        50 * 2**20, ge=1024, description="A log file of this size is set aside; four older ones are kept"
+    connections: int = Field(4000, ge=16, description="Connections that may be open at the same time")
+    connections_per_client: int = Field(
+        300, ge=8, description="Of these, and of running requests, at most for one IPv4 address or IPv6 /64"
     )
-    frozen_after_s: int = Field(
-        60, ge=10, description="A process of the platform that gives no sign of life for so long is replaced"
-    )
+    head_wait_s: float = Field(10, gt=0, description="Seconds in which the headers of a request must arrive")
+    body_wait_s: float = Field(60, gt=0, description="Seconds in which a body must arrive; not for uploads")
+    idle_wait_s: int = Field(15, ge=1, description="Seconds that a connection is kept without a request")
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )
@@ -66,6 +65,11 @@ class Configuration(BaseModel):
     @property
     def is_https(self) -> bool:
         return self.address.startswith("https://")
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        """The platform speaks no TLS, so an https address says that a proxy stands in front of it."""
+        return self.proxies or (("127.0.0.1",) if self.is_https else ())
 
     @property
     def database(self) -> Path:

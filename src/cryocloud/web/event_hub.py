@@ -233,6 +233,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         hub.leave(stream)
 
 
+async def has_session(scope: Any) -> bool:
+    """Whether the request comes from a browser that has logged in."""
+    credential = _credential(scope)
+    return await hub.ask(lambda: actor_of_session(credential.session_key)) is not None
+
+
 async def _open(scope: Any) -> Stream:
     if scope["method"] != "GET":
         raise _MethodNotAllowed("Event streams are read with GET.")

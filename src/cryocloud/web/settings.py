@@ -164,6 +164,8 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+# Bodies that wait for their turn lie on the disk, not in memory.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 << 10
 
 STATIC_URL = "static/"
 STATIC_ROOT = CONFIGURATION.home / "static"

@@ -17,10 +17,6 @@ class StoredObject(TenantRecord):
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
 
-    class Meta(TenantRecord.Meta):
-        # Each announcement counts and sums these; the index holds all that takes.
-        indexes = (models.Index(fields=["organization", "size_bytes"]),)
-
 
 class Dataset(TenantRecord):
     """Input files of an organization, used by any of its projects. ``profile`` is the microscope's (catalog names)."""
@@ -59,11 +55,6 @@ class DatasetFile(TenantRecord):
 
     class Meta(TenantRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["dataset", "path"], name="one_file_a_path"),)
-        indexes = (
-            models.Index(
-                fields=["organization", "created_at"], condition=models.Q(state="unread"), name="unread_files"
-            ),
-        )
 
     @property
     def name(self) -> str:
@@ -92,8 +83,4 @@ class Upload(TenantRecord):
     expires_at = models.DateTimeField()
 
     class Meta(TenantRecord.Meta):
-        indexes = (
-            models.Index(fields=["dataset", "state", "path"]),
-            models.Index(fields=["state"]),
-            models.Index(fields=["organization", "state", "size_bytes"]),
-        )
+        indexes = (models.Index(fields=["dataset", "state", "path"]), models.Index(fields=["state"]))

@@ -1,0 +1,198 @@
+"""What a request or a connection may cost, asked of a real server by somebody who means no good."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+FORM = "application/x-www-form-urlencoded"
+
+
+def memory_kib(process, name="VmHWM"):
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0])
+
+
+def pour(connection, size_bytes, piece=b"x" * (64 << 10), *, chunked=False):
+    """Send until all is out or the server has had enough; the number of bytes that went out."""
+    sent = 0
+    wire = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+    try:
+        while sent < size_bytes:
+            connection.socket.sendall(wire)
+            sent += len(piece)
+    except OSError:
+        pass
+    return sent
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/", "/api/v1/projects", "/events/jobs/x", "/missing/"])
+def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(connect, path):
+    connection = connect(timeout_s=5)
+    connection.send("POST", path, Content_Type=FORM, Content_Length=str(100 * 10**9))
+    answer = connection.answer()
+    assert answer.status == 413 and answer.closes
+    assert b"3,000,000" in answer.body
+    assert connection.is_closed()
+
+
+def test_a_body_that_expects_a_go_ahead_gets_none(connect):
+    connection = connect(timeout_s=5)
+    connection.send("POST", "/accounts/login/", Content_Length=str(400 * MIB), Expect="100-continue")
+    assert connection.answer().status == 413
+
+
+def test_a_chunked_body_is_counted_while_it_comes(connect, server):
+    before_kib = memory_kib(server.process)
+    connection = connect()
+    connection.send("POST", "/accounts/login/", Content_Type=FORM, Transfer_Encoding="chunked")
+    pour(connection, 4 * MIB, chunked=True)
+    answer = connection.answer()
+    assert answer.status == 413 and answer.closes
+    assert memory_kib(server.process) - before_kib < 40 << 10
+
+
+def test_uploads_take_bodies_only_where_bytes_belong(connect, transactional_db, make_member):
+    bearer = {"Authorization": f"Bearer {make_member().secret}", "Tus_Resumable": "1.0.0"}
+    for method, path in (("POST", "/uploads/"), ("DELETE", "/uploads/x"), ("HEAD", "/uploads/x")):
+        connection = connect()
+        connection.send(method, path, Content_Length=str(10**6), **bearer)
+        answer = connection.answer(method)
+        assert answer.status == 413 and answer.closes, method
+
+
+def test_the_form_without_script_takes_files_of_people_who_are_logged_in_only(connect, member_cookie):
+    size = str(500 * MIB)
+    for cookie, expected in (("session=guessed", 413), (member_cookie, None)):
+        connection = connect(timeout_s=1.5)
+        connection.send("POST", "/datasets/x/upload/", b"x", Content_Length=size, Cookie=cookie)
+        if expected is None:
+            with pytest.raises(TimeoutError):
+                connection.answer()
+        else:
+            assert connection.answer().status == expected
+
+
+@pytest.fixture
+def member_cookie(transactional_db, make_member):
+    return f"session={make_member().client.cookies['session'].value}"
+
+
+def test_many_small_bodies_are_one_large_one(connect):
+    """Each is within its limit, but one client's bodies together are not kept."""
+    held = [connect() for _ in range(12)]
+    for one in held:
+        one.send("POST", "/accounts/login/", Content_Type=FORM, Content_Length="2900000")
+        pour(one, 2_800_000)
+    statuses = []
+    for one in held:
+        one.socket.settimeout(10)
+        statuses.append(one.answer().status)
+    assert statuses.count(503) >= 3
+    assert set(statuses) <= {503, 408}
+
+
+def test_a_body_that_drips_ends(connect):
+    connection = connect()
+    connection.send("POST", "/accounts/login/", Content_Type=FORM, Content_Length="1000")
+    began_s = time.monotonic()
+    for _ in range(6):
+        time.sleep(0.4)
+        connection.socket.sendall(b"x")
+    assert connection.answer().status == 408
+    assert time.monotonic() - began_s < 10
+
+
+@pytest.mark.parametrize("head", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
+def test_half_a_head_is_not_waited_for(connect, head):
+    connection = connect(timeout_s=10)
+    began_s = time.monotonic()
+    for _ in range(4):
+        if head:
+            connection.socket.sendall(head)
+        time.sleep(0.3)
+    assert connection.is_closed() or connection.answer().status == 408
+    assert time.monotonic() - began_s < 6
+
+
+def test_half_a_second_request_on_a_kept_connection_is_not_waited_for(connect):
+    connection = connect(timeout_s=10)
+    assert connection.ask("GET", "/health/live").status == 200
+    connection.socket.sendall(b"GET /health/live HTTP/1.1\r\n")
+    assert connection.answer().status == 408
+    assert connection.is_closed()
+
+
+def test_a_kept_connection_without_a_request_ends(connect):
+    connection = connect(timeout_s=10)
+    assert connection.ask("GET", "/health/live").status == 200
+    assert connection.is_closed()
+
+
+@pytest.mark.parametrize("piece", [b"x" * 1000, b"x: y\r\n" * 100])
+def test_a_head_of_ten_megabytes_is_refused(connect, server, piece):
+    connection = connect()
+    before_kib = memory_kib(server.process)
+    connection.socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
+    sent = pour(connection, 10 * MIB, piece)
+    assert sent < 10 * MIB
+    assert connection.answer().status == 431
+    assert memory_kib(server.process) - before_kib < 20 << 10
+
+
+def test_a_long_head_in_one_piece_is_refused(connect):
+    connection = connect()
+    connection.send("GET", "/api/v1/me", **{f"X_{n}": 7000 * "x" for n in range(10)})
+    answer = connection.answer()
+    assert answer.status == 431
+
+
+def test_half_requests_of_one_address_leave_room_for_others(connect, server):
+    """The limits of this server are 60 connections of one client and 150 of all."""
+    where = server.address.split("//")[1].split(":")
+    half = []
+    for _ in range(200):
+        one = socket.create_connection((where[0], int(where[1])), timeout=5)
+        one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        half.append(one)
+    began_s = time.monotonic()
+    other = connect(source="127.0.0.2")
+    assert other.ask("GET", "/health/live").status == 200
+    assert time.monotonic() - began_s < 5
+    for one in half:
+        one.close()
+
+
+def test_many_addresses_that_stay_silent_make_room_for_one_that_asks(connect, server):
+    silent = [connect(source=f"127.0.0.{10 + n % 5}") for n in range(250)]
+    assert connect(source="127.0.0.3").ask("GET", "/health/live").status == 200
+    assert silent[0].is_closed()
+
+
+def test_a_reader_of_many_requests_waits_for_its_turn_and_gets_all(connect):
+    asking = [connect() for _ in range(50)]
+    for one in asking:
+        one.send("GET", "/accounts/login/")
+    assert {one.answer().status for one in asking} == {200}
+
+
+def test_refusals_for_programs_are_json(connect):
+    connection = connect()
+    connection.send("POST", "/uploads/", Content_Length="99999999")
+    told = json.loads(connection.answer().body)
+    assert "65,536" in told["error"]
+
+
+def test_what_a_proxy_says_counts_only_if_the_operator_names_the_proxy(connect, server):
+    """Without the setting, everybody could be anybody."""
+    statuses = set()
+    for number in range(70):
+        connection = connect() if number % 50 == 0 else connection
+        headers = {"X_Forwarded_For": f"198.51.100.{number}", "Authorization": f"Bearer cryo_p{number}"}
+        statuses.add(connection.ask("GET", "/api/v1/me", **headers).status)
+    assert statuses == {401, 429}
