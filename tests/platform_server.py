@@ -18,7 +18,8 @@ import django, socket, sys
 django.setup()
 from django.conf import settings
 from cryocloud.web.front.server import make_server
-make_server(settings.CONFIGURATION, grace_s=1).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+server = make_server(settings.CONFIGURATION, beat=lambda: None, grace_s=1)
+server.run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 """
 
 

@@ -52,7 +52,7 @@ def main() -> None:
         job = examples.publish(organization, user, job_type, write, project=refine.project)
         told[job_type] = job.pk
     for job_id in told.values():
-        make_previews.func(job_id)
+        make_previews.func(job_id, organization_id=organization.pk)
     session = SessionStore()
     session[SESSION_KEY] = user.pk
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"

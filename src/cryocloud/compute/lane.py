@@ -1,6 +1,7 @@
 """The local lane: prepares an output folder, runs one attempt on this machine and follows it.
 
-``python -m cryocloud.compute.lane`` reads one JSON order on standard input; ``cryocloud run`` starts it.
+``python -m cryocloud.compute.lane`` reads one JSON order on standard input; ``cryocloud run`` starts it. With
+``--attached`` the order is one line, and the job is stopped when standard input closes: it ends with who ordered it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +38,11 @@ class Ending:
 
 
 def main() -> int:
-    order = Order(**json.load(sys.stdin))
+    if "--attached" in sys.argv[1:]:
+        order = Order(**json.loads(_read_line()))
+        threading.Thread(target=_stop_when_owner_ends, daemon=True).start()
+    else:
+        order = Order(**json.load(sys.stdin))
     display = make_display(order.progress, order.job_type)
     try:
         ending = run(order, display)
@@ -51,6 +57,20 @@ def main() -> int:
         display.error(disk_full_message(order.out))
         return protocol.INTERNAL_ERROR
     return command_line_code(ending.code)
+
+
+def _read_line() -> bytes:
+    """Without a buffer, in which the end of the input would be waited for."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (piece := os.read(0, 1)):
+        line += piece
+    return bytes(line)
+
+
+def _stop_when_owner_ends() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def command_line_code(code: int) -> int:

@@ -1,6 +1,7 @@
 """Looks at files that arrived: ``python -m cryocloud.jobs.inspection``, an order on standard input, facts on output.
 
-The order is ``{"files": [{"path", "name", "previews": {"thumb": path, "view": path}}]}``; the answer holds for each
+The order is ``{"files": [{"path", "name", "previews": {"thumb": path, "view": path}}], "seconds": float}``. After that
+many seconds no further file is begun, so the answer may hold fewer files than the order; it holds for each
 file its ``state`` (read, damaged or other), the facts of its ``header``, a ``problem`` in words, and whether previews
 exist.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -95,7 +97,12 @@ def _inspect_star(path: Path) -> Findings:
 
 def main() -> None:
     order = json.load(sys.stdin)
-    found = [inspect(Path(one["path"]), one["name"], one["previews"]) for one in order["files"]]
+    end_s = time.monotonic() + order["seconds"]
+    found: list[Findings] = []
+    for one in order["files"]:
+        if found and time.monotonic() > end_s:
+            break
+        found.append(inspect(Path(one["path"]), one["name"], one["previews"]))
     json.dump({"files": [asdict(one) for one in found]}, sys.stdout)
 
 

@@ -11,6 +11,7 @@ BAD_INPUT = 2
 
 
 def main(arguments: list[str]) -> int:
+    os.umask(0o077)
     if "--home" in arguments[:-1]:
         at = arguments.index("--home")
         os.environ[PREFIX + "HOME"] = arguments[at + 1]

@@ -45,6 +45,7 @@ class Configuration(BaseModel):
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")
     trial_storage_bytes: int = Field(2 * 10**12, ge=0, description="Bytes of storage in the trial")
+    trial_files: int = Field(100_000, ge=0, description="Files in the trial, empty ones included")
     refund_days: int = Field(30, ge=0, description="Days in which a subscription is refunded in full")
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
     proxies: tuple[str, ...] = Field(
@@ -58,6 +59,17 @@ class Configuration(BaseModel):
     head_wait_s: float = Field(10, gt=0, description="Seconds in which the headers of a request must arrive")
     body_wait_s: float = Field(60, gt=0, description="Seconds in which a body must arrive; not for uploads")
     idle_wait_s: int = Field(15, ge=1, description="Seconds that a connection is kept without a request")
+    disk_reserve_bytes: int = Field(
+        2 * 2**30,
+        ge=0,
+        description="Free bytes below which nothing new is taken; 5 % of the disk (at least 32 MiB) if that is less",
+    )
+    log_bytes_max: int = Field(
+        50 * 2**20, ge=1024, description="A log file of this size is set aside; four older ones are kept"
+    )
+    frozen_after_s: int = Field(
+        60, ge=10, description="A process of the platform that gives no sign of life for so long is replaced"
+    )
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )

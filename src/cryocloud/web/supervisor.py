@@ -12,6 +12,7 @@ import fcntl
 import http.client
 import json
 import logging
+import logging.handlers
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ FAILED = 1
 PORT_WAIT_S = 8.0
 ANSWER_WAIT_S = 60.0
 POLL_S = 0.2
-LOG_BYTES_MAX = 50 * 2**20
+OLDER_LOGS = 4
 
 _log = logging.getLogger("cryocloud.up")
 
@@ -73,27 +74,33 @@ def _run(settings: Configuration, listener: socket.socket, *, log_to_stderr: boo
     stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: stop.append(number))
+    _write_own_log(settings, log_to_stderr)
     with _log_of("up", settings, log_to_stderr) as stream:
-        _write_log_to(stream, settings.log_format)
         first_link = _prepare(settings, stream)
-        children = _children(settings, listener, log_to_stderr)
-        try:
+    children = _children(settings, listener, log_to_stderr)
+    try:
+        for child in children:
+            child.start()
+        _announce(settings, first_link, stop)
+        while not stop:
             for child in children:
-                child.start()
-            _announce(settings, first_link, stop)
-            while not stop:
-                for child in children:
-                    child.keep_alive()
-                time.sleep(POLL_S)
-            _log.info("stopping")
-        finally:
-            end_all(children)
+                child.keep_alive()
+            time.sleep(POLL_S)
+        _log.info("stopping")
+    finally:
+        end_all(children)
 
 
 def _children(settings: Configuration, listener: socket.socket, log_to_stderr: bool) -> list[Child]:
     def child(name: str, *arguments: str, keep: tuple[int, ...] = ()) -> Child:
         command = [sys.executable, "-m", "cryocloud.web", name, *arguments]
-        return Child(name, command, lambda: _log_of(name, settings, log_to_stderr), keep)
+        return Child(
+            name,
+            command,
+            lambda: _log_of(name, settings, log_to_stderr),
+            frozen_after_s=settings.frozen_after_s,
+            keep=keep,
+        )
 
     descriptor = listener.fileno()
     web = child("serve", "--descriptor", str(descriptor), keep=(descriptor,))
@@ -177,18 +184,22 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 def _log_of(name: str, settings: Configuration, to_stderr: bool) -> IO[bytes]:
-    """Where a process writes its log. A large file is set aside once, when its process starts."""
+    """Where a process writes its log; it sets a large file aside by itself."""
     if to_stderr:
         return os.fdopen(os.dup(2), "ab", buffering=0)
     path = settings.home / "logs" / f"{name}.log"
     path.parent.mkdir(exist_ok=True, mode=0o700)
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
     return path.open("ab", buffering=0)
 
 
-def _write_log_to(stream: IO[bytes], log_format: str) -> None:
-    handler = logging.StreamHandler(os.fdopen(os.dup(stream.fileno()), "a"))
+def _write_own_log(settings: Configuration, to_stderr: bool) -> None:
+    handler: logging.Handler = logging.StreamHandler()
+    if not to_stderr:
+        folder = settings.home / "logs"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        handler = logging.handlers.RotatingFileHandler(
+            folder / "up.log", maxBytes=settings.log_bytes_max, backupCount=OLDER_LOGS
+        )
     plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler.setFormatter(JsonFormatter() if log_format == "json" else plain)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else plain)
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -267,3 +267,69 @@ def test_writing_is_at_least_three_times_quicker_than_starfile(tmp_path):
     ours_s = min(cpu_s(lambda: write_star(tmp_path / "ours.star", {"particles": table})) for _ in range(2))
     theirs_s = cpu_s(lambda: starfile.write({"particles": table}, tmp_path / "theirs.star"))
     assert theirs_s > 3 * ours_s
+
+
+def wide_star(path: Path, columns: int, *, rows: int = 1) -> Path:
+    labels = "".join(f"_rlnColumn{number} #{number + 1}\n" for number in range(columns))
+    path.write_text(f"data_wide\n\nloop_\n{labels}" + (" ".join(["1.5"] * columns) + "\n") * rows)
+    return path
+
+
+def shortest_read_s(path: Path) -> float:
+    spent_s = []
+    for _ in range(3):
+        begin_s = time.process_time()
+        read_star(path)
+        spent_s.append(time.process_time() - begin_s)
+    return min(spent_s)
+
+
+def test_reading_costs_time_in_proportion_to_the_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr("cryocloud.engine.io.star.COLUMNS_MAX", 20_000)
+    half_s = shortest_read_s(wide_star(tmp_path / "half.star", 6_000))
+    assert shortest_read_s(wide_star(tmp_path / "wide.star", 12_000)) < 3 * half_s
+
+
+def test_sixty_thousand_columns_are_refused_at_once(tmp_path):
+    wide = wide_star(tmp_path / "wide.star", 60_000)
+    begin_s = time.process_time()
+    with pytest.raises(InputError, match="more than 4,096 columns; remove"):
+        read_star(wide)
+    # Measured 0.05 s; 74 s before there was a bound.
+    assert time.process_time() - begin_s < 1
+
+
+def test_the_widest_table_that_is_read_takes_little_time(tmp_path):
+    # Measured 0.3 s; of the 20 s that a file may take.
+    assert shortest_read_s(wide_star(tmp_path / "wide.star", 4_096)) < 5
+
+
+def test_too_many_tables_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("cryocloud.engine.io.star.TABLES_MAX", 3)
+    with pytest.raises(InputError, match="line 10: more than 3 tables; split"):
+        read_text(tmp_path, "".join(f"data_{number}\n_a 1\n\n" for number in range(4)))
+
+
+def test_quotes_that_nobody_closes_cost_no_more_than_other_text(tmp_path):
+    seconds = []
+    for count in (20_000, 40_000):
+        (tmp_path / "in.star").write_text("data_a\n\nloop_\n_a\n_b\n" + "\"a 'b " * count + "\n")
+        begin_s = time.process_time()
+        with pytest.raises(InputError, match=f"{2 * count} values for the 2 columns"):
+            read_star(tmp_path / "in.star")
+        seconds.append(time.process_time() - begin_s)
+    assert seconds[1] < max(3 * seconds[0], 0.5)
+
+
+def test_names_among_many_numbers_cost_one_more_reading_for_all_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr("cryocloud.engine.io.star._ROWS_A_CHUNK", 2)
+    seconds = []
+    for columns in (400, 800):
+        path = wide_star(tmp_path / "in.star", columns, rows=40)
+        with path.open("a") as stream:
+            stream.write(" ".join(["2b"] * columns) + "\n")
+        begin_s = time.process_time()
+        table = read_star(path)["wide"]
+        seconds.append(time.process_time() - begin_s)
+        assert table[f"rlnColumn{columns - 1}"].tolist() == ["1.5"] * 40 + ["2b"]
+    assert seconds[1] < 3 * seconds[0]

@@ -72,4 +72,4 @@ def test_an_address_that_is_none_is_refused_by_name(owner):
 
 def test_storage_begins_at_nothing_and_names_the_limit(owner, home):
     told = owner.api("GET", f"/organizations/{owner.organization.id}/storage").json()
-    assert told == {"used_bytes": 0, "limit_bytes": 2 * 10**12}
+    assert told == {"used_bytes": 0, "limit_bytes": 2 * 10**12, "used_files": 0, "limit_files": 100_000}

@@ -12,7 +12,7 @@ from cryocloud.web.core import places
 from cryocloud.web.core.errors import PlatformError, QuotaExceeded, Refused
 from cryocloud.web.data import uploads
 from cryocloud.web.data.models import DatasetFile, StoredObject, Upload
-from cryocloud.web.data.services import add_server_folder, begin_upload, finish_upload, storage_used_bytes
+from cryocloud.web.data.services import add_server_folder, begin_upload, finish_upload, storage_used
 from cryocloud.web.data.tasks import finish_interrupted, sweep_partial_files
 from web_data import add_file, run_tasks
 
@@ -98,9 +98,9 @@ def test_bytes_of_uploads_that_are_not_open_are_swept(owner, dataset):
 def test_storage_counts_files_trash_and_open_uploads(owner, dataset):
     add_file(owner, dataset, "a", b"12345")
     begin_upload(actor=owner.actor, dataset=dataset, path="b", size_bytes=1000)
-    assert storage_used_bytes(owner.organization) == 1005
+    assert storage_used(owner.organization).size_bytes == 1005
     owner.client.post(f"/datasets/{dataset.pk}/delete/")
-    assert storage_used_bytes(owner.organization) == 5
+    assert storage_used(owner.organization).size_bytes == 5
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.core.places import blob_file
 from cryocloud.web.data import sample
 from cryocloud.web.data.models import Dataset, DatasetFile
-from cryocloud.web.data.services import storage_used_bytes
+from cryocloud.web.data.services import storage_used
 from cryocloud.web.organizations.models import Role
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_it_is_offered_where_there_is_nothing_yet(owner, made, page):
 
 def test_it_does_not_count_as_storage(owner, made):
     sample.use_sample_data(actor=owner.actor, organization=owner.organization)
-    assert storage_used_bytes(owner.organization) == 0
+    assert storage_used(owner.organization).size_bytes == 0
 
 
 def test_a_second_wish_gives_the_same_dataset(owner, made):

@@ -13,7 +13,7 @@ from django_tasks import task
 from cryocloud.web.core import periodic, tasks
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.models import BackgroundTask, Event
-from cryocloud.web.operations.worker import QUICK, SLOW
+from cryocloud.web.operations.worker import LANES
 
 done: list[str] = []
 
@@ -50,17 +50,17 @@ def test_a_task_runs_once_with_its_arguments():
 def test_quick_and_slow_work_are_taken_apart():
     note_slowly.enqueue("preview")
     note.enqueue("mail")
-    assert tasks.run_next("one", QUICK)
-    assert not tasks.run_next("one", QUICK)
+    assert tasks.run_next("one", LANES["quick"])
+    assert not tasks.run_next("one", LANES["quick"])
     assert done == ["mail"]
-    assert tasks.run_next("one", SLOW)
+    assert tasks.run_next("one", LANES["reading"])
     assert done == ["mail", "preview"]
 
 
 @pytest.mark.django_db
 def test_work_of_a_killed_worker_is_taken_over():
     note.enqueue("mail")
-    taken = tasks._take("killed", QUICK)
+    taken = tasks._take("killed", LANES["quick"])
     assert taken is not None
     assert not tasks.run_next("next")
     tasks.release_others("next")
@@ -71,7 +71,7 @@ def test_work_of_a_killed_worker_is_taken_over():
 @pytest.mark.django_db
 def test_a_worker_that_lives_keeps_what_it_has_in_hand():
     note.enqueue("long")
-    taken = tasks._take("alive", QUICK)
+    taken = tasks._take("alive", LANES["quick"])
     BackgroundTask.objects.update(lease_expires_at=now() + timedelta(seconds=1))
     tasks.renew_leases("alive")
     assert BackgroundTask.objects.get(id=taken.id).lease_expires_at > now() + timedelta(seconds=30)

@@ -23,7 +23,7 @@ from web.results import examples
 
 def previewed(member, job_type, write, **options):
     job = examples.publish(member.organization, member.user, job_type, write, **options)
-    make_previews.func(job.pk)
+    make_previews.func(job.pk, organization_id=job.organization_id)
     return job, preview_index(job)
 
 
@@ -232,7 +232,7 @@ def test_values_that_are_no_numbers_do_not_spoil_a_map(owner):
 def test_previews_are_made_anew_as_a_whole_and_told_to_open_pages(owner):
     job, first = previewed(owner, "refine", examples.write_refine)
     (job_folder(job) / "map.mrc").unlink()
-    make_previews.func(job.pk)
+    make_previews.func(job.pk, organization_id=job.organization_id)
     assert not (preview_folder_of(job) / "map.mrc").exists()
     assert len(preview_index(job)["maps"]) == len(first["maps"]) - 1
     beside = {path.name for path in preview_folder_of(job).parent.iterdir()}
@@ -242,9 +242,9 @@ def test_previews_are_made_anew_as_a_whole_and_told_to_open_pages(owner):
 
 
 def test_a_job_that_is_gone_or_failed_is_no_error(owner):
-    make_previews.func("a" * 26)
+    make_previews.func("a" * 26, organization_id="b" * 26)
     job = examples.publish(owner.organization, owner.user, "refine", examples.write_refine)
     job.state = "failed"
     job.save()
-    make_previews.func(job.pk)
+    make_previews.func(job.pk, organization_id=job.organization_id)
     assert not preview_folder_of(job).exists()

@@ -26,9 +26,14 @@ VERSION_COMMENT = "# version 30001"
 _TEXT_LABEL = re.compile(
     r"rln.*(Name|Names|Label|FileName|File|Variable|Symmetry|SymmetryGroup)$|rlnJobOptionValue$"
 )
-_TOKEN = re.compile(r"""("(?:[^"]|"(?=\S))*"|'(?:[^']|'(?=\S))*')(?=\s|$)|(\S+)""")
+_TOKEN_START = re.compile(r"\S")
+_BARE_TOKEN = re.compile(r"\S+")
+_CLOSING_QUOTE = {mark: re.compile(mark + r"(?=\s|$)") for mark in "\"'"}
 _NUMBER_START = frozenset("0123456789+-.nNiI")
 
+# RELION knows about 300 labels and a table a class or group. Beyond these a file is made to cost time.
+COLUMNS_MAX = 4096
+TABLES_MAX = 10_000
 
 # Tokens of Python take ten times the bytes of their text; a chunk of rows bounds that.
 _ROWS_A_CHUNK = 1 << 16
@@ -40,7 +45,7 @@ class _Block:
 
     name: str
     line_number: int
-    labels: list[str] = field(default_factory=list)
+    labels: dict[str, None] = field(default_factory=dict)
     values: list[str] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     row_numbers: list[int] = field(default_factory=list)
@@ -66,7 +71,7 @@ def read_star(path: Path | str) -> dict[str, pd.DataFrame]:
     ------
     InputError
         Missing file, no ``data_`` block, a row with too few or too many values (cut off file), doubled block
-        or column names. The message holds file and line.
+        or column names, more than `COLUMNS_MAX` columns or `TABLES_MAX` tables. The message holds file and line.
     """
     path = Path(path)
     try:
@@ -80,6 +85,10 @@ def read_star(path: Path | str) -> dict[str, pd.DataFrame]:
         if block.name in tables:
             raise InputError(
                 f"{path}, line {block.line_number}: second block data_{block.name}; rename one of them"
+            )
+        if len(tables) == TABLES_MAX:
+            raise InputError(
+                f"{path}, line {block.line_number}: more than {TABLES_MAX:,} tables; split the file into several"
             )
         tables[block.name] = _table(block, path)
     if not tables:
@@ -151,7 +160,12 @@ def _add_label(block: _Block, line: str, number: int, path: Path) -> None:
     label = tokens[0][1:]
     if label in block.labels:
         raise InputError(f"{path}, line {number}: column _{label} twice in data_{block.name}; remove one")
-    block.labels.append(label)
+    if len(block.labels) == COLUMNS_MAX:
+        raise InputError(
+            f"{path}, line {number}: data_{block.name} has more than {COLUMNS_MAX:,} columns; "
+            "remove those that nobody reads"
+        )
+    block.labels[label] = None
     if block.is_loop:
         return
     if len(tokens) != 2:
@@ -165,10 +179,26 @@ def _tokens(line: str) -> list[str]:
     if _is_plain(line):
         return line.split()
     tokens: list[str] = []
-    for quoted, bare in _TOKEN.findall(line):
-        if bare.startswith("#"):
+    open_marks: set[str] = set()
+    position = 0
+    while (start := _TOKEN_START.search(line, position)) is not None:
+        begin, mark = start.start(), start[0]
+        if mark == "#":
             break
-        tokens.append(quoted[1:-1] if quoted else bare)
+        closing = None
+        if mark in _CLOSING_QUOTE and mark not in open_marks:
+            closing = _CLOSING_QUOTE[mark].search(line, begin + 1)
+            if closing is None:
+                # There is none further on either; looking again at each quote would cost the square of the line.
+                open_marks.add(mark)
+        if closing is not None:
+            tokens.append(line[begin + 1 : closing.start()])
+            position = closing.end()
+        else:
+            bare = _BARE_TOKEN.match(line, begin)
+            assert bare is not None
+            tokens.append(bare[0])
+            position = bare.end()
     return tokens
 
 
@@ -196,7 +226,9 @@ def _loop_columns(block: _Block, path: Path) -> list[pd.Series]:
         )
     if not chunks:
         return [pd.Series([], dtype="str") for _ in block.labels]
-    return [_joined(block, position, [chunk[position] for chunk in chunks]) for position in range(width)]
+    if len(chunks) == 1:
+        return chunks[0]
+    return _joined_columns(block, chunks, path)
 
 
 def _chunk_values(block: _Block, chunk: slice, path: Path) -> list[str]:
@@ -215,12 +247,26 @@ def _chunk_values(block: _Block, chunk: slice, path: Path) -> list[str]:
     return values
 
 
-def _joined(block: _Block, position: int, parts: list[pd.Series]) -> pd.Series:
-    texts = [part.dtype.kind not in "if" for part in parts]
-    if any(texts) and not all(texts):
-        # A name among numbers: the numbers are names too ("1", "2", "2b") and keep their letters.
-        return pd.Series([_tokens(row)[position] for row in block.rows], dtype="str")
-    return pd.concat(parts, ignore_index=True)
+def _joined_columns(block: _Block, chunks: list[list[pd.Series]], path: Path) -> list[pd.Series]:
+    width = len(block.labels)
+    parts = [[chunk[position] for chunk in chunks] for position in range(width)]
+    mixed = [position for position in range(width) if len({_is_text(part) for part in parts[position]}) == 2]
+    texts: dict[int, list[str]] = {position: [] for position in mixed}
+    # A name among numbers: the numbers are names too ("1", "2", "2b") and keep their letters.
+    for start in range(0, len(block.rows) if mixed else 0, _ROWS_A_CHUNK):
+        values = _chunk_values(block, slice(start, start + _ROWS_A_CHUNK), path)
+        for position in mixed:
+            texts[position] += values[position::width]
+    return [
+        pd.Series(texts[position], dtype="str")
+        if position in texts
+        else pd.concat(parts[position], ignore_index=True)
+        for position in range(width)
+    ]
+
+
+def _is_text(column: pd.Series) -> bool:
+    return column.dtype.kind not in "if"
 
 
 def _column(label: str, values: list[str]) -> pd.Series:

@@ -11,7 +11,7 @@ from ninja import Field, Query, Router, Schema, Status
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
 from cryocloud.web.api.credentials import actor
-from cryocloud.web.data.storage import storage_limit_bytes, storage_used_bytes
+from cryocloud.web.data.storage import storage_limit, storage_used
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
 
@@ -77,6 +77,8 @@ class Storage(Schema):
 
     used_bytes: int = Field(description="Files, the trash, results, and what open uploads have announced")
     limit_bytes: int
+    used_files: int = Field(description="Uploaded files, the trash, and open uploads; empty files count")
+    limit_files: int
 
 
 class NewName(Schema):
@@ -143,9 +145,12 @@ def rename_organization(request: HttpRequest, organization_id: str, body: NewNam
 def get_storage(request: HttpRequest, organization_id: str) -> Any:
     """Storage, used and held by the plan; compute is at `compute` and `usage`."""
     organization = access.get_organization(actor(request), organization_id)
+    used, limit = storage_used(organization), storage_limit(organization)
     return {
-        "used_bytes": storage_used_bytes(organization),
-        "limit_bytes": storage_limit_bytes(organization),
+        "used_bytes": used.size_bytes,
+        "limit_bytes": limit.size_bytes,
+        "used_files": used.files,
+        "limit_files": limit.files,
     }
 
 

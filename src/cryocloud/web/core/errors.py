@@ -46,6 +46,12 @@ class QuotaExceeded(PlatformError):
     status = 413
 
 
+class DiskFull(PlatformError):
+    """The server has no room; what has arrived is kept."""
+
+    status = 507
+
+
 class TooManyRequests(PlatformError):
     """A limit on the rate; the message says when to try again."""
 

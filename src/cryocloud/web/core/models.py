@@ -68,6 +68,7 @@ class BackgroundTask(models.Model):
 
     id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=new_id, editable=False)
     path = models.CharField(max_length=200)
+    organization_id = models.CharField(max_length=ID_LENGTH, blank=True)
     arguments = models.JSONField()
     state = models.CharField(max_length=8, choices=State, default=State.READY)
     priority = models.SmallIntegerField(default=0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core import places
@@ -16,40 +17,54 @@ TOOL = "cryocloud.jobs.inspection"
 PREVIEW_SIZES = ("thumb", "view")
 FILES_AT_ONCE = 24
 BYTES_AT_ONCE = 4 << 30
-TIMEOUT_S = 300.0
+# One file may take so long. A batch begins no further file after the first quarter, so that its last one has the rest.
+FILE_S = 20.0
+BEGIN_SHARE = 0.25
 MEMORY_BYTES = 3 << 30
+
+# How many of the next files of an organization are read alone, because a batch with them got no answer.
+_alone: dict[str, int] = {}
 
 
 def preview_file(file: DatasetFile, size: str) -> Path:
     return places.preview_folder(file.dataset_id) / f"{file.pk}-{size}.webp"
 
 
-def inspect_batch(dataset_id: str) -> bool:
-    """Read some files that nobody has read yet; True if more are left.
+def inspect_batch(organization_id: str) -> bool:
+    """Read some files of an organization that nobody has read yet; True if more are left.
 
-    If the tool fails on several files, each is tried alone, so that one of them cannot keep the others unread.
+    If the tool fails on several files, the first is tried alone and the others of this batch in turns of their own:
+    one of them cannot keep the others unread, and all of them together cannot keep another organization waiting.
     """
-    batch = _next_batch(dataset_id)
+    alone = _alone.pop(organization_id, 0)
+    batch = _next_batch(organization_id, 1 if alone else FILES_AT_ONCE)
     if not batch:
         return False
+    dataset_id = batch[0].dataset_id
     places.preview_folder(dataset_id).mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        _record(batch, _ask_tool(batch))
-    except ToolFailed:
-        for file in batch:
-            _record([file], _ask_about(file))
-    first = batch[0]
-    publish(first.organization_id, [dataset_topic(dataset_id)], "files", {"read": len(batch)})
-    return DatasetFile.unscoped.filter(dataset_id=dataset_id, state=DatasetFile.State.UNREAD).exists()
+        found = _ask_tool(batch)
+    except ToolFailed as error:
+        found = [_unreadable(batch[0], error)] if len(batch) == 1 else _ask_about(batch[0])
+        alone = max(alone, len(batch))
+    if alone > 1:
+        _alone[organization_id] = alone - 1
+    _record(batch, found)
+    publish(organization_id, [dataset_topic(dataset_id)], "files", {"read": len(found)})
+    return _unread(organization_id).exists()
 
 
-def _next_batch(dataset_id: str) -> list[DatasetFile]:
-    unread = DatasetFile.unscoped.filter(dataset_id=dataset_id, state=DatasetFile.State.UNREAD)
+def _unread(organization_id: str) -> QuerySet[DatasetFile]:
+    return DatasetFile.unscoped.filter(organization_id=organization_id, state=DatasetFile.State.UNREAD)
+
+
+def _next_batch(organization_id: str, count: int) -> list[DatasetFile]:
+    """Of one dataset."""
     batch: list[DatasetFile] = []
     size_bytes = 0
-    for file in unread.select_related("stored").order_by("created_at", "pk")[:FILES_AT_ONCE]:
+    for file in _unread(organization_id).select_related("stored").order_by("created_at", "pk")[:count]:
         size_bytes += file.stored.size_bytes
-        if batch and size_bytes > BYTES_AT_ONCE:
+        if batch and (size_bytes > BYTES_AT_ONCE or file.dataset_id != batch[0].dataset_id):
             break
         batch.append(file)
     return batch
@@ -64,11 +79,12 @@ def _ask_tool(files: list[DatasetFile]) -> list[dict[str, Any]]:
                 "previews": {size: str(preview_file(file, size)) for size in PREVIEW_SIZES},
             }
             for file in files
-        ]
+        ],
+        "seconds": BEGIN_SHARE * FILE_S,
     }
-    found: list[dict[str, Any]] = run_tool(TOOL, order, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES)[
-        "files"
-    ]
+    found: list[dict[str, Any]] = run_tool(TOOL, order, timeout_s=FILE_S, memory_bytes=MEMORY_BYTES)["files"]
+    if not found:
+        raise ToolFailed(f"{TOOL} answered nothing about it")
     return found
 
 
@@ -76,13 +92,18 @@ def _ask_about(file: DatasetFile) -> list[dict[str, Any]]:
     try:
         return _ask_tool([file])
     except ToolFailed as error:
-        problem = f"{file.name} could not be read: {error}"
-        return [{"state": DatasetFile.State.DAMAGED, "header": {}, "problem": problem, "has_preview": False}]
+        return [_unreadable(file, error)]
+
+
+def _unreadable(file: DatasetFile, error: ToolFailed) -> dict[str, Any]:
+    reason = str(error).replace(TOOL, "the reader")
+    problem = f"{file.name} could not be read: {reason}. It is kept as it is."
+    return {"state": DatasetFile.State.DAMAGED, "header": {}, "problem": problem, "has_preview": False}
 
 
 def _record(files: list[DatasetFile], found: list[dict[str, Any]]) -> None:
     with transaction.atomic():
-        for file, facts in zip(files, found, strict=True):
+        for file, facts in zip(files, found, strict=False):
             DatasetFile.unscoped.filter(pk=file.pk).update(
                 state=facts["state"],
                 header=facts["header"],

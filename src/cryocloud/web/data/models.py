@@ -17,6 +17,10 @@ class StoredObject(TenantRecord):
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
 
+    class Meta(TenantRecord.Meta):
+        # Each announcement counts and sums these; the index holds all that takes.
+        indexes = (models.Index(fields=["organization", "size_bytes"]),)
+
 
 class Dataset(TenantRecord):
     """Input files of an organization, used by any of its projects. ``profile`` is the microscope's (catalog names)."""
@@ -55,6 +59,11 @@ class DatasetFile(TenantRecord):
 
     class Meta(TenantRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["dataset", "path"], name="one_file_a_path"),)
+        indexes = (
+            models.Index(
+                fields=["organization", "created_at"], condition=models.Q(state="unread"), name="unread_files"
+            ),
+        )
 
     @property
     def name(self) -> str:
@@ -83,4 +92,8 @@ class Upload(TenantRecord):
     expires_at = models.DateTimeField()
 
     class Meta(TenantRecord.Meta):
-        indexes = (models.Index(fields=["dataset", "state", "path"]), models.Index(fields=["state"]))
+        indexes = (
+            models.Index(fields=["dataset", "state", "path"]),
+            models.Index(fields=["state"]),
+            models.Index(fields=["organization", "state", "size_bytes"]),
+        )

@@ -9,19 +9,14 @@ import os
 from pathlib import Path
 
 from cryocloud.web.core import places
-from cryocloud.web.core.errors import PlatformError
+from cryocloud.web.core.disk_room import REFUSAL, require_room
+from cryocloud.web.core.errors import DiskFull, PlatformError
 
 
 class Busy(PlatformError):
     """Somebody else is sending this file at this moment."""
 
     status = 423
-
-
-class DiskFull(PlatformError):
-    """The server has no room; what has arrived is kept."""
-
-    status = 507
 
 
 def received_bytes(upload_id: str, size_bytes: int) -> int:
@@ -41,6 +36,7 @@ class PartialFile:
     """Open for writing. The lock is the system's: it ends with the process, however that ends."""
 
     def __init__(self, upload_id: str) -> None:
+        require_room()
         self.path = places.partial_file(upload_id)
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -59,16 +55,15 @@ class PartialFile:
             raise
 
     def append(self, content: bytes | bytearray | memoryview) -> int:
-        """Write as much as the disk takes; ``DiskFull`` leaves what went in."""
+        """Write as much as the disk takes above its reserve; ``DiskFull`` leaves what went in."""
+        require_room()
         rest = memoryview(content)
         while rest:
             try:
                 written = os.pwrite(self.descriptor, rest, self.length)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise DiskFull(
-                        "The disk of the server is full. What has arrived is kept: resume later."
-                    ) from None
+                    raise DiskFull(REFUSAL) from None
                 raise
             self.length += written
             rest = rest[written:]

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def sample_files() -> list[Path]:
 
 def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
     """The organization's sample dataset; it is added if there is none. It does not count as storage."""
-    from cryocloud.web.data.tasks import inspect_files  # the tasks call the services
+    from cryocloud.web.data.tasks import order_inspection  # the tasks call the services
 
     require_role(actor, organization.id, Role.EDITOR)
     with transaction.atomic():
@@ -91,7 +92,7 @@ def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
         )
         for file in files:
             _add(dataset, file)
-        inspect_files.enqueue(dataset.pk)
+        order_inspection(organization.pk)
     return dataset
 
 
@@ -142,14 +143,26 @@ def make_sample() -> None:
 
 def _run(job_type: str, parameters: dict[str, Any], inputs: dict[str, str], out: Path) -> None:
     order = {"job_type": job_type, "parameters": parameters, "inputs": inputs, "out": str(out), "seed": SEED}
-    ended = subprocess.run(
-        ["nice", "-n", str(NICENESS), sys.executable, "-m", "cryocloud.compute.lane"],
-        input=json.dumps({**order, "progress": "json"}),
-        capture_output=True,
-        text=True,
-        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    if ended.returncode:
-        raise RuntimeError(f"{job_type} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            ["nice", "-n", str(NICENESS), sys.executable, "-m", "cryocloud.compute.lane", "--attached"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        ) as lane,
+    ):
+        assert lane.stdin is not None
+        lane.stdin.write(json.dumps({**order, "progress": "json"}).encode() + b"\n")
+        lane.stdin.flush()
+        try:
+            # Standard input stays open meanwhile: it closes with this process, however that ends.
+            code = lane.wait(TIMEOUT_S)
+        finally:
+            lane.terminate()
+        if code:
+            said.seek(0)
+            raise RuntimeError(
+                f"{job_type} ended with {code}: {said.read().decode(errors='replace')[-2000:]}"
+            )

@@ -15,13 +15,14 @@ from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.data.models import Dataset, DatasetFile, Upload
-from cryocloud.web.data.server_folders import ServerFile, files_in, open_folder
-from cryocloud.web.data.storage import reserve_storage, storage_limit_bytes, storage_used_bytes
+from cryocloud.web.data.server_folders import files_in, open_folder
+from cryocloud.web.data.storage import reserve_storage, storage_limit, storage_used
 from cryocloud.web.data.uploads import (
     abort_upload,
+    begin_copies,
     begin_upload,
     drop_upload,
     find_open_upload,
@@ -46,14 +47,15 @@ __all__ = [
     "purge_due_at",
     "require_unused",
     "restore_dataset",
-    "storage_limit_bytes",
-    "storage_used_bytes",
+    "storage_limit",
+    "storage_used",
     "trash_dataset",
     "update_dataset",
 ]
 
 TRASH_KEPT = timedelta(days=7)
 DESCRIPTION_LENGTH = 4000
+DATASETS_MAX = 10_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,13 @@ def create_dataset(
     """An empty dataset."""
     require_role(actor, organization.id, Role.EDITOR)
     with transaction.atomic():
-        reserve_storage(organization.id, 0)
+        reserve_storage(organization.id, files=0, size_bytes=0)
+        present = Dataset.unscoped.filter(organization=organization).count()
+        if present >= DATASETS_MAX:
+            raise QuotaExceeded(
+                f"There are {intcomma(present)} datasets, as many as one organization may have. Delete some, or "
+                "add the files to one that is there."
+            )
         dataset = Dataset.unscoped.create(
             organization=organization,
             name=clean_name(name, field="name"),
@@ -131,22 +139,11 @@ def add_server_folder(*, actor: Actor, dataset: Dataset, folder: str) -> list[Up
 
     files = files_in(open_folder(folder))
     with transaction.atomic():
-        reserve_storage(dataset.organization_id, sum(file.size_bytes for file in files))
-        uploads = [_announce(actor, dataset, file) for file in files]
+        uploads = begin_copies(actor=actor, dataset=dataset, files=files)
         for upload in uploads:
-            copy_server_file.enqueue(upload.pk)
+            copy_server_file.enqueue(upload.pk, organization_id=dataset.organization_id)
         _note("dataset.import", actor, dataset, folder=folder, files=len(files))
     return uploads
-
-
-def _announce(actor: Actor, dataset: Dataset, file: ServerFile) -> Upload:
-    return begin_upload(
-        actor=actor,
-        dataset=dataset,
-        path=file.path,
-        size_bytes=file.size_bytes,
-        source=str(file.source),
-    )
 
 
 def contents_of(dataset: Dataset) -> Contents:
@@ -201,7 +198,7 @@ def purge_dataset(*, actor: Actor, dataset: Dataset) -> None:
     with transaction.atomic():
         Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
         _note("dataset.purge_order", actor, dataset, files=contents.files, size_bytes=contents.size_bytes)
-        remove_dataset.enqueue(dataset.pk)
+        remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
 
 
 def purge_due_at(dataset: Dataset) -> datetime | None:

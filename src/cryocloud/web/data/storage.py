@@ -1,39 +1,66 @@
-"""How much an organization keeps, against what its plan holds."""
+"""How much an organization keeps, against what its plan holds: bytes, and files, because empty ones take room too."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
 from cryocloud.web.configuration import configuration
+from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Forbidden, QuotaExceeded
 from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
 from cryocloud.web.organizations.models import Organization
 
-
-def storage_used_bytes(organization: Organization) -> int:
-    """Bytes at rest (the trash included, the sample not), results, and what open uploads have announced."""
-    own = StoredObject.unscoped.filter(organization=organization).exclude(file__dataset__is_sample=True)
-    stored = own.aggregate(sum=Sum("size_bytes"))["sum"]
-    arriving = Upload.unscoped.filter(organization=organization, state=Upload.State.OPEN)
-    announced = arriving.aggregate(sum=Sum("size_bytes"))["sum"]
-    return (stored or 0) + (announced or 0) + further_bytes(organization.id)
+_REMEDY = "Delete datasets and empty the trash, or ask for more storage."
 
 
-def storage_limit_bytes(organization: Organization) -> int:
-    return configuration().trial_storage_bytes
+@dataclass(frozen=True)
+class Storage:
+    """What an organization keeps."""
+
+    files: int
+    size_bytes: int
 
 
-def reserve_storage(organization_id: str, size_bytes: int) -> None:
-    """Raise unless that many bytes more fit; the caller's transaction holds the organization until it has used them."""
+def storage_used(organization: Organization) -> Storage:
+    """Files at rest (the trash included, the sample not), what open uploads have announced, and bytes of results."""
+    own = StoredObject.unscoped.filter(organization=organization)
+    # Subtracted rather than left out, so that the whole is summed within an index.
+    parts = (
+        (own, 1),
+        (own.filter(file__dataset__is_sample=True), -1),
+        (Upload.unscoped.filter(organization=organization, state=Upload.State.OPEN), 1),
+    )
+    files, size_bytes = 0, further_bytes(organization.id)
+    for rows, sign in parts:
+        found = rows.aggregate(files=Count("pk"), size_bytes=Sum("size_bytes", default=0))
+        files += sign * found["files"]
+        size_bytes += sign * found["size_bytes"]
+    return Storage(files, size_bytes)
+
+
+def storage_limit(organization: Organization) -> Storage:
+    return Storage(configuration().trial_files, configuration().trial_storage_bytes)
+
+
+def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
+    """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
     organization = Organization.objects.select_for_update().get(pk=organization_id)
     if organization.state not in (Organization.State.TRIAL, Organization.State.ACTIVE):
         raise Forbidden("The trial of this organization has ended: its data can be read, but nothing added.")
-    limit_bytes = storage_limit_bytes(organization)
-    left_bytes = limit_bytes - storage_used_bytes(organization)
+    require_room()
+    limit, used = storage_limit(organization), storage_used(organization)
+    left_files, left_bytes = max(0, limit.files - used.files), max(0, limit.size_bytes - used.size_bytes)
+    if files > left_files:
+        raise QuotaExceeded(
+            f"{intcomma(files)} {'file does' if files == 1 else 'files do'} not fit: {intcomma(left_files)} of the "
+            f"plan's {intcomma(limit.files)} files are left, empty ones included. {_REMEDY}"
+        )
     if size_bytes > left_bytes:
         raise QuotaExceeded(
-            f"{intcomma(size_bytes)} bytes do not fit: {intcomma(max(0, left_bytes))} of the plan's "
-            f"{intcomma(limit_bytes)} bytes are left. Delete datasets and empty the trash, or ask for more storage."
+            f"{intcomma(size_bytes)} bytes do not fit: {intcomma(left_bytes)} of the plan's "
+            f"{intcomma(limit.size_bytes)} bytes are left. {_REMEDY}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -13,41 +14,67 @@ from django_tasks import task
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core import places
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.errors import Conflict, PlatformError
+from cryocloud.web.core.disk_room import require_room
+from cryocloud.web.core.errors import Conflict, DiskFull, PlatformError
+from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.core.periodic import every
+from cryocloud.web.core.tasks import MOVING, READING, REMOVING
 from cryocloud.web.data import inspection
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
-from cryocloud.web.data.partial_file import Busy, DiskFull, PartialFile, received_bytes
+from cryocloud.web.data.partial_file import Busy, PartialFile, received_bytes
 from cryocloud.web.data.server_folders import open_source
 from cryocloud.web.data.services import TRASH_KEPT, require_unused
 from cryocloud.web.data.uploads import drop_upload, finish_upload
 
 FILES_AT_ONCE = 200
 _PIECE_BYTES = 4 << 20
-SLOW = -10
+# Of one task of a kind that stands in a queue with others.
+TURN_S = 20.0
 
 
-@task(priority=SLOW)
-def inspect_files(dataset_id: str) -> None:
-    """Read what has arrived and was not read yet; goes on in a task of its own while there is more."""
-    if inspection.inspect_batch(dataset_id):
-        inspect_files.enqueue(dataset_id)
+@task(priority=READING)
+def inspect_files(*, organization_id: str) -> None:
+    """Read some of what an organization has not had read yet; goes on in a task of its own while there is more."""
+    require_room()
+    if inspection.inspect_batch(organization_id):
+        order_inspection(organization_id)
 
 
-@task(priority=SLOW)
-def finish_arrival(upload_id: str) -> None:
+def order_inspection(organization_id: str) -> None:
+    """At most one order waits. One that is being carried out may have looked before the file was there."""
+    waiting = BackgroundTask.objects.filter(
+        path=inspect_files.module_path,
+        organization_id=organization_id,
+        state=BackgroundTask.State.READY,
+    )
+    if not waiting.exists():
+        inspect_files.enqueue(organization_id=organization_id)
+
+
+@every(timedelta(minutes=5))
+def inspect_forgotten() -> None:
+    """Files whose order was lost with a task that failed."""
+    unread = DatasetFile.unscoped.filter(state=DatasetFile.State.UNREAD)
+    for organization_id in set(unread.values_list("organization_id", flat=True)):
+        order_inspection(organization_id)
+
+
+@task(priority=MOVING)
+def finish_arrival(upload_id: str, *, organization_id: str) -> None:
     """Hash and keep a file whose last byte has come."""
-    finish_upload(upload_id)
+    if Upload.unscoped.filter(pk=upload_id, organization_id=organization_id).exists():
+        finish_upload(upload_id)
 
 
-@task(priority=SLOW)
-def copy_server_file(upload_id: str) -> None:
-    """Copy a file of the server into a dataset, from where an earlier try got to."""
-    upload = Upload.unscoped.filter(pk=upload_id, state=Upload.State.OPEN).first()
+@task(priority=MOVING)
+def copy_server_file(upload_id: str, *, organization_id: str) -> None:
+    """Copy a file of the server into a dataset, from where an earlier try got to; some seconds of it in one turn."""
+    own = Upload.unscoped.filter(pk=upload_id, organization_id=organization_id)
+    upload = own.filter(state=Upload.State.OPEN).first()
     if upload is None:
         return
     try:
-        _copy(upload)
+        is_complete = _copy(upload)
     except Busy:
         return
     except DiskFull:
@@ -55,33 +82,40 @@ def copy_server_file(upload_id: str) -> None:
     except PlatformError as error:
         drop_upload(upload, f"could not be copied from the server: {error}")
         return
-    finish_upload(upload_id)
+    if is_complete:
+        finish_upload(upload_id)
+    else:
+        copy_server_file.enqueue(upload_id, organization_id=organization_id)
 
 
-def _copy(upload: Upload) -> None:
+def _copy(upload: Upload) -> bool:
+    """Whether all of it is here now."""
     if received_bytes(upload.pk, upload.size_bytes) == upload.size_bytes and upload.size_bytes:
-        return
+        return True
+    end_s = time.monotonic() + TURN_S
     descriptor = open_source(upload.source)
     try:
         partial = PartialFile(upload.pk)
         try:
-            while partial.length < upload.size_bytes:
+            while partial.length < upload.size_bytes and time.monotonic() < end_s:
                 wanted = min(_PIECE_BYTES, upload.size_bytes - partial.length)
                 piece = os.pread(descriptor, wanted, partial.length)
                 if not piece:
                     raise Conflict("it became shorter while it was copied")
                 partial.append(piece)
             partial.sync()
+            return partial.length == upload.size_bytes
         finally:
             partial.close()
     finally:
         os.close(descriptor)
 
 
-@task(priority=SLOW)
-def remove_dataset(dataset_id: str) -> None:
+@task(priority=REMOVING)
+def remove_dataset(dataset_id: str, *, organization_id: str) -> None:
     """Remove the bytes, then the rows, a portion at a time; a repeated call goes on where the last one ended."""
-    dataset = Dataset.unscoped.filter(pk=dataset_id, purge_ordered_at__isnull=False).first()
+    own = Dataset.unscoped.filter(pk=dataset_id, organization_id=organization_id)
+    dataset = own.filter(purge_ordered_at__isnull=False).first()
     if dataset is None:
         return
     files = DatasetFile.unscoped.filter(dataset=dataset).select_related("stored")
@@ -125,7 +159,7 @@ def empty_trash() -> None:
         with suppress(Conflict), transaction.atomic():
             require_unused(dataset)
             Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
-            remove_dataset.enqueue(dataset.pk)
+            remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
 
 
 @every(timedelta(minutes=1))
@@ -133,7 +167,7 @@ def finish_interrupted() -> None:
     """Uploads whose last byte arrived before a crash, and copies that no task has in hand any more."""
     for upload in Upload.unscoped.filter(state=Upload.State.OPEN, expires_at__gt=now()):
         if received_bytes(upload.pk, upload.size_bytes) == upload.size_bytes:
-            finish_arrival.enqueue(upload.pk)
+            finish_arrival.enqueue(upload.pk, organization_id=upload.organization_id)
 
 
 @every(timedelta(minutes=30))

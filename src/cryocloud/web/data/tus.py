@@ -309,7 +309,7 @@ async def _finish(upload: Upload) -> None:
     """Make it a file at once if its hash is known or soon computed; else the worker does it."""
     digest = _receiver.full_hash(upload.pk, upload.size_bytes)
     if not digest and upload.size_bytes > FINISHED_AT_ONCE_BYTES:
-        await _database(lambda: finish_arrival.enqueue(upload.pk))
+        await _database(lambda: finish_arrival.enqueue(upload.pk, organization_id=upload.organization_id))
         return
     await _database(lambda: finish_upload(upload.pk, sha256=digest))
     _receiver.forget(upload.pk)

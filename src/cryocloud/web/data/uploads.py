@@ -20,6 +20,7 @@ from cryocloud.web.core.events import dataset_topic, publish
 from cryocloud.web.data.file_names import checked_path, folders_of
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.data.partial_file import hash_of_file, link_under_name, received_bytes, settle
+from cryocloud.web.data.server_folders import ServerFile
 from cryocloud.web.data.storage import reserve_storage
 
 KEPT = timedelta(days=7)
@@ -27,31 +28,47 @@ QUIET_S = 30.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def begin_upload(
-    *, actor: Actor, dataset: Dataset, path: str, size_bytes: int, sha256: str = "", source: str = ""
-) -> Upload:
+def begin_upload(*, actor: Actor, dataset: Dataset, path: str, size_bytes: int, sha256: str = "") -> Upload:
     """Announce a file. An older, silent upload to the same path gives way."""
-    checked_path(path)
-    _check_size(path, size_bytes)
     sha256 = sha256.lower()
     if sha256 and not _SHA256.fullmatch(sha256):
         raise Refused("sha256: give 64 hexadecimal digits, or nothing.", {"sha256": "is no SHA-256"})
     with transaction.atomic():
-        _require_open(dataset)
-        _require_free_path(dataset, path)
-        for former in Upload.unscoped.filter(dataset=dataset, path=path, state=Upload.State.OPEN):
-            _give_way(former)
-        reserve_storage(dataset.organization_id, size_bytes)
-        return Upload.unscoped.create(
-            organization_id=dataset.organization_id,
-            dataset=dataset,
-            path=path,
-            size_bytes=size_bytes,
-            sha256=sha256,
-            source=source,
-            created_by_id=actor.user.id,
-            expires_at=now() + KEPT,
+        upload = _unsaved(actor, dataset, path, size_bytes)
+        reserve_storage(dataset.organization_id, files=1, size_bytes=size_bytes)
+        upload.sha256 = sha256
+        upload.save(force_insert=True)
+    return upload
+
+
+def begin_copies(*, actor: Actor, dataset: Dataset, files: list[ServerFile]) -> list[Upload]:
+    """Announce files of the server, with one look at what the plan holds."""
+    with transaction.atomic():
+        uploads = [_unsaved(actor, dataset, file.path, file.size_bytes) for file in files]
+        for upload, file in zip(uploads, files, strict=True):
+            upload.source = str(file.source)
+        reserve_storage(
+            dataset.organization_id, files=len(files), size_bytes=sum(file.size_bytes for file in files)
         )
+        return Upload.unscoped.bulk_create(uploads)
+
+
+def _unsaved(actor: Actor, dataset: Dataset, path: str, size_bytes: int) -> Upload:
+    """An upload for whose path there is room in the dataset."""
+    checked_path(path)
+    _check_size(path, size_bytes)
+    _require_open(dataset)
+    _require_free_path(dataset, path)
+    for former in Upload.unscoped.filter(dataset=dataset, path=path, state=Upload.State.OPEN):
+        _give_way(former)
+    return Upload(
+        organization_id=dataset.organization_id,
+        dataset=dataset,
+        path=path,
+        size_bytes=size_bytes,
+        created_by_id=actor.user.id,
+        expires_at=now() + KEPT,
+    )
 
 
 def find_open_upload(dataset: Dataset, *, path: str, size_bytes: int, sha256: str) -> Upload | None:
@@ -130,7 +147,7 @@ def finish_upload(upload_id: str, *, sha256: str = "") -> DatasetFile | None:
 
 
 def _record_file(upload_id: str, digest: str) -> DatasetFile | None:
-    from cryocloud.web.data.tasks import inspect_files  # the tasks call the services
+    from cryocloud.web.data.tasks import order_inspection  # the tasks call the services
 
     with transaction.atomic():
         upload = Upload.unscoped.select_for_update().get(pk=upload_id)
@@ -154,7 +171,7 @@ def _record_file(upload_id: str, digest: str) -> DatasetFile | None:
             size_bytes=upload.size_bytes,
         )
         publish(upload.organization_id, [dataset_topic(upload.dataset_id)], "files", {"path": upload.path})
-        inspect_files.enqueue(upload.dataset_id)
+        order_inspection(upload.organization_id)
     return file
 
 

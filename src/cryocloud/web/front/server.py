@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from functools import partial
 
 import uvicorn
@@ -14,9 +15,25 @@ BACKLOG = 512
 GRACE_S = 5
 # Files that the process needs beside its connections: databases, logs, downloads.
 DESCRIPTORS_KEPT = 512
+TICKS_A_BEAT = 10  # of 0.1 s
 
 
-def make_server(settings: Configuration, *, grace_s: int = GRACE_S) -> uvicorn.Server:
+class BeatingServer(uvicorn.Server):
+    """The event loop itself beats, so that a loop that hangs is noticed."""
+
+    def __init__(self, config: uvicorn.Config, beat: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._beat = beat
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_A_BEAT == 0:
+            self._beat()
+        return await super().on_tick(counter)
+
+
+def make_server(
+    settings: Configuration, *, beat: Callable[[], object], grace_s: int = GRACE_S
+) -> uvicorn.Server:
     """Ready to run on a socket that listens already."""
     door = Door(
         connections=min(settings.connections, _descriptors() - DESCRIPTORS_KEPT),
@@ -24,7 +41,7 @@ def make_server(settings: Configuration, *, grace_s: int = GRACE_S) -> uvicorn.S
         head_wait_s=settings.head_wait_s,
         proxies=settings.trusted_proxies,
     )
-    return uvicorn.Server(
+    return BeatingServer(
         uvicorn.Config(
             "cryocloud.web.asgi:application",
             loop="uvloop",
@@ -39,7 +56,8 @@ def make_server(settings: Configuration, *, grace_s: int = GRACE_S) -> uvicorn.S
             backlog=BACKLOG,
             timeout_keep_alive=settings.idle_wait_s,
             timeout_graceful_shutdown=grace_s,
-        )
+        ),
+        beat,
     )
 
 

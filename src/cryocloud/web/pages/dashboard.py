@@ -14,7 +14,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
-from cryocloud.web.data.services import storage_limit_bytes, storage_used_bytes
+from cryocloud.web.data.services import storage_limit, storage_used
 from cryocloud.web.metering.services import compute_limit_s, remaining_compute_s
 from cryocloud.web.organizations.access import within
 from cryocloud.web.organizations.models import Organization
@@ -146,7 +146,7 @@ def compute_gauge(organization: Organization) -> Gauge:
 
 
 def storage_gauge(organization: Organization) -> Gauge:
-    return Gauge(storage_used_bytes(organization), storage_limit_bytes(organization))
+    return Gauge(storage_used(organization).size_bytes, storage_limit(organization).size_bytes)
 
 
 def trial_days_left(organization: Organization) -> int | None:

@@ -45,16 +45,17 @@ def datasets(request: HttpRequest, actor: Actor) -> HttpResponse:
     listed = rows.annotate(
         file_count=Count("files"), size_bytes=Sum("files__stored__size_bytes"), damaged=damaged
     ).order_by("-created_at", "-pk")
-    used_bytes = services.storage_used_bytes(organization)
-    limit_bytes = services.storage_limit_bytes(organization)
+    used, limit = services.storage_used(organization), services.storage_limit(organization)
     context = {
         "section": "datasets",
         "page": Paginator(listed, DATASETS_PER_PAGE).get_page(request.GET.get("page")),
         "text": text,
-        "used_bytes": used_bytes,
-        "limit_bytes": limit_bytes,
-        "left_bytes": max(0, limit_bytes - used_bytes),
-        "used_share": min(1.0, used_bytes / limit_bytes) if limit_bytes else 1.0,
+        "used": used,
+        "limit": limit,
+        "left_bytes": max(0, limit.size_bytes - used.size_bytes),
+        "left_files": max(0, limit.files - used.files),
+        "used_share": min(1.0, used.size_bytes / limit.size_bytes) if limit.size_bytes else 1.0,
+        "used_files_share": min(1.0, used.files / limit.files) if limit.files else 1.0,
         "trashed": within(actor, Dataset, organization).exclude(trashed_at=None).count(),
         "may_edit": _may_edit(actor, organization.id),
     }

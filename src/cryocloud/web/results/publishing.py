@@ -101,4 +101,4 @@ def record_result(attempt: Attempt, publication: Publication) -> None:
         )
         for file in publication.files
     )
-    make_previews.enqueue(attempt.job_id)
+    make_previews.enqueue(attempt.job_id, organization_id=attempt.organization_id)

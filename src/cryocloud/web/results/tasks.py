@@ -11,8 +11,10 @@ from typing import Any
 from django_tasks import task
 
 from cryocloud.compute.sandbox import ToolFailed, run_tool
+from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import job_topic, project_topic, publish
 from cryocloud.web.core.places import dataset_folder, result_folder
+from cryocloud.web.core.tasks import DRAWING
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.results.files import job_folder, preview_folder_of
 from cryocloud.web.results.viewers import INDEX
@@ -36,10 +38,12 @@ _STOP_BEFORE_S = 20
 _log = logging.getLogger("cryocloud.results")
 
 
-@task()
-def make_previews(job_id: str) -> None:
+@task(priority=DRAWING)
+def make_previews(job_id: str, *, organization_id: str) -> None:
     """Make them anew; those there are stay until the new ones are complete."""
-    job = Job.unscoped.filter(pk=job_id, state__in=Job.SUCCEEDED).first()
+    require_room()
+    own = Job.unscoped.filter(pk=job_id, organization_id=organization_id)
+    job = own.filter(state__in=Job.SUCCEEDED).first()
     folder = job_folder(job) if job else None
     if job is None or folder is None:
         return

@@ -41,7 +41,8 @@ _log = logging.getLogger("cryocloud.scheduler")
 class Scheduler:
     """Starts, follows and ends attempts. What it holds in memory only saves work: all of it can be lost."""
 
-    def __init__(self, lease: timedelta) -> None:
+    def __init__(self, lease: timedelta, beat: Callable[[], None] = lambda: None) -> None:
+        self.beat = beat
         self.owner = new_id()
         self.lease = lease
         self.leadership: Leadership | None = None
@@ -57,6 +58,7 @@ class Scheduler:
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Until ``stop`` is set. Runners stay at work; the next scheduler finds them."""
         while not stop.is_set():
+            self.beat()
             try:
                 if self._leads():
                     self.turn()
@@ -96,6 +98,7 @@ class Scheduler:
 
     def _guarded(self, act: Callable[[Attempt], None], attempt: Attempt) -> None:
         """One attempt in trouble must not keep the scheduler from the others."""
+        self.beat()
         try:
             act(attempt)
         except InputGone as gone:

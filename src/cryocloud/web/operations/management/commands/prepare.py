@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from cryocloud.web.operations.first_admin import offer_first_link
-from cryocloud.web.operations.home import make_home
+from cryocloud.web.operations.home import HomeIsOpen, make_home
 
 
 class Command(BaseCommand):
@@ -18,6 +18,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        make_home(settings.CONFIGURATION.home)
+        try:
+            make_home(settings.CONFIGURATION.home)
+        except HomeIsOpen as error:
+            raise CommandError(str(error)) from None
         call_command("migrate", verbosity=0, interactive=False)
         self.stdout.write(json.dumps({"first_link": offer_first_link()}))

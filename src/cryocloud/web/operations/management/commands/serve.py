@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
+
 
 class Command(BaseCommand):
     help = "Serve pages, API, uploads and event streams (uvicorn)."
@@ -15,15 +17,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--descriptor", type=int, help="a socket that listens; else a new one is made")
+        add_heartbeat_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # The server is imported where it is needed only: it takes a fifth of a second.
         from cryocloud.web.front.server import BACKLOG, make_server
 
+        heartbeat = begin_supervised("serve", options["heartbeat"])
         configuration = settings.CONFIGURATION
         listener = (
             socket.create_server(("127.0.0.1", configuration.port), backlog=BACKLOG)
             if options["descriptor"] is None
             else socket.socket(fileno=options["descriptor"])
         )
-        make_server(configuration).run(sockets=[listener])
+        make_server(configuration, beat=heartbeat.beat).run(sockets=[listener])

@@ -6,8 +6,9 @@ import signal
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
+from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
 from cryocloud.web.operations.worker import work
 
 
@@ -15,8 +16,12 @@ class Command(BaseCommand):
     help = "Do background work and keep the clock."
     requires_system_checks = ()
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_heartbeat_argument(parser)
+
     def handle(self, *args: Any, **options: Any) -> None:
+        heartbeat = begin_supervised("worker", options["heartbeat"])
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        work(stop)
+        work(stop, heartbeat.beat)

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
+from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
 from cryocloud.web.scheduling.scheduler import Scheduler
 
 
@@ -19,6 +20,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
+        add_heartbeat_argument(parser)
         parser.add_argument("--interval-s", type=float, default=0.5, help="Pause between two turns")
         parser.add_argument(
             "--lease-s", type=float, default=10.0, help="How long a scheduler that was killed blocks the next"
@@ -28,7 +30,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        Scheduler(timedelta(seconds=lease_s)).run(stop, interval_s)
+        heartbeat = begin_supervised("scheduler", options["heartbeat"])
+        Scheduler(timedelta(seconds=lease_s), heartbeat.beat).run(stop, interval_s)
         connection.close()
         # A thread that still hashes a large result would hold the end up; the next scheduler does it again.
         os._exit(0)
