@@ -15,7 +15,7 @@ from cryocloud.compute.context import JobCancelled
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import write_mrc
 from cryocloud.engine.io.star import write_star
-from cryocloud.engine.io.tables import read_micrographs, resolve_path
+from cryocloud.engine.io.tables import read_micrographs
 
 OPTICS = {
     "pixel_size_angstrom": 1.5,
@@ -55,7 +55,7 @@ def test_good_micrographs(folder, run_job):
         }
     ]
     assert tables.micrographs["rlnMicrographName"].tolist() == [f"../mics/good_{n}.mrc" for n in range(4)]
-    assert all(resolve_path(run.out, name).is_file() for name in tables.micrographs["rlnMicrographName"])
+    assert all((run.out / name).is_file() for name in tables.micrographs["rlnMicrographName"])
     assert run.exceptions == {}
     assert run.metrics["micrographs"] == 4
     assert (run.metrics["image_width_px"], run.metrics["image_height_px"]) == (WIDTH, HEIGHT)

@@ -28,6 +28,7 @@ from cryocloud.compute.attempt import Attempt, AttemptSpec
 from cryocloud.compute.context import JobCancelled, JobContext
 from cryocloud.compute.files import write_json
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.name_gate import restrict_names
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,19 @@ def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any], stop: thr
     outcome["device"] = device = _resolve_device(spec.device)
     job = JobContext(attempt, spec, parameters, device, stop)
     outcome["decisions"] = job.decisions
+    _restrict_names(attempt, spec)
     resumed = " (resumed)" if spec.resumed else ""
     job.log(f"{spec.job_type} {spec.version}, CryoCloud {__version__}, seed {spec.seed}, {device}{resumed}")
     body: Callable[[JobContext], None] = importlib.import_module(f"cryocloud.jobs.{spec.job_type}").run
     body(job)
     outcome["exceptions"] = len(job.exceptions)
     return job
+
+
+def _restrict_names(attempt: Attempt, spec: AttemptSpec) -> None:
+    """Besides what the order says, the job reads its own results and the links that were made for its inputs."""
+    if spec.readable is not None:
+        restrict_names([*spec.readable, spec.out, attempt.folder / "inputs"])
 
 
 def _resolve_device(asked: str) -> str:

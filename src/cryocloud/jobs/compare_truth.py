@@ -18,8 +18,9 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import resolution_angstrom
 from cryocloud.engine.geometry import rotation_from_euler, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header, write_mrc
+from cryocloud.engine.io.name_gate import find_named_file, is_readable_file
 from cryocloud.engine.io.star import read_star, write_star
-from cryocloud.engine.io.tables import optics_of_rows, resolve_path
+from cryocloud.engine.io.tables import optics_of_rows
 from cryocloud.engine.simulate.comparison import (
     MapComparison,
     Matches,
@@ -100,14 +101,14 @@ def run(job: JobContext) -> None:
 def _found_map(job: JobContext) -> Path | None:
     path = job.inputs["input"]
     if path.is_dir():
-        return next((path / name for name in MAP_FILES if (path / name).is_file()), None)
+        return next((path / name for name in MAP_FILES if is_readable_file(path / name)), None)
     return path if path.suffix in (".mrc", ".map") else None
 
 
 def _found_table(job: JobContext) -> Table | None:
     path = job.inputs["input"]
     if path.is_dir():
-        file = next((path / name for name in TABLE_FILES if (path / name).is_file()), None)
+        file = next((path / name for name in TABLE_FILES if is_readable_file(path / name)), None)
         return None if file is None else _table(file)
     return _table(path) if path.suffix == ".star" else None
 
@@ -233,8 +234,8 @@ def _away_from_border(parameters: CompareTruthParameters, found: Table, truth: T
     inside = np.ones(len(truth.rows), dtype=bool)
     centers, margin_px = truth.centers_px(), margin_angstrom / pixel_size
     for name in truth.rows["rlnMicrographName"].unique():
-        path = resolve_path(truth.path.parent, str(name))
-        if not path.is_file():
+        path = find_named_file(truth.path.parent, str(name))
+        if path is None:
             continue
         height, width = read_mrc_header(path).shape_zyx[1:]
         rows = (truth.rows["rlnMicrographName"] == name).to_numpy()

@@ -67,7 +67,7 @@ def run(job: JobContext) -> None:
     torch.set_num_threads(1)
 
     def estimate(row: int) -> Estimated:
-        image = load_micrograph(micrographs.paths[row], job.device)
+        image = load_micrograph(micrographs.path(row), job.device)
         fit = estimate_ctf(
             image,
             pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),

@@ -22,10 +22,12 @@ from cryocloud.engine.extraction import (
     normalize_boxes,
     place_boxes,
 )
-from cryocloud.engine.io.mrc import MrcStackWriter, open_mrc, read_mrc_header
+from cryocloud.engine.io.mrc import MrcStackWriter, open_mrc
+from cryocloud.engine.io.name_gate import named_file
 from cryocloud.engine.io.star import read_star
-from cryocloud.engine.io.tables import ParticleTables, optics_of_rows, resolve_path, write_particles
+from cryocloud.engine.io.tables import ParticleTables, optics_of_rows, write_particles
 from cryocloud.jobs.kit.items import Record, process_items
+from cryocloud.jobs.kit.micrographs import NAME_LABEL, first_shape_px
 from cryocloud.jobs.kit.plots import plot_image_grid
 from cryocloud.jobs.kit.preflight import require_pixel_size, require_resources
 
@@ -45,11 +47,19 @@ OF_THE_PARTICLE = (
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Positions in micrographs: the table, and per row the position and the micrograph's pixel size."""
+    """Positions in micrographs: the table, and per row the position and the micrograph's pixel size.
+
+    ``listed_in_row`` has for each micrograph the row of the file (from 1) that names it first.
+    """
 
     tables: ParticleTables
     xy_px: NDArray[np.float64]
     pixel_size_angstrom: NDArray[np.float64]
+    listed_in_row: dict[str, int]
+
+    def path(self, name: str) -> Path:
+        """Where a micrograph lies."""
+        return named_file(self.tables.folder, name, label=NAME_LABEL, row=self.listed_in_row[name])
 
     def of_micrograph(self, name: str) -> NDArray[np.int64]:
         """Rows of one micrograph."""
@@ -72,7 +82,7 @@ def run(job: JobContext) -> None:
     parameters: ExtractParameters = job.parameters
     coordinates = _coordinates(job)
     names = list(dict.fromkeys(coordinates.tables.particles["rlnMicrographName"].astype(str)))
-    _require_fitting_box(parameters, [resolve_path(coordinates.tables.folder, name) for name in names])
+    _require_fitting_box(parameters, coordinates, names)
     boxes = parameters.noise_boxes or len(coordinates.tables)
     require_resources(JOB_TYPE.forecast(parameters, Facts(items=boxes)), job.out)
     _background_radius_px(parameters, float(coordinates.pixel_size_angstrom.min()))
@@ -82,9 +92,8 @@ def run(job: JobContext) -> None:
 
     def cut(position: int) -> Cut:
         rows = coordinates.of_micrograph(names[position])
-        path = resolve_path(coordinates.tables.folder, names[position])
         share = _share(parameters.noise_boxes, len(names), position)
-        return _cut_micrograph(job, coordinates, rows, path, share)
+        return _cut_micrograph(job, coordinates, rows, coordinates.path(names[position]), share)
 
     def keep(position: int, found: Cut) -> Record:
         partial = parts / f"{position:06d}.partial"
@@ -127,6 +136,8 @@ def _coordinates(job: JobContext) -> Coordinates:
     for label in ("rlnMicrographName", *COORDINATES):
         if label not in rows:
             raise InputError(f"{path}: column _{label} is missing in data_particles; pick particles first")
+    rows = rows.assign(rlnMicrographName=rows["rlnMicrographName"].astype(str))
+    listed_in_row = {name: row for row, name in reversed([*enumerate(rows["rlnMicrographName"], 1)])}
     if job.parameters.score_min is not None:
         if "rlnAutopickFigureOfMerit" not in rows:
             raise InputError(
@@ -141,7 +152,7 @@ def _coordinates(job: JobContext) -> Coordinates:
     xy_px = rows[list(COORDINATES)].to_numpy(dtype=np.float64)
     if job.parameters.recenter and ORIGINS[0] in rows:
         xy_px = xy_px - rows[list(ORIGINS)].to_numpy(dtype=np.float64) / pixel_size_angstrom[:, None]
-    return Coordinates(ParticleTables(optics, rows, path.parent), xy_px, pixel_size_angstrom)
+    return Coordinates(ParticleTables(optics, rows, path.parent), xy_px, pixel_size_angstrom, listed_in_row)
 
 
 def _pixel_label(optics: pd.DataFrame, path: Path) -> str:
@@ -153,12 +164,9 @@ def _pixel_label(optics: pd.DataFrame, path: Path) -> str:
     )
 
 
-def _require_fitting_box(parameters: ExtractParameters, paths: list[Path]) -> None:
+def _require_fitting_box(parameters: ExtractParameters, coordinates: Coordinates, names: list[str]) -> None:
     """Fail early where even the first micrograph is smaller than the box."""
-    first = next((path for path in paths if path.exists()), None)
-    if first is None:
-        raise InputError(f"{paths[0]}: no micrograph of the list is there; check the paths in the STAR file")
-    height_px, width_px = read_mrc_header(first).shape_zyx[1:]
+    height_px, width_px = first_shape_px(lambda position: coordinates.path(names[position]), len(names))
     nothing = np.zeros((0, 2))
     place_boxes(nothing, box_size_px=parameters.box_size_px, height_px=height_px, width_px=width_px)
 

@@ -17,7 +17,9 @@ from cryocloud.catalog.types.import_micrographs import JOB_TYPE, ROWS_AT_A_TIME
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import MrcHeader, open_mrc, read_mrc_header
-from cryocloud.engine.io.tables import MicrographTables, read_micrographs, resolve_path, write_micrographs
+from cryocloud.engine.io.name_gate import is_readable_file, named_file
+from cryocloud.engine.io.tables import MicrographTables, read_micrographs, write_micrographs
+from cryocloud.jobs.kit.micrographs import NAME_LABEL
 from cryocloud.jobs.kit.optics import given_optics, require_optics
 from cryocloud.jobs.kit.plots import draw_histogram, draw_image, label_axes, panels
 from cryocloud.jobs.kit.preflight import (
@@ -45,7 +47,7 @@ class Pixels:
 
 def run(job: JobContext) -> None:
     """Check all micrographs and write ``micrographs.star``."""
-    listed, files = _listed_micrographs(job)
+    listed, files, count = _listed_micrographs(job)
     headers = _headers(job, files)
     headers = _of_one_shape(job, headers)
     height_px, width_px = next(iter(headers.values())).shape_zyx[1:]
@@ -56,7 +58,7 @@ def run(job: JobContext) -> None:
     good = [path for path, found in pixels.items() if not found.fault]
     if not good:
         raise InputError(
-            f"none of {len(files)} micrographs is usable; the reasons are in {job.out}/exceptions.csv"
+            f"none of {count} micrographs is usable; the reasons are in {job.out}/exceptions.csv"
         )
     usable = set(good)
     chosen = np.array([path in usable for path in files])
@@ -65,28 +67,42 @@ def run(job: JobContext) -> None:
     _plot_statistics(job, good, pixels)
     job.metrics(
         micrographs=len(good),
-        quarantined=len(files) - len(good),
+        quarantined=count - len(good),
         image_width_px=width_px,
         image_height_px=height_px,
         pixel_size_angstrom=float(tables.optics[PIXEL_LABEL].iloc[0]),
         intensity_mean=float(np.median([pixels[path].mean for path in good])),
         intensity_deviation=float(np.median([pixels[path].deviation for path in good])),
     )
-    job.progress(1.0, f"{len(good)} of {len(files)} micrographs are usable")
+    job.progress(1.0, f"{len(good)} of {count} micrographs are usable")
 
 
-def _listed_micrographs(job: JobContext) -> tuple[MicrographTables | None, list[Path]]:
-    """The tables, where the input is a STAR list, and the file of each micrograph."""
+def _listed_micrographs(job: JobContext) -> tuple[MicrographTables | None, list[Path], int]:
+    """The tables, where the input is a STAR list, the file of each micrograph, and how many were listed."""
     source = job.inputs["input"]
-    if source.suffix == ".star" and source.is_file():
+    if source.suffix == ".star" and is_readable_file(source):
         tables = read_micrographs(source, optics=given_optics(job.parameters, PIXEL_LABEL))
-        files = [resolve_path(tables.folder, name) for name in tables.micrographs["rlnMicrographName"]]
-    else:
-        tables, files = None, find_files(source, suffixes=SUFFIXES)
-    if not files:
-        raise InputError(f"{source}: lists no micrographs; give another file")
+        if len(tables) == 0:
+            raise InputError(f"{source}: lists no micrographs; give another file")
+        job.log(f"{len(tables)} micrographs")
+        return *_named_micrographs(job, tables), len(tables)
+    files = find_files(source, suffixes=SUFFIXES)
     job.log(f"{len(files)} micrographs")
-    return tables, files
+    return None, files, len(files)
+
+
+def _named_micrographs(job: JobContext, tables: MicrographTables) -> tuple[MicrographTables, list[Path]]:
+    """The rows whose names may be followed, and where they lead."""
+    files: dict[int, Path] = {}
+    for row, name in enumerate(tables.micrographs["rlnMicrographName"].tolist()):
+        try:
+            files[row] = named_file(tables.folder, name, label=NAME_LABEL, row=row + 1)
+        except InputError as error:
+            job.quarantine(name, str(error))
+    if not files:
+        first = next(iter(job.exceptions.values()))
+        raise InputError(f"none of {len(tables)} micrographs can be read; the first: {first}")
+    return tables.select(np.array(list(files), dtype=np.int64)), list(files.values())
 
 
 def _headers(job: JobContext, files: list[Path]) -> dict[Path, MrcHeader]:
@@ -196,7 +212,7 @@ def _checked_pixels(job: JobContext, paths: list[Path]) -> dict[Path, Pixels]:
     """A pass over all pixels; a resumed job looks only at the files that it has not seen."""
     job.checkpoints.mkdir(exist_ok=True)
     journal = job.checkpoints / "checked.jsonl"
-    checked = _read_journal(journal)
+    checked = _read_journal(journal, set(paths))
     waiting = [path for path in paths if path not in checked]
     with ThreadPoolExecutor(job.threads) as pool, journal.open("a") as lines:
         try:
@@ -213,7 +229,7 @@ def _checked_pixels(job: JobContext, paths: list[Path]) -> dict[Path, Pixels]:
     return {path: checked[path] for path in paths}
 
 
-def _read_journal(journal: Path) -> dict[Path, Pixels]:
+def _read_journal(journal: Path, paths: set[Path]) -> dict[Path, Pixels]:
     """What an earlier attempt found out about files that have not changed since."""
     if not journal.is_file():
         return {}
@@ -221,7 +237,11 @@ def _read_journal(journal: Path) -> dict[Path, Pixels]:
     lines = [line for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
     journal.write_text("".join(lines))
     entries = [(Path(entry[0]), entry[1:3], Pixels(*entry[3:])) for entry in map(json.loads, lines)]
-    return {path: found for path, stamp, found in entries if path.is_file() and stamp == _stamp(path)}
+    return {
+        path: found
+        for path, stamp, found in entries
+        if path in paths and path.is_file() and stamp == _stamp(path)
+    }
 
 
 def _stamp(path: Path) -> list[int]:

@@ -15,13 +15,13 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.cryosparc import read_cs, unconverted_aberrations
 from cryocloud.engine.io.image_names import split_image_names
 from cryocloud.engine.io.mrc import MrcHeader, MrcStackWriter, read_mrc_header
+from cryocloud.engine.io.name_gate import named_file
 from cryocloud.engine.io.tables import (
     ParticleTables,
     ctf_parameters,
     optics_of_rows,
     particle_set,
     read_particles,
-    resolve_path,
     with_folder,
     write_particles,
 )
@@ -102,12 +102,14 @@ def _compare_pixel_sizes(tables: ParticleTables) -> None:
 def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTables:
     """The particles whose image exists, in a box of the common size."""
     split = split_image_names(tables.particles["rlnImageName"])
-    names, file_of_row = np.unique(np.array(split.files), return_inverse=True)
+    names, first_row, file_of_row = np.unique(np.array(split.files), return_index=True, return_inverse=True)
     counts = np.bincount(file_of_row)
     headers: dict[int, MrcHeader] = {}
     for number, name in enumerate(names.tolist()):
         try:
-            headers[number] = read_mrc_header(resolve_path(tables.folder, name))
+            row = int(first_row[number]) + 1
+            path = named_file(tables.folder, name, label=tables.image_label, row=row)
+            headers[number] = read_mrc_header(path)
         except InputError as error:
             job.quarantine(name, f"{error} ({counts[number]} particles)")
     if not headers:
@@ -124,9 +126,11 @@ def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTable
             del headers[number]
     sections = np.array([headers[n].shape_zyx[0] if n in headers else 0 for n in range(len(names))])
     beyond = np.isin(file_of_row, list(headers)) & (split.sections >= sections[file_of_row])
-    for row in np.flatnonzero(beyond):
-        count = sections[file_of_row[row]]
-        job.quarantine(str(tables.particles["rlnImageName"].iloc[row]), f"the stack has only {count} images")
+    for missing in np.flatnonzero(beyond):
+        count = sections[file_of_row[missing]]
+        job.quarantine(
+            str(tables.particles["rlnImageName"].iloc[missing]), f"the stack has only {count} images"
+        )
     return tables.select(np.isin(file_of_row, list(headers)) & ~beyond)
 
 

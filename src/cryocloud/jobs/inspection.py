@@ -17,6 +17,7 @@ from typing import Any
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc_header import MrcHeader, read_mrc_header
+from cryocloud.engine.io.name_gate import restrict_names
 from cryocloud.jobs.kit.preview import write_previews
 
 MRC_SUFFIXES = (".mrc", ".mrcs", ".map", ".st", ".ali", ".rec", ".ccp4")
@@ -97,6 +98,8 @@ def _inspect_star(path: Path) -> Findings:
 
 def main() -> None:
     order = json.load(sys.stdin)
+    # Nothing that these files name is followed.
+    restrict_names([one["path"] for one in order["files"]])
     end_s = time.monotonic() + order["seconds"]
     found: list[Findings] = []
     for one in order["files"]:

@@ -97,7 +97,7 @@ def _picker(job: JobContext, micrographs: MicrographList) -> Picker:
     if parameters.method == "log":
         torch.set_num_threads(1)
         return lambda row: pick_blobs(
-            load_micrograph(micrographs.paths[row], job.device),
+            load_micrograph(micrographs.path(row), job.device),
             pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
             settings=settings,
             generator=generator(row),
@@ -106,7 +106,7 @@ def _picker(job: JobContext, micrographs: MicrographList) -> Picker:
     ctf = ctf_parameters(micrographs.tables.optics, micrographs.tables.micrographs)
     torch.set_num_threads(1)
     return lambda row: pick_templates(
-        load_micrograph(micrographs.paths[row], job.device),
+        load_micrograph(micrographs.path(row), job.device),
         references,
         ctf.select(slice(row, row + 1)),
         pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
@@ -191,7 +191,7 @@ def _report(job: JobContext, records: dict[int, Record]) -> None:
 
 def _plot_picks(job: JobContext, micrographs: MicrographList, row: int, path: Path, picks: Picks) -> None:
     radius_px = job.parameters.particle_diameter_angstrom / 2 / micrographs.pixel_size_angstrom[row]
-    image = gaussian_filter(read_micrograph(micrographs.paths[row]), SMOOTHING_DIAMETERS * 2 * radius_px)
+    image = gaussian_filter(read_micrograph(micrographs.path(row)), SMOOTHING_DIAMETERS * 2 * radius_px)
     groups = [CircleGroup(picks.xy_px, radius_px, label=f"{len(picks.score)} picks")]
     if len(picks.contaminated_xy_px):
         groups.append(CircleGroup(picks.contaminated_xy_px, radius_px, CONTAMINATION_COLOR, "contamination"))

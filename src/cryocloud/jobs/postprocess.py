@@ -18,6 +18,7 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import fsc, low_pass, resolution_angstrom
 from cryocloud.engine.geometry import rotation_from_euler, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header, write_mrc
+from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.engine.io.star import write_star
 from cryocloud.engine.io.tables import read_particles
 from cryocloud.engine.masking import MaskShape, density_threshold, mask_from_map
@@ -105,7 +106,7 @@ def _read_half_maps(job: JobContext) -> HalfMaps:
     folder = job.inputs["input"]
     paths = [folder / name for name in HALF_MAPS]
     for path in paths:
-        if not path.is_file():
+        if not is_readable_file(path):
             raise InputError(
                 f"{path}: no such file; give the folder of a refinement with {' and '.join(HALF_MAPS)}"
             )
@@ -238,7 +239,7 @@ def _report(job: JobContext, maps: HalfMaps, curves: FscCurves, mask: Tensor) ->
 
 def _report_views(job: JobContext) -> None:
     star = job.inputs["input"] / "particles.star"
-    if not star.is_file():
+    if not is_readable_file(star):
         return
     rows = read_particles(star).particles
     labels = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")

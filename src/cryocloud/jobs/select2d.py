@@ -15,6 +15,7 @@ from cryocloud.compute.context import JobContext
 from cryocloud.engine.classification import ClassDecision, ClassQuality, SelectionRules, choose_classes
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import read_mrc
+from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.engine.io.star import read_star
 from cryocloud.engine.io.tables import ParticleTables, read_particles, with_folder, write_particles
 from cryocloud.jobs.kit.class_montage import plot_class_montage
@@ -77,7 +78,7 @@ def run(job: JobContext) -> None:
 
 def _read_quality(particles_file: Path) -> ClassQuality:
     path = particles_file.parent / "classes.star"
-    if not path.is_file():
+    if not is_readable_file(path):
         raise InputError(
             f"{path} does not exist; give the particles.star in the folder of a 2D classification (class2d)"
         )
@@ -125,7 +126,7 @@ def _write_reasons(path: Path, quality: ClassQuality, decisions: list[ClassDecis
 
 def _plot(job: JobContext, quality: ClassQuality, decisions: list[ClassDecision]) -> None:
     stack = job.inputs["input"].parent / "classes.mrcs"
-    if not stack.is_file():
+    if not is_readable_file(stack):
         raise InputError(f"{stack} does not exist; it belongs to the classification, copy it there")
     averages, _ = read_mrc(stack)
     order = np.argsort(~np.array([d.kept for d in decisions]), kind="stable")

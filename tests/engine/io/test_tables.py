@@ -24,7 +24,6 @@ from cryocloud.engine.io.tables import (
     particle_set,
     read_micrographs,
     read_particles,
-    resolve_path,
     with_poses,
     write_micrographs,
     write_particles,
@@ -128,17 +127,6 @@ def test_names_of_missing_files_and_absolute_names_stay(tmp_path):
     write_micrographs(tmp_path / "b" / "m.star", MicrographTables(optics, table, tmp_path / "a"))
     read = read_micrographs(tmp_path / "b" / "m.star")
     assert read.micrographs["rlnMicrographName"].tolist() == ["gone/m.mrc", "/data/m.mrc"]
-
-
-def test_names_are_looked_for_beside_the_star_then_in_the_working_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "Import"
-    folder.mkdir()
-    (tmp_path / "m.mrc").touch()
-    assert resolve_path(folder, "m.mrc") == tmp_path / "m.mrc"
-    (folder / "m.mrc").touch()
-    assert resolve_path(folder, "m.mrc") == folder / "m.mrc"
-    assert resolve_path(folder, "none.mrc") == folder / "none.mrc"
 
 
 def test_selection_by_mask_and_by_rows(particles):

@@ -194,7 +194,7 @@ def test_a_list_that_names_files_of_others_gets_nothing_of_them(owner, stranger,
     }[way]
     job, index = previewed(owner, "pick", lambda out: examples.write_picks(out, [name]))
     assert index["micrographs"]["shown"] == []
-    assert "outside the data" in index["problems"][0]["reason"]
+    assert "outside the inputs of this job" in index["problems"][0]["reason"]
     assert viewers_of(job) == []
     assert [path.name for path in preview_folder_of(job).iterdir()] == ["index.json"]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.atomic_write import replaced_when_complete
+from cryocloud.engine.io.name_gate import require_readable
 from cryocloud.engine.records.atomic_model import AtomicModel
 
 __all__ = ["AtomicModel", "read_atomic_model", "read_biological_assembly", "write_atomic_model"]
@@ -32,6 +33,7 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
 
 
 def _structure(path: Path) -> gemmi.Structure:
+    require_readable(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a PDB or mmCIF model")
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import euler_from_rotation, rotation_from_vector
+from cryocloud.engine.io.name_gate import is_readable_file, name_fault, require_readable
 from cryocloud.engine.io.optics_groups import optics_groups
 from cryocloud.engine.io.tables import POSE_DECIMALS, ParticleTables
 
@@ -57,17 +58,16 @@ def read_cs(path: Path | str) -> ParticleTables:
         )
     if len(records) == 0:
         raise InputError(f"{path}: holds no particles; check the cryoSPARC job")
-    folder = path.resolve().parent
-    files = np.char.lstrip(_texts(records["blob/path"]), ">")
-    folder = _project_folder(folder, str(files[0]))
+    files = _names(records, "blob/path")
+    folder = _project_folder(path.resolve().parent, files)
     numbers = (records["blob/idx"].astype(np.int64) + 1).tolist()
-    names = [f"{number:06d}@{file}" for number, file in zip(numbers, files.tolist(), strict=True)]
+    names = [f"{number:06d}@{file}" for number, file in zip(numbers, files, strict=True)]
     particles = pd.DataFrame({"rlnImageName": pd.Series(names, dtype="str")})
     particles = particles.assign(**_locations(records), **_ctf(records), **_pose(records))
     if "blob/sign" in _fields(records):
         particles["ccImageSign"] = records["blob/sign"].astype(np.int64)
     optics, particles["rlnOpticsGroup"] = _optics(records)
-    return ParticleTables(optics, particles, folder)
+    return ParticleTables(optics, particles, folder, image_label="blob/path")
 
 
 def unconverted_aberrations(path: Path | str) -> list[str]:
@@ -81,6 +81,7 @@ def _fields(records: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _load(path: Path) -> NDArray[Any]:
+    require_readable(path)
     try:
         with path.open("rb") as stream:
             magic = stream.read(len(NUMPY_MAGIC))
@@ -100,14 +101,24 @@ def _load(path: Path) -> NDArray[Any]:
     return np.asarray(records)
 
 
-def _texts(column: NDArray[Any]) -> NDArray[Any]:
-    return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column.astype(str)
+def _names(records: NDArray[Any], field: str) -> list[str]:
+    """File names, without cryoSPARC's leading ">"."""
+    column = records[field]
+    try:
+        texts = np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column.astype(str)
+        return [text.lstrip(">") for text in texts.tolist()]
+    except (UnicodeDecodeError, ValueError) as error:
+        raise InputError(
+            f"field {field} holds names that are not Unicode text; export the particles again"
+        ) from error
 
 
-def _project_folder(folder: Path, name: str) -> Path:
-    for candidate in (folder, *folder.parents):
-        if (candidate / name).is_file():
-            return candidate
+def _project_folder(folder: Path, names: list[str]) -> Path:
+    """The nearest folder, upwards, that one of the files is found from."""
+    for name in dict.fromkeys(name for name in names if not name_fault(name)):
+        for candidate in (folder, *folder.parents):
+            if is_readable_file(candidate / name):
+                return candidate
     return folder
 
 
@@ -120,9 +131,7 @@ def _locations(records: NDArray[Any]) -> dict[str, Any]:
     fields = _fields(records)
     columns: dict[str, Any] = {}
     if "location/micrograph_path" in fields:
-        columns["rlnMicrographName"] = pd.Series(
-            np.char.lstrip(_texts(records["location/micrograph_path"]), ">").tolist(), dtype="str"
-        )
+        columns["rlnMicrographName"] = pd.Series(_names(records, "location/micrograph_path"), dtype="str")
     if {"location/center_x_frac", "location/center_y_frac", "location/micrograph_shape"} <= set(fields):
         height_px, width_px = records["location/micrograph_shape"].astype(np.float64).T
         columns["rlnCoordinateX"] = np.round(records["location/center_x_frac"] * width_px, 2)

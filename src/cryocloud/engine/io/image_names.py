@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import open_mrc, read_mrc_header
+from cryocloud.engine.io.name_gate import NAME_CHARACTERS_MAX, is_readable_file, named_file
 
 _OPEN_STACKS = 128
+_SECTION_DIGITS_MAX = 10
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,22 @@ def split_image_names(names: pd.Series) -> SplitImageNames:
     Raises
     ------
     InputError
-        What stands before "@" is no positive whole number.
+        What stands before "@" is no positive whole number, or a name is longer than a file name can be.
     """
     prefixes: list[str] = []
     files: list[str] = []
     sections = np.zeros(len(names), dtype=np.int64)
     for row, name in enumerate(names.tolist()):
+        if len(name) > NAME_CHARACTERS_MAX + len("@") + _SECTION_DIGITS_MAX:
+            raise InputError(
+                f"{names.name} in row {row + 1} has {len(name):,} characters, which no file name has; repair the table"
+            )
         number, at, file = name.partition("@")
         prefixes.append(number + at if at else "")
         files.append(file if at else name)
         if at:
-            sections[row] = int(number) - 1 if number.isdecimal() else -1
+            is_number = number.isdecimal() and len(number) <= _SECTION_DIGITS_MAX
+            sections[row] = int(number) - 1 if is_number else -1
     if (sections < 0).any():
         first = names.iloc[int(np.argmax(sections < 0))]
         raise InputError(
@@ -55,19 +61,25 @@ def split_image_names(names: pd.Series) -> SplitImageNames:
 class ImageStacks:
     """Reads images by row from memory-mapped stacks; at most 128 stacks are open at a time.
 
+    ``names`` stand in a table in ``folder`` under ``label``.
+
     Raises
     ------
     InputError
-        Missing or damaged stacks, boxes that are not square or differ, image numbers beyond the end.
+        Missing or damaged stacks, names that lead outside the inputs, boxes that are not square or differ, image
+        numbers beyond the end.
     """
 
-    def __init__(self, names: pd.Series, resolve: Callable[[str], Path]) -> None:
+    def __init__(self, names: pd.Series, folder: Path, *, label: str) -> None:
         split = split_image_names(names)
         self._sections = split.sections
-        files, self._file_of_row = np.unique(
-            np.array(split.files, dtype=object).astype(str), return_inverse=True
+        files, first_row, self._file_of_row = np.unique(
+            np.array(split.files, dtype=object).astype(str), return_index=True, return_inverse=True
         )
-        self._paths = [resolve(str(name)) for name in files]
+        self._paths = [
+            named_file(folder, str(name), label=label, row=int(row) + 1)
+            for name, row in zip(files, first_row, strict=True)
+        ]
         self._open: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self.box_size_px = self._checked_box_size()
 
@@ -94,7 +106,7 @@ class ImageStacks:
         return self._open[file]
 
     def _checked_box_size(self) -> int:
-        missing = [path for path in self._paths if not path.is_file()]
+        missing = [path for path in self._paths if not is_readable_file(path)]
         if missing:
             raise InputError(
                 f"{len(missing)} of {len(self._paths)} image stacks are missing, the first is {missing[0]}; "

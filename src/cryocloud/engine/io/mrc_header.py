@@ -16,6 +16,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.name_gate import require_readable
 
 HEADER_BYTES = 1024
 COMPRESSED_LIMIT_BYTES = 8 << 30
@@ -105,6 +106,7 @@ def read_mrc_header(path: Path | str) -> MrcHeader:
     or, where that is missing (old writers), from the order that gives a valid mode and sizes.
     """
     path = Path(path)
+    require_readable(path)
     compression = _compression_of(path)
     with open_bytes(path, compression) as stream:
         try:

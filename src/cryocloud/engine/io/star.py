@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.atomic_write import replaced_when_complete
+from cryocloud.engine.io.name_gate import require_readable
 from cryocloud.engine.io.star_fields import number_fields, text_fields
 
 VERSION_COMMENT = "# version 30001"
@@ -74,6 +75,7 @@ def read_star(path: Path | str) -> dict[str, pd.DataFrame]:
         or column names, more than `COLUMNS_MAX` columns or `TABLES_MAX` tables. The message holds file and line.
     """
     path = Path(path)
+    require_readable(path)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:

@@ -20,6 +20,7 @@ from torch import Tensor
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import euler_from_rotation, rotation_from_euler
 from cryocloud.engine.io.image_names import ImageStacks, split_image_names
+from cryocloud.engine.io.name_gate import find_named_file
 from cryocloud.engine.io.optics_groups import optics_groups
 from cryocloud.engine.io.star import read_star, write_star
 from cryocloud.engine.records.ctf_parameters import CtfParameters
@@ -60,11 +61,15 @@ _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 @dataclass(frozen=True)
 class ParticleTables:
-    """``optics`` (a row a group), ``particles`` (a row each); relative names count from ``folder``."""
+    """``optics`` (a row a group), ``particles`` (a row each); relative names count from ``folder``.
+
+    ``image_label`` is what the file that was read calls the names of images.
+    """
 
     optics: pd.DataFrame
     particles: pd.DataFrame
     folder: Path
+    image_label: str = "_rlnImageName"
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -140,17 +145,6 @@ def write_micrographs(path: Path | str, tables: MicrographTables) -> None:
     write_star(path, {"optics": optics, "micrographs": micrographs})
 
 
-def resolve_path(folder: Path, name: str) -> Path:
-    """Where a file named in a STAR file lies: from the STAR's folder, then from the working directory.
-
-    A name found in neither place resolves to the STAR's folder.
-    """
-    beside = folder / name
-    if beside.exists() or not Path(name).exists():
-        return beside
-    return Path(name).absolute()
-
-
 def optics_of_rows(optics: pd.DataFrame, rows: pd.DataFrame, label: str) -> NDArray[np.float64]:
     """Value of an optics column for each row, float64 [n]; rows without optics group use the only group.
 
@@ -211,7 +205,7 @@ def particle_set(tables: ParticleTables) -> ParticleSet:
         raise InputError(f"{tables.folder}: the table holds no particles; an earlier step left none")
     particles = tables.particles
     pixel_size_angstrom = _common_pixel_size(tables)
-    stacks = ImageStacks(particles["rlnImageName"], lambda name: resolve_path(tables.folder, name))
+    stacks = ImageStacks(particles["rlnImageName"], tables.folder, label=tables.image_label)
     shift_px = _zeros_where_absent(particles, _ORIGINS) / pixel_size_angstrom
     rot, tilt, psi = (torch.from_numpy(column) for column in _zeros_where_absent(particles, _ANGLES).T.copy())
     return ParticleSet(
@@ -348,7 +342,11 @@ def _rebased(table: pd.DataFrame, old: Path, new: Path) -> pd.DataFrame:
     """The table with its relative file names counted from folder ``new``; names of missing files stay."""
     if old.resolve() == new.resolve():
         return table
-    columns = {label: _rebased_names(table[label], old, new) for label in _PATH_LABELS if label in table}
+    columns = {
+        label: _rebased_names(table[label], old, new)
+        for label in _PATH_LABELS
+        if label in table and table[label].dtype.kind not in "iuf"
+    }
     result = table.assign(**columns)
     result.attrs = dict(table.attrs)
     return result
@@ -359,9 +357,8 @@ def _rebased_names(names: pd.Series, old: Path, new: Path) -> pd.Series:
     target = new.resolve()
     renamed: dict[str, str] = {}
     for name in set(split.files):
-        found = resolve_path(old, name)
-        movable = not Path(name).is_absolute() and name and found.exists()
-        renamed[name] = os.path.relpath(found.resolve(), target) if movable else name
+        found = None if Path(name).is_absolute() else find_named_file(old, name)
+        renamed[name] = name if found is None else os.path.relpath(found.resolve(), target)
     joined = [prefix + renamed[name] for prefix, name in zip(split.prefixes, split.files, strict=True)]
     return pd.Series(joined, index=names.index, dtype="str")
 

@@ -14,6 +14,8 @@ from cryocloud.engine.errors import InputError
 
 Found = TypeVar("Found")
 Record = dict[str, Any]
+# Files are named after micrographs, with words before and behind, and a file name has 255 bytes.
+_STEM_BYTES_MAX = 200
 
 
 def process_items(
@@ -66,9 +68,13 @@ def process_items(
 
 def unique_stems(names: Sequence[str]) -> list[str]:
     """File names without folder and suffix, numbered where two micrographs share one."""
-    stems = [Path(name).stem for name in names]
+    stems = [_shortened(Path(name).stem) for name in names]
     count = Counter(stems)
     return [stem if count[stem] == 1 else f"{stem}_{position + 1}" for position, stem in enumerate(stems)]
+
+
+def _shortened(stem: str) -> str:
+    return stem.encode()[:_STEM_BYTES_MAX].decode(errors="ignore")
 
 
 def _kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,29 +14,29 @@ from torch import Tensor
 from cryocloud.catalog.base import Facts
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header
-from cryocloud.engine.io.tables import MicrographTables, optics_of_rows, read_micrographs, resolve_path
+from cryocloud.engine.io.name_gate import named_file
+from cryocloud.engine.io.tables import MicrographTables, optics_of_rows, read_micrographs
 from cryocloud.jobs.kit.preflight import require_pixel_size
 
+NAME_LABEL = "_rlnMicrographName"
 PIXEL_LABEL = "rlnMicrographPixelSize"
 
 
 @dataclass(frozen=True)
 class MicrographList:
-    """Micrographs row by row: names as in the table, where they lie, their pixel sizes."""
+    """Micrographs row by row: names as in the table, and their pixel sizes."""
 
     tables: MicrographTables
     names: list[str]
-    paths: list[Path]
     pixel_size_angstrom: NDArray[np.float64]
 
+    def path(self, row: int) -> Path:
+        """Where the micrograph of a row (from 0) lies."""
+        return named_file(self.tables.folder, self.names[row], label=NAME_LABEL, row=row + 1)
+
     def facts(self) -> Facts:
-        """Number and size, from the first micrograph that is there."""
-        first = next((path for path in self.paths if path.exists()), None)
-        if first is None:
-            raise InputError(
-                f"{self.paths[0]}: no micrograph of the list is there; check the paths in the STAR file"
-            )
-        height_px, width_px = read_mrc_header(first).shape_zyx[1:]
+        """Number and size, from the first micrograph that can be read."""
+        height_px, width_px = first_shape_px(self.path, len(self.names))
         return Facts(items=len(self.names), image_height_px=height_px, image_width_px=width_px)
 
 
@@ -48,8 +49,20 @@ def list_micrographs(path: Path) -> MicrographList:
     for size in np.unique(pixel_size_angstrom):
         require_pixel_size(float(size), str(path))
     names = [str(name) for name in tables.micrographs["rlnMicrographName"]]
-    paths = [resolve_path(tables.folder, name) for name in names]
-    return MicrographList(tables, names, paths, pixel_size_angstrom)
+    return MicrographList(tables, names, pixel_size_angstrom)
+
+
+def first_shape_px(path_of: Callable[[int], Path], count: int) -> tuple[int, int]:
+    """Height and width of the first of some micrographs that can be read."""
+    reasons: list[str] = []
+    for row in range(count):
+        try:
+            _, height_px, width_px = read_mrc_header(path_of(row)).shape_zyx
+        except InputError as error:
+            reasons.append(str(error))
+        else:
+            return height_px, width_px
+    raise InputError(f"no micrograph of the list is there and whole; the first: {reasons[0]}")
 
 
 def read_micrograph(path: Path) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from cryocloud.catalog.base import Forecast
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.name_gate import is_readable_file, require_readable
 
 PIXEL_SIZE_RANGE_ANGSTROM = (0.1, 30.0)
 PIXEL_SIZE_MISMATCH = 0.01
@@ -33,14 +34,17 @@ def find_files(path: Path, *, suffixes: tuple[str, ...]) -> list[Path]:
     InputError
         Nothing is there.
     """
+    require_readable(path)
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix in suffixes)
+        found = sorted(
+            entry for entry in path.iterdir() if entry.suffix in suffixes and is_readable_file(entry)
+        )
         if not found:
             raise InputError(f"{path}: the folder holds no {' or '.join(suffixes)} file; give another folder")
         return found
-    found = sorted(Path(match) for match in glob.glob(str(path)) if Path(match).is_file())
+    found = sorted(Path(match) for match in glob.glob(str(path)) if is_readable_file(Path(match)))
     if not found:
         raise InputError(f"{path}: no file matches; check the path, and quote patterns with *")
     return found

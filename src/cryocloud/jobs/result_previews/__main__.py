@@ -6,6 +6,7 @@ import json
 import sys
 from importlib import import_module
 
+from cryocloud.engine.io.name_gate import restrict_names
 from cryocloud.jobs.result_previews.order import read_order
 
 PARTS = ("maps", "classes", "curves", "orientations", "micrographs")
@@ -15,4 +16,6 @@ if __name__ == "__main__":
     part = PARTS[PARTS.index(given["part"])]
     # One part needs torch, which takes a second to import; the others do not wait for it.
     preview = getattr(import_module(f"cryocloud.jobs.result_previews.{part}"), f"preview_{part}")
-    json.dump(preview(read_order(given)), sys.stdout, allow_nan=False)
+    order = read_order(given)
+    restrict_names(order.readable)
+    json.dump(preview(order), sys.stdout, allow_nan=False)

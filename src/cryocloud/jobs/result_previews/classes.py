@@ -13,6 +13,7 @@ from PIL import Image
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import open_mrc, read_mrc_header
+from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.engine.io.star import read_star
 from cryocloud.jobs.result_previews.order import Order
 
@@ -32,17 +33,17 @@ COLUMNS_OF_CLASSES = {
 def preview_classes(order: Order) -> dict[str, Any]:
     """Averages of this job; for a selection, those of the classification it selected from."""
     selection = order.folder / "selection.csv"
-    folders = (order.folder, *order.upstream) if selection.is_file() else (order.folder,)
-    folder = next((place for place in folders if (place / "classes.mrcs").is_file()), None)
+    folders = (order.folder, *order.upstream) if is_readable_file(selection) else (order.folder,)
+    folder = next((place for place in folders if is_readable_file(place / "classes.mrcs")), None)
     if folder is None:
         return {}
     try:
-        stack = order.may_read(folder / "classes.mrcs")
+        stack = folder / "classes.mrcs"
         shape = read_mrc_header(stack).shape_zyx
         if max(shape[1:]) > EDGE_MAX_PX:
             raise InputError(f"classes.mrcs: images of {shape[2]} px are larger than {EDGE_MAX_PX} px")
         averages = open_mrc(stack)[:CLASSES_MAX]
-        rows = _rows(order, folder, len(averages))
+        rows = _rows(folder, len(averages))
         _add_selection(rows, selection)
     except (InputError, ValueError) as error:
         return {"problems": [{"file": "classes.mrcs", "reason": str(error)}]}
@@ -77,12 +78,11 @@ def tile(average: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(picture.resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC).convert("L"))
 
 
-def _rows(order: Order, folder: Path, count: int) -> list[dict[str, Any]]:
+def _rows(folder: Path, count: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"number": index + 1} for index in range(count)]
     path = folder / "classes.star"
-    if not path.is_file():
+    if not is_readable_file(path):
         return rows
-    path = order.may_read(path)
     if path.stat().st_size > TABLE_BYTES_MAX:
         raise InputError("classes.star: is too large for a table of classes")
     blocks = read_star(path)
@@ -99,7 +99,7 @@ def _rows(order: Order, folder: Path, count: int) -> list[dict[str, Any]]:
 
 
 def _add_selection(rows: list[dict[str, Any]], path: Path) -> None:
-    if not path.is_file() or path.stat().st_size > TABLE_BYTES_MAX:
+    if not is_readable_file(path) or path.stat().st_size > TABLE_BYTES_MAX:
         return
     with path.open(encoding="utf-8", newline="") as stream:
         for line in csv.DictReader(stream):

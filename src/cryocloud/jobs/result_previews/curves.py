@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.engine.io.star import read_star
 from cryocloud.jobs.result_previews.order import Order
 
@@ -37,7 +38,7 @@ def preview_curves(order: Order) -> dict[str, Any]:
     problems: list[dict[str, str]] = []
     for name, read in (("fsc.star", _fsc_charts), ("micrographs.star", _micrograph_charts)):
         path = order.folder / name
-        if not path.is_file():
+        if not is_readable_file(path):
             continue
         try:
             charts += read(_blocks(path))

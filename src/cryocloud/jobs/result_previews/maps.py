@@ -15,6 +15,7 @@ from scipy import fft
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import open_mrc, read_mrc_header
 from cryocloud.engine.io.mrc_header import MrcHeader
+from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.jobs.result_previews.order import Order
 
 MAP_EDGE_PX = 192
@@ -53,7 +54,7 @@ def _map_files(folder: Path) -> list[Path]:
     named = [folder / f"{name}.mrc" for name in TITLES]
     classes = [path for path in folder.glob("volume_class*.mrc") if _CLASS.fullmatch(path.stem)]
     classes.sort(key=lambda path: int(path.stem.removeprefix("volume_class")))
-    return [path for path in (*named, *classes) if path.is_file()][:MAPS_MAX]
+    return [path for path in (*named, *classes) if is_readable_file(path)][:MAPS_MAX]
 
 
 def _preview(path: Path, out: Path) -> dict[str, Any]:

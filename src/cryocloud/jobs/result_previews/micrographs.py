@@ -16,6 +16,7 @@ from PIL import Image
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import open_mrc, read_mrc_header
+from cryocloud.engine.io.name_gate import find_named_file, is_readable_file, named_file
 from cryocloud.engine.io.star import read_star
 from cryocloud.jobs.result_previews.order import Order
 
@@ -45,7 +46,8 @@ OPTICS_LABELS = {
 def preview_micrographs(order: Order) -> dict[str, Any]:
     """As many as the time allows, in the order of the list."""
     path = next(
-        (p for p in (order.folder / "picks.star", order.folder / "micrographs.star") if p.is_file()), None
+        (p for p in (order.folder / "picks.star", order.folder / "micrographs.star") if is_readable_file(p)),
+        None,
     )
     if path is None:
         return {}
@@ -70,16 +72,16 @@ def _previews(order: Order, table: pd.DataFrame, optics: pd.DataFrame) -> dict[s
         if len(shown) == MICROGRAPHS_MAX or time.monotonic() > end_s:
             break
         try:
-            shown.append(_preview(order, number, str(name), rows, optics))
+            source = named_file(order.folder, str(name), label="_rlnMicrographName", row=rows.index[0] + 1)
+            shown.append(_preview(order, number, source, rows, optics))
         except (InputError, ValueError, OSError) as error:
             problems.append({"file": Path(str(name)).name, "reason": str(error)})
     return {"micrographs": {"all": len(groups), "shown": shown}, "problems": problems[:100]}
 
 
 def _preview(
-    order: Order, number: int, name: str, rows: pd.DataFrame, optics: pd.DataFrame
+    order: Order, number: int, source: Path, rows: pd.DataFrame, optics: pd.DataFrame
 ) -> dict[str, Any]:
-    source = order.may_read(order.folder / name)
     header = read_mrc_header(source)
     sections, height_px, width_px = header.shape_zyx
     if sections != 1 or max(height_px, width_px) > EDGE_MAX_PX:
@@ -91,7 +93,7 @@ def _preview(
     ctf = _ctf(rows.iloc[0], optics)
     facts = {
         "number": number,
-        "name": Path(name).name,
+        "name": Path(str(rows["rlnMicrographName"].iloc[0])).name,
         "width_px": width_px,
         "height_px": height_px,
         "view": f"{stem}.webp",
@@ -150,8 +152,10 @@ def _spectrum(order: Order, row: pd.Series, stem: str) -> dict[str, Any] | None:
     name = row.get("rlnCtfImage")
     if not isinstance(name, str):
         return None
+    source = find_named_file(order.folder, name)
+    if source is None:
+        return None
     try:
-        source = order.may_read(order.folder / name)
         header = read_mrc_header(source)
         if header.shape_zyx[0] != 1 or max(header.shape_zyx) > 4 * SPECTRUM_EDGE_PX:
             return None

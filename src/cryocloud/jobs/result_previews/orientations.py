@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry.symmetry import symmetry_operators
+from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.engine.io.star import read_star
 from cryocloud.jobs.result_previews.order import Order
 
@@ -21,7 +22,7 @@ Floats = NDArray[np.float64]
 def preview_orientations(order: Order) -> dict[str, Any]:
     """Counts [height * azimuth]: height is cos(tilt) from 1 to -1, azimuth is rot from -180 to 180 degrees."""
     path = order.folder / "particles.star"
-    if not path.is_file():
+    if not is_readable_file(path):
         return {}
     try:
         if path.stat().st_size > PARTICLES_BYTES_MAX:
