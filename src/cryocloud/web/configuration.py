@@ -8,11 +8,40 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
 LISTS = ("server_folders", "allowed_hosts", "proxies")
+
+
+EVERYBODY = "*"
+
+
+class ServerFolder(BaseModel):
+    """A folder on the server and the organizations that may import from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    organization_ids: frozenset[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        path, equals, names = given.rpartition("=")
+        ids = frozenset(name.strip() for name in names.split("|")) - {""}
+        if not (equals and ids and path.startswith("/")):
+            raise ValueError(
+                "a folder is written /FOLDER=ORGANIZATION|ORGANIZATION with the ids of those that may import from "
+                f"it, or /FOLDER={EVERYBODY} for every organization"
+            )
+        return {"path": path, "organization_ids": ids}
+
+    def is_open_for(self, organization_id: str) -> bool:
+        return bool(self.organization_ids & {organization_id, EVERYBODY})
 
 
 class Configuration(BaseModel):
@@ -34,7 +63,11 @@ class Configuration(BaseModel):
     )
     mail_from: str = Field("CryoCloud <hi@cryocloud.io>", description="Sender of all mails")
     contact: str = Field("hi@cryocloud.io", description="Mailbox for questions, shown on the public pages")
-    server_folders: tuple[Path, ...] = Field((), description="Folders on the server that may be imported")
+    server_folders: tuple[ServerFolder, ...] = Field(
+        (),
+        description="Folders on the server that may be imported, each with the organizations that may: "
+        "/FOLDER=ID|ID, or /FOLDER=* for all; separated by commas",
+    )
     sign_up_open: bool = Field(True, description="Whether anybody may sign up, or only invited people")
     slots: int = Field(1, ge=1, le=1024, description="Attempts that run at the same time")
     slots_per_organization: int = Field(64, ge=1, description="Of these, at most for one organization")

@@ -7,12 +7,18 @@ import os
 import pytest
 
 from cryocloud.web.audit.models import AuditEvent
-from cryocloud.web.configuration import configuration
+from cryocloud.web.configuration import ConfigurationError, ServerFolder, configuration, read_configuration
 from cryocloud.web.core import places
 from cryocloud.web.core.errors import PlatformError, QuotaExceeded, Refused
 from cryocloud.web.data import uploads
 from cryocloud.web.data.models import DatasetFile, StoredObject, Upload
-from cryocloud.web.data.services import add_server_folder, begin_upload, finish_upload, storage_used
+from cryocloud.web.data.services import (
+    add_server_folder,
+    begin_upload,
+    create_dataset,
+    finish_upload,
+    storage_used,
+)
 from cryocloud.web.data.tasks import finish_interrupted, sweep_partial_files
 from web_data import add_file, run_tasks
 
@@ -104,7 +110,7 @@ def test_storage_counts_files_trash_and_open_uploads(owner, dataset):
 
 
 @pytest.fixture
-def server_folder(tmp_path_factory, monkeypatch):
+def server_folder(tmp_path_factory, monkeypatch, owner):
     """An open folder with files, links in it that lead out, and a neighbor that is not open."""
     root = tmp_path_factory.mktemp("server")
     opened, closed = root / "open", root / "closed"
@@ -118,9 +124,14 @@ def server_folder(tmp_path_factory, monkeypatch):
     (opened / "session" / "way out").symlink_to(closed)
     (opened / "escape").symlink_to(closed)
     os.mkfifo(opened / "session" / "pipe")
-    fresh = configuration().model_copy(update={"server_folders": (opened,)})
-    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    grant(monkeypatch, f"{opened}=0someother|{owner.organization.pk}")
     return opened
+
+
+def grant(monkeypatch, *folders):
+    parsed = tuple(ServerFolder.model_validate(folder) for folder in folders)
+    fresh = configuration().model_copy(update={"server_folders": parsed})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
 
 
 def test_a_server_folder_is_copied_without_what_links_reach(owner, dataset, server_folder):
@@ -166,6 +177,48 @@ def test_a_file_that_became_a_link_before_it_was_copied_is_not_followed(owner, d
     run_tasks()
     assert not DatasetFile.unscoped.exists()
     assert "could not be copied" in Upload.unscoped.get().problem
+
+
+def test_a_folder_of_another_organization_is_as_if_it_were_not_there(stranger, server_folder, monkeypatch):
+    theirs = create_dataset(actor=stranger.actor, organization=stranger.organization, name="theirs")
+    with pytest.raises(Refused) as refused:
+        add_server_folder(actor=stranger.actor, dataset=theirs, folder=f"{server_folder}/session")
+    assert str(server_folder) not in str(refused.value)
+    page = f"/datasets/{theirs.pk}/"
+    assert str(server_folder) not in stranger.client.get(page).content.decode()
+    own = server_folder.parent / "closed"
+    grant(monkeypatch, f"{server_folder}=0someother", f"{own}={stranger.organization.pk}")
+    for folder in (server_folder, f"{server_folder}/session", f"{own}/../open/session"):
+        answer = stranger.client.post(f"{page}import/", {"folder": str(folder)}, follow=True)
+        assert f"Name one that lies in {own}." in answer.content.decode()
+    assert not Upload.unscoped.exists()
+    assert str(own) in stranger.client.get(page).content.decode()
+
+
+def test_a_folder_for_everybody_is_open_to_all(stranger, server_folder, monkeypatch):
+    theirs = create_dataset(actor=stranger.actor, organization=stranger.organization, name="theirs")
+    grant(monkeypatch, f"{server_folder}=*")
+    assert (
+        len(add_server_folder(actor=stranger.actor, dataset=theirs, folder=f"{server_folder}/session")) == 3
+    )
+
+
+def test_a_grant_that_ends_before_the_copy_is_kept_to(owner, dataset, server_folder, monkeypatch):
+    add_server_folder(actor=owner.actor, dataset=dataset, folder=f"{server_folder}/session/grid")
+    grant(monkeypatch, f"{server_folder}=0someother")
+    run_tasks()
+    assert not DatasetFile.unscoped.exists()
+    assert "could not be copied" in Upload.unscoped.get().problem
+
+
+@pytest.mark.parametrize("text", ["/data", "/data=", "/data=|", "data=*", "=*"])
+def test_a_folder_without_organizations_is_refused_at_the_start(text):
+    with pytest.raises(ConfigurationError, match=r"/FOLDER=\* for every organization"):
+        read_configuration({"CRYOCLOUD_SERVER_FOLDERS": text})
+    read = read_configuration({"CRYOCLOUD_SERVER_FOLDERS": "/a=b=01J|01K,/c=*"}).server_folders
+    assert [str(folder.path) for folder in read] == ["/a=b", "/c"]
+    assert [folder.is_open_for("01K") for folder in read] == [True, True]
+    assert [folder.is_open_for("01X") for folder in read] == [False, True]
 
 
 def test_without_open_folders_nothing_can_be_imported(owner, dataset):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryocloud.web.configuration import configuration
+from cryocloud.web.configuration import ServerFolder, configuration
 from cryocloud.web.core.errors import QuotaExceeded
 from cryocloud.web.data.services import abort_upload, add_server_folder, begin_upload, trash_dataset
 from cryocloud.web.data.tasks import remove_dataset
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def three_files(home, monkeypatch):
-    fresh = configuration().model_copy(update={"trial_files": 3, "server_folders": (home / "server",)})
+    folder = ServerFolder.model_validate(f"{home}/server=*")
+    fresh = configuration().model_copy(update={"trial_files": 3, "server_folders": (folder,)})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
 
 

@@ -24,17 +24,27 @@ class ServerFile:
     size_bytes: int
 
 
-def open_folder(text: str) -> Path:
-    """The folder, with all links resolved, if it lies inside one of those that are open for import."""
-    open_folders = [folder.resolve() for folder in configuration().server_folders]
-    if not open_folders:
+def granted_folders(organization_id: str) -> list[Path]:
+    """Those that the operator has opened for this organization."""
+    return [one.path for one in configuration().server_folders if one.is_open_for(organization_id)]
+
+
+def open_folder(text: str, organization_id: str) -> Path:
+    """The folder, with all links resolved, if it lies inside one of those that the organization may import."""
+    granted = granted_folders(organization_id)
+    if not granted:
         raise Refused(
-            "No folder of the server is open for import. The operator names them in CRYOCLOUD_SERVER_FOLDERS.",
+            "No folder of the server is open for your organization. The operator names folders and the organizations "
+            f"that may import them in CRYOCLOUD_SERVER_FOLDERS; yours has the id {organization_id}.",
             {"folder": "import from the server is not set up"},
         )
     folder = _resolved(text)
-    if folder is None or not any(folder.is_relative_to(one) for one in open_folders) or not folder.is_dir():
-        named = ", ".join(str(one) for one in configuration().server_folders)
+    if (
+        folder is None
+        or not any(folder.is_relative_to(one.resolve()) for one in granted)
+        or not folder.is_dir()
+    ):
+        named = ", ".join(str(one) for one in granted)
         raise Refused(
             f"“{text[:200]}” is no folder that may be imported. Name one that lies in {named}.",
             {"folder": "is no folder that may be imported"},
@@ -57,10 +67,10 @@ def files_in(folder: Path) -> list[ServerFile]:
     return sorted(found, key=lambda file: file.path)
 
 
-def open_source(text: str) -> int:
-    """A descriptor of a file that was listed, unless it or a folder above has become a way out since."""
+def open_source(text: str, organization_id: str) -> int:
+    """A descriptor of a file that was listed, unless the grant has ended or a way to it has become a way out since."""
     source = Path(text)
-    if source.parent != open_folder(str(source.parent)):
+    if source.parent != open_folder(str(source.parent), organization_id):
         raise Refused(f"“{source.name}” is reached through a link now; it is not imported.")
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

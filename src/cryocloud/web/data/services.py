@@ -137,7 +137,7 @@ def add_server_folder(*, actor: Actor, dataset: Dataset, folder: str) -> list[Up
     """Have the worker copy all files of a folder on the server; links are not followed."""
     from cryocloud.web.data.tasks import copy_server_file  # the tasks call the services
 
-    files = files_in(open_folder(folder))
+    files = files_in(open_folder(folder, dataset.organization_id))
     with transaction.atomic():
         uploads = begin_copies(actor=actor, dataset=dataset, files=files)
         for upload in uploads:

@@ -93,7 +93,7 @@ def _copy(upload: Upload) -> bool:
     if received_bytes(upload.pk, upload.size_bytes) == upload.size_bytes and upload.size_bytes:
         return True
     end_s = time.monotonic() + TURN_S
-    descriptor = open_source(upload.source)
+    descriptor = open_source(upload.source, upload.organization_id)
     try:
         partial = PartialFile(upload.pk)
         try:

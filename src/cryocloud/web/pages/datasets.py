@@ -14,11 +14,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import Refused
 from cryocloud.web.core.events import latest_event_id
 from cryocloud.web.data import services
 from cryocloud.web.data.models import Dataset, DatasetFile, Upload
+from cryocloud.web.data.server_folders import granted_folders
 from cryocloud.web.organizations.access import get, require_role, role_in, within
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dataset_files, dataset_trash
@@ -132,7 +132,7 @@ def dataset(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse
         "may_edit": _may_edit(actor, found.organization_id) and found.trashed_at is None,
         "purge_due_at": services.purge_due_at(found),
         "last_event_id": latest_event_id(),
-        "server_folders": configuration().server_folders,
+        "server_folders": granted_folders(found.organization_id),
     }
     return render(request, "datasets/dataset.html", context)
 
