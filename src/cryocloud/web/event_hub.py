@@ -11,29 +11,27 @@ import json
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import parse_cookie
 
-from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.accounts.credentials import actor_of_session, actor_of_token
+from cryocloud.web.accounts.credentials import Credential
 from cryocloud.web.core.errors import NotFound, PlatformError, TooManyRequests
 from cryocloud.web.core.events import dataset_topic, job_topic, latest_event_id, project_topic
 from cryocloud.web.core.models import Event, TenantRecord
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.watch import watch
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Job
 
 POLL_S = 0.75
 HEARTBEAT_S = 15.0
-ACCESS_AGAIN_S = 60.0
 SEND_S = 30.0
 RECONNECT_MS = 2000
 QUEUE_LENGTH = 200
@@ -84,30 +82,14 @@ SUBJECTS = {
 }
 
 
-@dataclass(frozen=True)
-class Credential:
-    """What the reader came with: a token, or the key of a browser's session."""
-
-    token: str = ""
-    session_key: str = ""
-
-    def actor(self) -> Actor:
-        """The person behind it, as of now."""
-        found = actor_of_token(self.token) if self.token else actor_of_session(self.session_key)
-        if found is None:
-            raise NotLoggedIn("Log in, or send a token: “Authorization: Bearer cryo_…”.")
-        return found
-
-
 @dataclass(eq=False)
 class Stream:
     """One open connection."""
 
-    credential: Credential
+    right: access.Right
     subject: Subject
     object_id: str
     user_id: str
-    checked_s: float = field(default_factory=time.monotonic)
     waiting: asyncio.Queue[tuple[int, bytes]] = field(default_factory=lambda: asyncio.Queue(QUEUE_LENGTH))
     is_ended: bool = False
 
@@ -181,7 +163,6 @@ class EventHub:
             moment_s = time.monotonic()
             try:
                 await self._hand_out()
-                await self._check_access(moment_s)
             except DatabaseError:
                 _log.exception("events could not be read")
             if moment_s - heartbeat_s > HEARTBEAT_S:
@@ -197,15 +178,6 @@ class EventHub:
                 text = event_text(event)
                 for stream in readers:
                     stream.put(event.id, text)
-
-    async def _check_access(self, moment_s: float) -> None:
-        due = [stream for stream in self._all() if moment_s - stream.checked_s > ACCESS_AGAIN_S]
-        if not due:
-            return
-        for stream in due:
-            stream.checked_s = moment_s
-        for stream in await self.ask(lambda: _without_access(due)):
-            stream.end()
 
     def _all(self) -> list[Stream]:
         return [stream for readers in self.streams.values() for stream in readers]
@@ -227,9 +199,11 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except PlatformError as error:
         await _refuse(send, error.status, str(error))
         return
+    held = watch.begin(stream.right, stream.end)
     try:
         await _serve(stream, _last_seen(scope), receive, send)
     finally:
+        watch.drop(held)
         hub.leave(stream)
 
 
@@ -242,14 +216,19 @@ async def has_session(scope: Any) -> bool:
 async def _open(scope: Any) -> Stream:
     if scope["method"] != "GET":
         raise _MethodNotAllowed("Event streams are read with GET.")
-    credential = _credential(scope)
+    headers = dict(scope["headers"])
+    given = (headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"cookie"))
+    credential = Credential.of_headers(*given)
     actor = await hub.ask(credential.actor)
+    if actor is None:
+        raise NotLoggedIn("Log in, or send a token: “Authorization: Bearer cryo_…”.")
     parts = scope["path"].strip("/").split("/")
     if len(parts) != 3 or parts[1] not in SUBJECTS:
         raise NotFound
     subject = SUBJECTS[parts[1]]
-    await hub.ask(lambda: access.get(actor, subject.model, parts[2]))
-    return Stream(credential, subject, parts[2], actor.user.id)
+    found = await hub.ask(lambda: access.get(actor, subject.model, parts[2]))
+    right = access.Right(credential, found.organization_id, Role.VIEWER)
+    return Stream(right, subject, parts[2], actor.user.id)
 
 
 class _MethodNotAllowed(PlatformError):
@@ -318,38 +297,6 @@ def _opening(topic: str, seen: int | None, newest: int) -> tuple[int, bytes]:
 def _events_after(last_id: int) -> list[Event]:
     """New events of all topics. Ids are given in the order of commits, because writers of SQLite wait in line."""
     return list(Event.objects.filter(id__gt=last_id).order_by("id")[:EVENTS_A_POLL])
-
-
-def _without_access(streams: Iterable[Stream]) -> list[Stream]:
-    actors: dict[Credential, Actor | None] = {}
-    lost = []
-    for stream in streams:
-        if stream.credential not in actors:
-            try:
-                actors[stream.credential] = stream.credential.actor()
-            except NotLoggedIn:
-                actors[stream.credential] = None
-        actor = actors[stream.credential]
-        if actor is None or not _may_read(actor, stream):
-            lost.append(stream)
-    return lost
-
-
-def _may_read(actor: Actor, stream: Stream) -> bool:
-    try:
-        access.get(actor, stream.subject.model, stream.object_id)
-    except PlatformError:
-        return False
-    return True
-
-
-def _credential(scope: Any) -> Credential:
-    headers = dict(scope["headers"])
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if scheme:
-        return Credential(token=token.strip() if scheme.lower() == "bearer" else "-")
-    cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
-    return Credential(session_key=cookies.get(settings.SESSION_COOKIE_NAME, ""))
 
 
 def _last_seen(scope: Any) -> int | None:

@@ -18,7 +18,6 @@ SHORT = """
 import django, os
 django.setup()
 from cryocloud.web import event_hub
-event_hub.ACCESS_AGAIN_S = 0.5
 event_hub.HEARTBEAT_S = 0.5
 event_hub.POLL_S = 0.1
 event_hub.STREAMS_PER_USER = 3

@@ -18,6 +18,7 @@ from cryocloud.web.data.partial_file import received_bytes
 from cryocloud.web.data.sample import use_sample_data
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.watch import while_allowed
 
 router = Router(tags=["datasets"])
 
@@ -279,9 +280,11 @@ def get_file(request: HttpRequest, file_id: str) -> DatasetFile:
 @router.get("/files/{file_id}/content", response={200: None, **ERRORS}, operation_id="download_file")
 def download_file(request: HttpRequest, file_id: str) -> HttpResponseBase:
     """The bytes as they were uploaded; ``Range`` is understood, the ETag is the SHA-256."""
-    file = access.get(actor(request), DatasetFile, file_id)
+    caller = actor(request)
+    file = access.get(caller, DatasetFile, file_id)
     blob = places.blob_file(file.stored.key)
-    return ranged_response(request, blob, name=file.name, sha256=file.stored.sha256)
+    sent = ranged_response(request, blob, name=file.name, sha256=file.stored.sha256)
+    return while_allowed(request, caller, file.organization_id, sent)
 
 
 @router.post(

@@ -15,6 +15,7 @@ from cryocloud.web.core.errors import NotFound
 from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.results.files import artifact_file, artifacts_of, meaning_of, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import preview_file
@@ -83,19 +84,22 @@ def get_artifact(request: HttpRequest, artifact_id: str) -> Artifact:
 )
 def download_artifact(request: HttpRequest, artifact_id: str) -> HttpResponseBase:
     """The bytes of a file: whole, or the one range that the header `Range` asks for."""
-    row = access.get(actor(request), Artifact, artifact_id)
-    name = row.path.rsplit("/", 1)[-1]
-    return ranged_response(request, artifact_file(row), name=name, sha256=row.sha256)
+    caller = actor(request)
+    row = access.get(caller, Artifact, artifact_id)
+    sent = ranged_response(request, artifact_file(row), name=row.path.rsplit("/", 1)[-1], sha256=row.sha256)
+    return while_allowed(request, caller, row.organization_id, sent)
 
 
 @router.get("/jobs/{job_id}/archive", operation_id="download_job", response={200: None, **ERRORS})
 def download_job(request: HttpRequest, job_id: str) -> HttpResponseBase:
     """All files of a job as one ZIP archive with a `SHA256SUMS`."""
-    job = access.get(actor(request), Job, job_id)
+    caller = actor(request)
+    job = access.get(caller, Job, job_id)
     rows = [file.artifact for file in artifacts_of(job)]
     if not rows:
         raise NotFound
-    return zip_response(request, zip_members(rows), name=f"{job.number:03d} {job.job_type}.zip")
+    sent = zip_response(request, zip_members(rows), name=f"{job.number:03d} {job.job_type}.zip")
+    return while_allowed(request, caller, job.organization_id, sent)
 
 
 @router.get("/jobs/{job_id}/plots", operation_id="list_plots", response={200: Plots, **ERRORS})
@@ -108,10 +112,13 @@ def list_plots(request: HttpRequest, job_id: str) -> dict[str, Any]:
 @router.get("/jobs/{job_id}/plots/{name}", operation_id="get_plot", response={200: None, **ERRORS})
 def get_plot(request: HttpRequest, job_id: str, name: str) -> HttpResponseBase:
     """One plot as PNG."""
-    found = plot_file(access.get(actor(request), Job, job_id), name)
+    caller = actor(request)
+    job = access.get(caller, Job, job_id)
+    found = plot_file(job, name)
     if found is None:
         raise NotFound
-    return ranged_response(request, found, name=name, media_type="image/png", inline=True)
+    sent = ranged_response(request, found, name=name, media_type="image/png", inline=True)
+    return while_allowed(request, caller, job.organization_id, sent)
 
 
 @router.get("/jobs/{job_id}/previews", operation_id="get_previews", response={200: Previews, **ERRORS})
@@ -124,5 +131,8 @@ def get_previews(request: HttpRequest, job_id: str) -> dict[str, Any]:
 @router.get("/jobs/{job_id}/previews/{name}", operation_id="get_preview", response={200: None, **ERRORS})
 def get_preview(request: HttpRequest, job_id: str, name: str) -> HttpResponseBase:
     """One file that the previews name: a small map, a picture, or the picks of a micrograph."""
-    found, media_type = preview_file(access.get(actor(request), Job, job_id), name)
-    return ranged_response(request, found, name=name, media_type=media_type, inline=True)
+    caller = actor(request)
+    job = access.get(caller, Job, job_id)
+    found, media_type = preview_file(job, name)
+    sent = ranged_response(request, found, name=name, media_type=media_type, inline=True)
+    return while_allowed(request, caller, job.organization_id, sent)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 
 class PlatformError(Exception):
-    """Base: ``status`` is the HTTP status, the message is for the person who reads it."""
+    """Base: ``status`` is the HTTP status, the message is for the person who reads it.
+
+    ``remedy`` is the address of the page that helps, where there is one.
+    """
 
     status = 500
+    remedy = ""
 
 
 class NotFound(PlatformError):

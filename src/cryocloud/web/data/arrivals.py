@@ -42,12 +42,18 @@ class Arrival:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: asyncio.Timeout | None = None
     is_given_up: bool = False
+    is_forbidden: bool = False
 
     def give_up(self) -> None:
         """Let the request end at the next moment at which it waits for bytes."""
         self.is_given_up = True
         if self.waiting is not None:
             self.waiting.reschedule(asyncio.get_running_loop().time())
+
+    def forbid(self) -> None:
+        """The same, because its sender has lost the right to it."""
+        self.is_forbidden = True
+        self.give_up()
 
 
 class Receiver:

@@ -20,11 +20,10 @@ from urllib.parse import urlsplit
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.db import close_old_connections
-from django.http import parse_cookie
 from django.utils.http import http_date
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.accounts.credentials import actor_of_session, actor_of_token
+from cryocloud.web.accounts.credentials import Credential
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Forbidden, NotFound, PlatformError, Refused
@@ -36,6 +35,7 @@ from cryocloud.web.data.tasks import finish_arrival
 from cryocloud.web.data.uploads import prolong
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.watch import watch
 
 PREFIX = "/uploads/"
 VERSION = "1.0.0"
@@ -154,19 +154,18 @@ async def _database(act: Callable[[], Answered]) -> Answered:
 
 def _actor_of(request: Request) -> Actor:
     headers = request.headers
-    scheme, _, secret = headers.get("authorization", "").partition(" ")
-    if scheme:
-        actor = actor_of_token(secret.strip()) if scheme.lower() == "bearer" else None
-    else:
-        actor = actor_of_session(
-            parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
-        )
-        # Browsers name no origin when they only look, which a page of others could not read anyway.
-        if actor is not None and request.method != "HEAD":
-            _require_own_page(headers)
+    credential = _credential(request)
+    actor = credential.actor()
     if actor is None:
         raise TusError(401, "Log in, or send a token: “Authorization: Bearer cryo_…”.")
+    # Browsers name no origin when they only look, which a page of others could not read anyway.
+    if credential.session_key and request.method != "HEAD":
+        _require_own_page(headers)
     return actor
+
+
+def _credential(request: Request) -> Credential:
+    return Credential.of_headers(request.headers.get("authorization", ""), request.headers.get("cookie", ""))
 
 
 def _require_own_page(headers: dict[str, str]) -> None:
@@ -252,6 +251,8 @@ async def _patch(request: Request, actor: Actor) -> Answer:
 
 async def _append(request: Request, upload: Upload, given: int, checksum: tuple[Any, bytes] | None) -> int:
     arrival = await _receiver.claim(upload.pk)
+    right = access.Right(_credential(request), upload.organization_id, Role.EDITOR)
+    held = watch.begin(right, arrival.forbid)
     try:
         begin = arrival.file.length
         if given != begin:
@@ -264,6 +265,8 @@ async def _append(request: Request, upload: Upload, given: int, checksum: tuple[
                 arrival, request.receive, wanted, checksum[0] if checksum else None
             )
         except Silent:
+            if arrival.is_forbidden:
+                raise Forbidden("You may no longer upload here. Ask an owner of the organization.") from None
             raise TusError(408, "Nothing came for a while. What has arrived is kept: resume.") from None
         if checksum is not None and checksum[0].digest() != checksum[1]:
             await asyncio.to_thread(arrival.file.truncate, begin)
@@ -273,6 +276,7 @@ async def _append(request: Request, upload: Upload, given: int, checksum: tuple[
             raise TusError(413, f"{upload.path} was announced with {upload.size_bytes} bytes; this is more.")
         return arrival.file.length
     finally:
+        watch.drop(held)
         _receiver.release(arrival)
 
 

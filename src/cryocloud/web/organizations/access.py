@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TypeVar
 
 from django.db.models import QuerySet
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.credentials import Credential, actors_of
 from cryocloud.web.accounts.models import ApiToken
 from cryocloud.web.core.errors import Forbidden, NotFound
 from cryocloud.web.core.models import TenantRecord
@@ -47,7 +50,7 @@ def require_role(actor: Actor, organization_id: str, needs: Role) -> None:
     role = role_in(actor, organization_id)
     if role is None:
         raise NotFound
-    if actor.token and needs > Role.VIEWER and actor.token.scope != ApiToken.Scope.WRITE:
+    if actor.token and needs > Role.VIEWER and actor.token.scope == ApiToken.Scope.READ:
         raise Forbidden("This token may only read. Make one with the scope “write”.")
     if role < needs:
         raise Forbidden(
@@ -55,21 +58,72 @@ def require_role(actor: Actor, organization_id: str, needs: Role) -> None:
         )
 
 
+def require_governor(actor: Actor, organization_id: str, needs: Role = Role.ADMIN) -> None:
+    """For members, roles, invitations and the organization itself: a token needs the scope for them too."""
+    require_role(actor, organization_id, needs)
+    if actor.token and actor.token.scope != ApiToken.Scope.ADMIN:
+        raise Forbidden(
+            "This token may not govern members, roles and settings. Use the pages, or a token with the scope “admin”."
+        )
+
+
 def role_in(actor: Actor, organization_id: str) -> Role | None:
     """The actor's role, or None for a stranger and for a token of another organization."""
-    if actor.token and actor.token.organization_id != organization_id:
-        return None
-    role = (
-        Membership.unscoped.filter(organization_id=organization_id, user=actor.user, user__is_active=True)
-        .values_list("role", flat=True)
-        .first()
+    return (
+        roles_of({actor.user.pk}).get((actor.user.pk, organization_id))
+        if _is_for(actor, organization_id)
+        else None
     )
-    return None if role is None else Role(role)
+
+
+@dataclass(frozen=True)
+class Right:
+    """That a credential reaches a role in an organization, as somebody was granted when something long began."""
+
+    credential: Credential
+    organization_id: str
+    needs: Role
+
+
+def rights_in_force(rights: Collection[Right]) -> set[Right]:
+    """Those that would be granted again now; four queries, however many they are."""
+    actors = actors_of({right.credential for right in rights})
+    roles = roles_of({actor.user.pk for actor in actors.values()})
+
+    def holds(right: Right) -> bool:
+        actor = actors.get(right.credential)
+        if actor is None or not _is_for(actor, right.organization_id):
+            return False
+        return roles.get((actor.user.pk, right.organization_id), 0) >= right.needs
+
+    return {right for right in rights if holds(right)}
+
+
+def roles_of(user_ids: Collection[str]) -> dict[tuple[str, str], Role]:
+    """By person and organization."""
+    rows = Membership.unscoped.filter(user_id__in=user_ids, user__is_active=True)
+    return {
+        (user, organization): Role(role)
+        for user, organization, role in rows.values_list("user_id", "organization_id", "role")
+    }
+
+
+def _is_for(actor: Actor, organization_id: str) -> bool:
+    return actor.token is None or actor.token.organization_id == organization_id
 
 
 def organizations_of(actor: Actor) -> QuerySet[Organization]:
     """Those the actor belongs to, by name."""
     return Organization.objects.filter(pk__in=_organization_ids(actor)).order_by("name", "id")
+
+
+def governs_any(actor: Actor) -> bool:
+    """Whether the person is an admin or owner somewhere."""
+    return any(role >= Role.ADMIN for role in roles_of({actor.user.pk}).values())
+
+
+def owns_any(actor: Actor) -> bool:
+    return Role.OWNER in roles_of({actor.user.pk}).values()
 
 
 def _organization_ids(actor: Actor) -> QuerySet[Membership, str]:

@@ -21,6 +21,7 @@ from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.data.partial_file import PartialFile
 from cryocloud.web.organizations.access import get
 from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.pages.visitor import members_only
 
 SELECTED_MAX = 1000
@@ -40,7 +41,8 @@ def file(request: HttpRequest, actor: Actor, file_id: str) -> HttpResponse:
 def download(request: HttpRequest, actor: Actor, file_id: str) -> HttpResponseBase:
     found = get(actor, DatasetFile, file_id)
     blob = places.blob_file(found.stored.key)
-    return ranged_response(request, blob, name=found.name, sha256=found.stored.sha256)
+    sent = ranged_response(request, blob, name=found.name, sha256=found.stored.sha256)
+    return while_allowed(request, actor, found.organization_id, sent)
 
 
 @require_safe
@@ -50,7 +52,8 @@ def preview(request: HttpRequest, actor: Actor, file_id: str, size: str) -> Http
     if size not in PREVIEW_SIZES or not found.has_preview:
         raise NotFound
     picture = preview_file(found, size)
-    return ranged_response(request, picture, name=f"{found.name}.webp", media_type="image/webp", inline=True)
+    sent = ranged_response(request, picture, name=f"{found.name}.webp", media_type="image/webp", inline=True)
+    return while_allowed(request, actor, found.organization_id, sent)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -74,7 +77,8 @@ def archive(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse
     ]
     if not members:
         raise NotFound
-    return zip_response(request, members, name=f"{dataset.name}.zip")
+    sent = zip_response(request, members, name=f"{dataset.name}.zip")
+    return while_allowed(request, actor, dataset.organization_id, sent)
 
 
 @require_POST

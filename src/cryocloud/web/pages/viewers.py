@@ -16,6 +16,7 @@ from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.results.files import artifact_file, artifacts_of, zip_members
 from cryocloud.web.results.models import Artifact
@@ -109,7 +110,9 @@ def download_files(request: HttpRequest, actor: Actor, job_id: str) -> HttpRespo
     if not rows:
         raise Refused("No file was chosen. Tick the files that you want, or download all of them.")
     name = f"{job.project.name} {job.number:03d} {job.job_type}.zip"
-    return zip_response(request, zip_members(rows), name=name)
+    return while_allowed(
+        request, actor, job.organization_id, zip_response(request, zip_members(rows), name=name)
+    )
 
 
 @require_safe
@@ -117,23 +120,28 @@ def download_files(request: HttpRequest, actor: Actor, job_id: str) -> HttpRespo
 def download_artifact(request: HttpRequest, actor: Actor, artifact_id: str) -> HttpResponseBase:
     artifact = access.get(actor, Artifact, artifact_id)
     name = artifact.path.rsplit("/", 1)[-1]
-    return ranged_response(request, artifact_file(artifact), name=name, sha256=artifact.sha256)
+    sent = ranged_response(request, artifact_file(artifact), name=name, sha256=artifact.sha256)
+    return while_allowed(request, actor, artifact.organization_id, sent)
 
 
 @require_safe
 @members_only
 def plot(request: HttpRequest, actor: Actor, job_id: str, name: str) -> HttpResponseBase:
-    found = plot_file(access.get(actor, Job, job_id), name)
+    job = access.get(actor, Job, job_id)
+    found = plot_file(job, name)
     if found is None:
         raise NotFound
-    return ranged_response(request, found, name=name, media_type="image/png", inline=True)
+    sent = ranged_response(request, found, name=name, media_type="image/png", inline=True)
+    return while_allowed(request, actor, job.organization_id, sent)
 
 
 @require_safe
 @members_only
 def preview(request: HttpRequest, actor: Actor, job_id: str, name: str) -> HttpResponseBase:
-    found, media_type = preview_file(access.get(actor, Job, job_id), name)
-    return ranged_response(request, found, name=name, media_type=media_type, inline=True)
+    job = access.get(actor, Job, job_id)
+    found, media_type = preview_file(job, name)
+    sent = ranged_response(request, found, name=name, media_type=media_type, inline=True)
+    return while_allowed(request, actor, job.organization_id, sent)
 
 
 urlpatterns: list[URLPattern] = [
