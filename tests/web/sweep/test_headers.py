@@ -1,13 +1,19 @@
 """Headers and cookies of every answer: no script but ours, no frame, no guessing of types, no leaking address."""
 
+from pathlib import Path
+
 import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
 
+from cryocloud.web.operations.first_admin import offer_first_link
+from cryocloud.web.organizations.watch import watch
 from platform_addresses import operations, pages
 from platform_world import make_world
+from web_data import bytes_of
 
+REPOSITORY = Path(__file__).parents[3]
 ADDRESSES = [*pages(), *(one for one in operations() if one.method == "GET")]
 
 
@@ -37,6 +43,49 @@ def test_every_answer_is_safe(address, owner, home):
     path = address.path(world.ids)
     for browser in (owner.client, Client()):
         assert_safe(browser.get(path), path)
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=str)
+def test_nothing_that_is_shown_to_a_person_is_kept_anywhere(address, owner, home, monkeypatch):
+    world = make_world(owner)
+    path = address.path(world.ids)
+    watched = []
+    monkeypatch.setattr(watch, "begin", lambda right, end: watched.append(right))
+    monkeypatch.setattr(watch, "drop", lambda holder: None)
+    token = {"Authorization": f"Bearer {owner.secret}"}
+    for answer in (owner.client.get(path), Client().get(path, headers=token)):
+        assert answer.headers["Cache-Control"] == "no-store", path
+        if answer.streaming:
+            bytes_of(answer)
+            assert watched.pop().organization_id == owner.organization.id, f"{path} outlasts the right to it"
+
+
+def test_pages_for_everybody_and_static_files_may_be_kept(client, db):
+    for path in ("/", "/faq/", "/plans/", "/privacy/", "/guide/", "/static/icon.svg"):
+        assert "no-store" not in client.get(path).headers.get("Cache-Control", ""), path
+
+
+def test_answers_on_the_way_to_a_credential_are_not_kept(client, db, home):
+    for path in ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/api/v1/me"):
+        assert client.get(path).headers["Cache-Control"] == "no-store", path
+    assert client.get(offer_first_link()).headers["Cache-Control"] == "no-store"
+
+
+def test_logging_out_empties_what_the_browser_has_kept(owner):
+    answer = owner.client.post("/accounts/logout/")
+    assert answer.status_code == 302
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert owner.client.get("/dashboard/").status_code == 302
+
+
+def test_no_script_of_ours_keeps_anything_in_the_browser():
+    """Requirement 14.3.3 of ASVS: there is nothing sensitive in a store that outlives the page."""
+    sources = [path for path in (REPOSITORY / "islands").rglob("*.ts") if "node_modules" not in path.parts]
+    assert sources
+    for path in sources:
+        text = path.read_text(encoding="utf-8")
+        for store in ("localStorage", "sessionStorage", "indexedDB", "document.cookie", "caches.open"):
+            assert store not in text, path
 
 
 def test_errors_are_safe_too(owner):

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -17,6 +18,7 @@ Handler = Callable[[HttpRequest], HttpResponse]
 
 _log = logging.getLogger("cryocloud.request")
 _UNLOGGED = ("/static/", "/health/")
+_PERSONAL = ("/api/", "/accounts/", "/invitations/", "/first-admin/")
 
 
 def request_log(get_response: Handler) -> Handler:
@@ -46,6 +48,26 @@ def request_log(get_response: Handler) -> Handler:
     return handle
 
 
+def nothing_kept(get_response: Handler) -> Handler:
+    """What is answered to a credential, or on the way to one, is kept by no browser and no proxy.
+
+    Pages for everybody, asked for without a credential, and static files may be kept. Logging out also empties
+    whatever the browser has kept all the same.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        has_credential = settings.SESSION_COOKIE_NAME in request.COOKIES or "Authorization" in request.headers
+        if has_credential or request.path.startswith(_PERSONAL):
+            response.headers["Cache-Control"] = "no-store"
+        match = request.resolver_match
+        if request.method == "POST" and match and match.url_name == "account_logout":
+            response.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return response
+
+    return handle
+
+
 class plain_errors:
     """Turns a ``PlatformError`` raised in a view into a page with its message."""
 
@@ -58,6 +80,5 @@ class plain_errors:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, PlatformError):
             return None
-        return render(
-            request, "error.html", {"message": str(error), "status": error.status}, status=error.status
-        )
+        shown = {"message": str(error), "status": error.status, "remedy": error.remedy}
+        return render(request, "error.html", shown, status=error.status)

@@ -21,7 +21,7 @@ NAME_LENGTH = 200
 SHOWN_IN_PLACE = frozenset({"image/png", "image/webp", "image/jpeg", "application/json"})
 _HARMLESS = {
     "Accept-Ranges": "bytes",
-    "Cache-Control": "private, no-cache",
+    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",

@@ -46,7 +46,7 @@ def zip_response(request: HttpRequest, members: Sequence[ZipMember], *, name: st
         "Content-Type": "application/zip",
         "Content-Length": str(_length(members)),
         "Content-Disposition": content_disposition_header(True, shown_name(name)) or "attachment",
-        "Cache-Control": "private, no-store",
+        "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
     }
     if request.method == "HEAD":
