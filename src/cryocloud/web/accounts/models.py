@@ -50,6 +50,7 @@ class ApiToken(models.Model):
     class Scope(models.TextChoices):
         READ = "read", "read everything"
         WRITE = "write", "upload, run and delete"
+        ADMIN = "admin", "also govern members, roles and the organization"
 
     id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
@@ -61,3 +62,14 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+
+
+class KeptAnswer(models.Model):
+    """What was answered to an order with an ``Idempotency-Key``; ``id`` is a hash of who gave it and the key."""
+
+    id = models.CharField(primary_key=True, max_length=64, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    order_hash = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    content = models.TextField()
+    created_at = models.DateTimeField(default=now, db_index=True)

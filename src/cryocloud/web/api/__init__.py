@@ -15,6 +15,7 @@ from ninja.parser import Parser
 from cryocloud import __version__
 from cryocloud.web.api.credentials import SessionCredential, TokenCredential
 from cryocloud.web.api.error_shape import error_body
+from cryocloud.web.api.once import accept_repeated_orders
 from cryocloud.web.core.errors import PlatformError, Refused
 
 AREAS = ("organizations", "datasets", "projects", "runs", "results", "catalog")
@@ -76,3 +77,4 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 for _area in AREAS:
     api.add_router("", importlib.import_module(f"cryocloud.web.api.{_area}").router)
+accept_repeated_orders(api)

@@ -1,0 +1,140 @@
+"""``Idempotency-Key``: an order that comes again has one effect, whatever happened to its answer."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from cryocloud.web.accounts.answers import forget_old_answers
+from cryocloud.web.accounts.models import KeptAnswer
+from cryocloud.web.api import api
+from cryocloud.web.organizations.models import Invitation, Role
+from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.models import Job
+
+KEY = {"Idempotency-Key": "b0c1-order-1"}
+JOB = {
+    "job_type": "simulate_map",
+    "inputs": {"model": "procedural"},
+    "parameters": {"pixel_size_angstrom": 2.5},
+}
+
+
+@pytest.fixture
+def project(owner):
+    order = {"name": "p", "organization_id": owner.organization.id}
+    return owner.api("POST", "/projects", order).json()["id"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_key_three_times_at_once_makes_one_job(owner, project):
+    def order(_):
+        try:
+            answer = owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY)
+            return answer.status_code, answer.content
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(order, range(3)))
+    assert {status for status, _ in answers} == {201}
+    assert len({content for _, content in answers}) == 1
+    assert Job.unscoped.count() == 1
+
+
+def test_without_a_key_each_order_counts(owner, project):
+    for _ in range(2):
+        assert owner.api("POST", f"/projects/{project}/jobs", JOB).status_code == 201
+    assert Job.unscoped.count() == 2
+
+
+def test_another_order_under_the_same_key_is_refused_in_plain_words(owner, project):
+    owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY)
+    others = {
+        f"/projects/{project}/jobs": JOB | {"seed": 3},
+        "/projects": {"name": "q", "organization_id": owner.organization.id},
+    }
+    for path, body in others.items():
+        answer = owner.api("POST", path, body, **KEY)
+        assert answer.status_code == 422 and "belongs to another order" in answer.json()["error"]
+    assert Job.unscoped.count() == 1 and Project.unscoped.count() == 1
+
+
+def test_a_refused_order_leaves_its_key_free(owner, project):
+    wrong = JOB | {"job_type": "nothing"}
+    assert owner.api("POST", f"/projects/{project}/jobs", wrong, **KEY).status_code >= 400
+    assert owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY).status_code == 201
+
+
+def test_the_keys_of_others_are_their_own(owner, project, make_member):
+    other = make_member(owner.organization, Role.EDITOR, name="edda")
+    for person in (owner, other):
+        assert person.api("POST", f"/projects/{project}/jobs", JOB, **KEY).status_code == 201
+    assert Job.unscoped.count() == 2
+
+
+def test_invitations_datasets_and_retries_too(owner, project):
+    order = {"name": "d", "organization_id": owner.organization.id}
+    first, second = (owner.api("POST", "/datasets", order, **{"Idempotency-Key": "d1"}) for _ in range(2))
+    assert first.json()["id"] == second.json()["id"]
+    path, body = (
+        f"/organizations/{owner.organization.id}/invitations",
+        {"email": "x@lab.example", "role": "viewer"},
+    )
+    first, second = (owner.api("POST", path, body, **{"Idempotency-Key": "i1"}) for _ in range(2))
+    assert first.content == second.content and Invitation.unscoped.count() == 1
+    job = owner.api("POST", f"/projects/{project}/jobs", JOB).json()["id"]
+    Job.unscoped.update(state="failed")
+    first, second = (owner.api("POST", f"/jobs/{job}/retry", **{"Idempotency-Key": "r1"}) for _ in range(2))
+    assert first.status_code == second.status_code == 200 and first.content == second.content
+
+
+def test_a_crash_between_effect_and_answer_leaves_neither(owner, project, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("killed here")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("cryocloud.web.api.once.keep_answer", fail)
+        with pytest.raises(RuntimeError):
+            owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY)
+    assert not Job.unscoped.exists()
+    assert owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY).status_code == 201
+    assert Job.unscoped.count() == 1
+
+
+def test_a_key_is_kept_for_a_day(owner, project, monkeypatch):
+    owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY)
+    KeptAnswer.objects.update(created_at=KeptAnswer.objects.get().created_at - timedelta(hours=25))
+    assert owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY).status_code == 201
+    assert Job.unscoped.count() == 2
+    KeptAnswer.objects.update(created_at=KeptAnswer.objects.get().created_at - timedelta(hours=25))
+    forget_old_answers()
+    assert not KeptAnswer.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["", " ", "two words", "x" * 129, "ü"])
+def test_what_is_no_key_is_refused(owner, project, key):
+    answer = owner.api("POST", f"/projects/{project}/jobs", JOB, **{"Idempotency-Key": key})
+    assert answer.status_code == 422 and "Idempotency-Key" in answer.json()["error"]
+
+
+def test_with_a_role_ends_the_right_to_hear_an_answer_again(owner, project, make_member):
+    editor = make_member(owner.organization, Role.EDITOR, name="edda")
+    editor.client.get("/dashboard/")
+    order = {"content_type": "application/json", "headers": KEY}
+    path = "/api/v1/projects"
+    body = {"name": "mine", "organization_id": owner.organization.id}
+    assert editor.client.post(path, body, **order).status_code == 201
+    membership = editor.user.memberships.get()
+    owner.client.post(f"/organization/members/{membership.pk}/remove/")
+    assert editor.client.post(path, body, **order).status_code == 404
+
+
+def test_the_description_names_the_header_at_every_post():
+    for path, methods in api.get_openapi_schema()["paths"].items():
+        for method, operation in methods.items():
+            named = [one["name"] for one in operation.get("parameters", [])]
+            assert ("Idempotency-Key" in named) == (method == "post"), path
