@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.cache import cache
 from django.test import Client
 
@@ -47,17 +48,18 @@ class Member:
 
 @pytest.fixture
 def make_member(db: None) -> Callable[..., Member]:
-    """``make_member(organization=None, role=Role.OWNER, scope="write", name="ada")``."""
+    """``make_member(organization=None, role=Role.OWNER, scope="admin", name="ada")``, with an authenticator app."""
 
     def make(
         organization: Organization | None = None,
         role: Role = Role.OWNER,
-        scope: str = ApiToken.Scope.WRITE,
+        scope: str = ApiToken.Scope.ADMIN,
         name: str = "ada",
     ) -> Member:
         organization = organization or Organization.objects.create(name=f"Lab of {name}")
         user = User.objects.create_user(f"{name}@lab.example", PASSWORD, name=name)
         Membership.unscoped.create(organization=organization, user=user, role=role)
+        Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
         secret = new_secret("cryo_")
         ApiToken.objects.create(
             user=user,

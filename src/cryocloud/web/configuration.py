@@ -103,6 +103,10 @@ class Configuration(BaseModel):
     frozen_after_s: int = Field(
         60, ge=10, description="A process of the platform that gives no sign of life for so long is replaced"
     )
+    tombstones: Path | None = Field(
+        None,
+        description="Folder for the list of removals that a restore repeats, best on another disk; home/tombstones",
+    )
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )
@@ -149,7 +153,8 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         name = PREFIX + str(first["loc"][0]).upper()
         raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
     address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
-    return read.model_copy(update={"home": read.home.absolute(), "address": address})
+    buried = read.tombstones and read.tombstones.absolute()
+    return read.model_copy(update={"home": read.home.absolute(), "address": address, "tombstones": buried})
 
 
 def secret_key(settings: Configuration) -> str:

@@ -28,7 +28,7 @@ def is_error(answer, status):
 def test_who_am_i_tells_person_token_and_organizations(owner):
     told = owner.api("GET", "/me").json()
     assert told["user"] == {"id": owner.user.id, "name": "ada", "email": "ada@lab.example"}
-    assert told["token"]["scope"] == "write"
+    assert told["token"]["scope"] == "admin"
     assert [one["id"] for one in told["organizations"]] == [owner.organization.id]
     assert told["organizations"][0]["role"] == "owner"
 

@@ -19,7 +19,7 @@ def membership(member):
 
 def give_role(actor, member, role):
     return actor.client.post(
-        f"/organization/members/{membership(member).id}/role/", {"role": int(role)}
+        f"/organization/members/{membership(member).id}/role/", {"role": int(role), "confirmed": 1}
     ).status_code
 
 
@@ -123,7 +123,7 @@ def test_two_owners_who_step_down_at_once_leave_one(owner, make_member):
         browser.cookies = member.client.cookies
         try:
             return browser.post(
-                f"/organization/members/{membership(member).id}/role/", {"role": 10}
+                f"/organization/members/{membership(member).id}/role/", {"role": 10, "confirmed": 1}
             ).status_code
         finally:
             connection.close()

@@ -7,7 +7,10 @@ from datetime import timedelta
 CODE_LIFE_S = 15 * 60
 
 ACCOUNT_ADAPTER = "cryocloud.web.accounts.adapter.AccountAdapter"
-ACCOUNT_FORMS = {"signup": "cryocloud.web.accounts.sign_up.SignUpForm"}
+ACCOUNT_FORMS = {
+    "signup": "cryocloud.web.accounts.sign_up.SignUpForm",
+    "change_password": "cryocloud.web.accounts.password.PasswordForm",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

@@ -12,6 +12,7 @@ from axes.signals import user_locked_out
 from django.dispatch import receiver
 
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.services import follow_password
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.rate_limits import is_spent, spend
 
@@ -29,8 +30,8 @@ def record_sign_up(user: User, **_: Any) -> None:
 
 
 @receiver([account_signals.password_changed, account_signals.password_set, account_signals.password_reset])
-def record_password(user: User, **_: Any) -> None:
-    _record("person.password_changed", user)
+def record_password(signal: Any, user: User, **_: Any) -> None:
+    follow_password(user=user, is_reset=signal is account_signals.password_reset)
 
 
 @receiver(account_signals.email_changed)

@@ -1,7 +1,8 @@
-"""Tokens of a person, and their name."""
+"""Tokens of a person, their name, and what ends with their password."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
@@ -10,7 +11,9 @@ from django.db.models import QuerySet
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.credentials import TOKEN_PREFIX
 from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.audit.services import record_event
+from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Forbidden, NotFound, Refused
 from cryocloud.web.core.plain_text import clean_name
@@ -34,6 +37,8 @@ def make_token(
         )
     if days not in TOKEN_DAYS:
         raise Refused("Unknown life.", {"days": f"{days} is none of: 7, 30, 90, 365 days."})
+    if scope == ApiToken.Scope.ADMIN:
+        require_second_factor(actor, "A token that governs members")
     spend("make_token", actor.user.id, amount=20, window_s=3600)
     if usable_tokens(actor.user).count() >= TOKENS_MAX:
         raise Refused(f"You have {TOKENS_MAX} tokens in force; revoke one first.")
@@ -63,19 +68,40 @@ def revoke_token(*, actor: Actor, token_id: str) -> None:
     token = usable_tokens(actor.user).filter(pk=token_id).first()
     if token is None:
         raise NotFound
-    token.revoked_at = now()
-    token.save(update_fields=["revoked_at"])
-    record_event(
-        "token.revoked",
-        organization_id=token.organization_id,
-        target=token,
-        actor_id=actor.user.id,
-        via=actor.via,
-    )
+    end_tokens(actor=actor, tokens=[token], reason="order")
+
+
+@transaction.atomic
+def end_tokens(*, actor: Actor, tokens: Iterable[ApiToken], reason: str) -> None:
+    """Revoke tokens, also of somebody else whose right to them has ended."""
+    for token in tokens:
+        token.revoked_at = now()
+        token.save(update_fields=["revoked_at"])
+        bury("token", token.pk)
+        record_event(
+            "token.revoked",
+            organization_id=token.organization_id,
+            target=token,
+            actor_id=actor.user.id,
+            via=actor.via,
+            reason=reason,
+        )
 
 
 def usable_tokens(user: User) -> QuerySet[ApiToken]:
     return ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=now()).order_by("-created_at")
+
+
+@transaction.atomic
+def follow_password(*, user: User, is_reset: bool) -> None:
+    """A password that was forgotten, or that a stranger knew, takes along whatever was made with it.
+
+    Sessions end by themselves: each holds a hash of the password with which it began.
+    """
+    record_event("person.password_changed", organization_id="", target=user, actor_id=user.id, via="session")
+    bury("password", user.pk)
+    if is_reset:
+        end_tokens(actor=Actor(user), tokens=usable_tokens(user), reason="password reset")
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.credentials import TOKEN_PREFIX, actor_of_token
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.second_factor import require_factor_of_operators
 from cryocloud.web.core.errors import Forbidden
 from cryocloud.web.core.rate_limits import spend
 
@@ -46,7 +47,11 @@ class SessionCredential(APIKeyCookie):
             ) from None
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Actor | None:
-        return Actor(request.user) if key and isinstance(request.user, User) else None
+        if not key or not isinstance(request.user, User):
+            return None
+        found = Actor(request.user)
+        require_factor_of_operators(found)
+        return found
 
 
 def actor(request: HttpRequest) -> Actor:

@@ -193,7 +193,9 @@ def remove_member(request: HttpRequest, membership_id: str) -> Any:
 )
 def list_invitations(request: HttpRequest, organization_id: str, query: Query[PageQuery]) -> Any:
     """Invitations that are still open."""
-    organization = access.get_organization(actor(request), organization_id, needs=Role.ADMIN)
+    caller = actor(request)
+    access.require_governor(caller, organization_id)
+    organization = access.get_organization(caller, organization_id)
     page = one_page(invitations.open_invitations(organization), query)
     return page | {"items": [_invitation(invitation) for invitation in page["items"]]}
 

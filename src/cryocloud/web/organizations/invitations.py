@@ -14,7 +14,9 @@ from django_tasks import task
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.audit.services import record_event
+from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, Forbidden, NotFound, Refused
@@ -30,12 +32,15 @@ ADDRESS_LENGTH_MAX = 254
 @transaction.atomic
 def invite_member(*, actor: Actor, organization: Organization, email: str, role: Role) -> Invitation:
     """Offer a membership; an earlier offer to the same address ends. The mail is sent in the background."""
-    access.require_role(actor, organization.id, Role.OWNER if role == Role.OWNER else Role.ADMIN)
+    access.require_governor(actor, organization.id, inviter_needs(role))
+    if role >= Role.ADMIN:
+        require_second_factor(actor, f"Inviting an {role.label}")
     address = _address(email)
     spend("invite", organization.id, amount=100, window_s=24 * 3600)
     if Membership.unscoped.filter(organization=organization, user__email=address).exists():
         raise Conflict(f"{address} belongs to this organization already.")
-    open_invitations(organization).filter(email=address).update(revoked_at=now())
+    for former in open_invitations(organization).filter(email=address):
+        end_invitation(actor, former)
     invitation = Invitation.unscoped.create(
         organization=organization,
         email=address,
@@ -47,6 +52,11 @@ def invite_member(*, actor: Actor, organization: Organization, email: str, role:
     _record("invitation.made", actor, invitation)
     send_invitation.enqueue(invitation.id)
     return invitation
+
+
+def inviter_needs(role: Role) -> Role:
+    """Only owners invite owners."""
+    return Role.OWNER if role == Role.OWNER else Role.ADMIN
 
 
 def _address(email: str) -> str:
@@ -69,7 +79,7 @@ def send_invitation(invitation_id: str) -> None:
         .filter(pk=invitation_id, accepted_at=None, revoked_at=None, expires_at__gt=now())
         .first()
     )
-    if invitation is None:
+    if invitation is None or not _is_still_meant(invitation):
         return
     secret = new_secret()
     invitation.secret_hash = hash_of(secret)
@@ -114,9 +124,15 @@ def invitation_of(secret: str) -> Invitation:
         .filter(secret_hash=hash_of(secret), accepted_at=None, revoked_at=None, expires_at__gt=now())
         .first()
     )
-    if found is None:
+    if found is None or not _is_still_meant(found):
         raise NotFound
     return found
+
+
+def _is_still_meant(invitation: Invitation) -> bool:
+    """An invitation holds as long as its sender could send it again."""
+    key = invitation.invited_by_id, invitation.organization_id
+    return access.roles_of({invitation.invited_by_id}).get(key, 0) >= inviter_needs(Role(invitation.role))
 
 
 @transaction.atomic
@@ -132,6 +148,9 @@ def accept_invitation(*, actor: Actor, secret: str) -> Organization:
     )
     if not taken:
         raise NotFound
+    bury(
+        "invitation", found.pk
+    )  # else a restored backup would open it again, for somebody removed meanwhile too
     _, joined = Membership.unscoped.get_or_create(
         organization_id=found.organization_id, user=actor.user, defaults={"role": found.role}
     )
@@ -144,11 +163,17 @@ def accept_invitation(*, actor: Actor, secret: str) -> Organization:
 
 @transaction.atomic
 def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
-    access.require_role(actor, invitation.organization_id, Role.ADMIN)
+    access.require_governor(actor, invitation.organization_id)
+    end_invitation(actor, invitation)
+
+
+def end_invitation(actor: Actor, invitation: Invitation) -> None:
+    """Whoever calls this has been through the door."""
     changed = Invitation.unscoped.filter(pk=invitation.pk, accepted_at=None, revoked_at=None).update(
         revoked_at=now()
     )
     if changed:
+        bury("invitation", invitation.pk)
         _record("invitation.revoked", actor, invitation)
 
 

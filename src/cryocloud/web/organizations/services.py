@@ -5,13 +5,16 @@ from __future__ import annotations
 from django.db import transaction
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.accounts.answers import forget_answers
+from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.audit.services import record_event
+from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.configuration import configuration
-from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, Forbidden, NotFound
 from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.grants import end_grants
 from cryocloud.web.organizations.invitations import accept_invitation, invite_member, revoke_invitation
 from cryocloud.web.organizations.models import Membership, Organization, Role
 
@@ -65,7 +68,7 @@ def require_may_create(actor: Actor) -> None:
 
 @transaction.atomic
 def rename_organization(*, actor: Actor, organization: Organization, name: str) -> None:
-    access.require_role(actor, organization.id, Role.ADMIN)
+    access.require_governor(actor, organization.id)
     organization.name = clean_name(name, field="name")
     organization.save(update_fields=["name"])
     _record("organization.renamed", actor, organization, organization)
@@ -81,14 +84,25 @@ def switch_organization(*, actor: Actor, organization: Organization) -> None:
 def change_role(*, actor: Actor, membership: Membership, role: Role) -> None:
     """Only owners make owners and change them; an organization keeps at least one."""
     held = _lock(actor, membership, needs=Role.ADMIN)
-    if Role.OWNER in (held.role, role):
-        access.require_role(actor, held.organization_id, Role.OWNER)
+    require_may_change(actor, held, role)
     if held.role == role:
         return
-    _require_another_owner(held)
     before, held.role = Role(held.role), role
     held.save(update_fields=["role"])
+    if role < before:
+        end_grants(actor, held, role)
+        forget_answers(held.user_id)
+        bury("role", held.pk, role=int(role))
     _record("member.role_changed", actor, held.organization, held, before=before.label, after=role.label)
+
+
+def require_may_change(actor: Actor, membership: Membership, role: Role) -> None:
+    access.require_governor(actor, membership.organization_id)
+    if Role.OWNER in (membership.role, role):
+        access.require_role(actor, membership.organization_id, Role.OWNER)
+    require_second_factor(actor, "Changing roles")
+    if membership.role != role:
+        _require_another_owner(membership)
 
 
 @transaction.atomic
@@ -98,12 +112,15 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
     held = _lock(actor, membership, needs=Role.VIEWER if own else Role.ADMIN)
     if own and actor.token:
         raise Forbidden("A token cannot leave an organization. Log in to the pages.")
+    if not own:
+        access.require_governor(actor, held.organization_id)
+        require_second_factor(actor, "Removing a member")
     if held.role == Role.OWNER:
         access.require_role(actor, held.organization_id, Role.OWNER)
     _require_another_owner(held)
-    ApiToken.objects.filter(
-        user_id=held.user_id, organization_id=held.organization_id, revoked_at=None
-    ).update(revoked_at=now())
+    end_grants(actor, held, None)
+    forget_answers(held.user_id)
+    bury("membership", held.pk)
     User.objects.filter(pk=held.user_id, current_organization_id=held.organization_id).update(
         current_organization_id=""
     )

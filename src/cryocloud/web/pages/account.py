@@ -15,7 +15,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken
 from cryocloud.web.accounts.services import TOKEN_DAYS, make_token, rename_person, revoke_token, usable_tokens
 from cryocloud.web.core.errors import Refused
-from cryocloud.web.organizations.access import organizations_of, require_role
+from cryocloud.web.organizations.access import governs_any, organizations_of, require_role
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import members_only
@@ -43,6 +43,10 @@ class TokenForm(forms.Form):
     def __init__(self, actor: Actor, data: object = None) -> None:
         super().__init__(data)  # type: ignore[arg-type]  # request.POST or None
         self.fields["organization"].choices = [(one.id, one.name) for one in organizations_of(actor)]  # type: ignore[attr-defined]
+        if not governs_any(actor):
+            self.fields["scope"].choices = [  # type: ignore[attr-defined]
+                choice for choice in ApiToken.Scope.choices if choice[0] != ApiToken.Scope.ADMIN
+            ]
         self.fields["organization"].initial = actor.user.current_organization_id
 
 
@@ -76,7 +80,8 @@ def tokens(request: HttpRequest, actor: Actor) -> HttpResponse:
         raise_if_reauthentication_required(request, app="cryocloud")
     if form.is_valid():
         given = form.cleaned_data
-        require_role(actor, given["organization"], Role.VIEWER)
+        governs = given["scope"] == ApiToken.Scope.ADMIN
+        require_role(actor, given["organization"], Role.ADMIN if governs else Role.VIEWER)
         try:
             made, secret = make_token(
                 actor=actor,

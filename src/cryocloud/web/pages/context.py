@@ -7,8 +7,9 @@ from django.utils.functional import SimpleLazyObject
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.second_factor import has_second_factor
 from cryocloud.web.configuration import configuration
-from cryocloud.web.organizations.access import organizations_of
+from cryocloud.web.organizations.access import organizations_of, owns_any
 from cryocloud.web.organizations.models import Organization
 
 
@@ -18,6 +19,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "configuration": configuration(),
         "organizations": own,
+        "lacks_second_factor": SimpleLazyObject(lambda: _lacks_second_factor(request)),
         "current_organization": SimpleLazyObject(lambda: _current(request, list(own))),
     }
 
@@ -25,6 +27,12 @@ def site(request: HttpRequest) -> dict[str, Any]:
 def _own_organizations(request: HttpRequest) -> list[Organization]:
     user = getattr(request, "user", None)
     return list(organizations_of(Actor(user))) if isinstance(user, User) else []
+
+
+def _lacks_second_factor(request: HttpRequest) -> bool:
+    """Owners are reminded on every page until they have one."""
+    user = getattr(request, "user", None)
+    return isinstance(user, User) and owns_any(Actor(user)) and not has_second_factor(user)
 
 
 def _current(request: HttpRequest, own: list[Organization]) -> Organization | None:

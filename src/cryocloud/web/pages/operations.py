@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
@@ -60,7 +61,8 @@ def first_admin(request: HttpRequest, secret: str) -> HttpResponseBase:
             fields = refusal.fields
         else:
             login(request, user, backend=BACKEND)
-            return redirect("/dashboard/")
+            reauthenticate_by_password(request)  # it was typed on this page
+            return redirect("mfa_activate_totp")
     shown = {"given": given, "fields": fields}
     return render(request, "operations/first_admin.html", shown, status=422 if fields else 200)
 

@@ -21,6 +21,7 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
 from cryocloud.web.organizations import access, invitations, services
+from cryocloud.web.organizations.grants import grants_ending
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization, members_only
@@ -152,8 +153,14 @@ def role(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse
     wanted = request.POST.get("role", "")
     if wanted not in {str(value) for value in Role.values}:
         raise Refused(f"“{wanted[:20]}” is no role.")
-    services.change_role(actor=actor, membership=member, role=Role(int(wanted)))
-    messages.success(request, f"{member.user} is now {Role(int(wanted)).label}.")
+    chosen = Role(int(wanted))
+    services.require_may_change(actor, member, chosen)
+    ending = grants_ending(member, chosen)
+    if ending and "confirmed" not in request.POST:
+        shown = {"section": "organization", "member": member, "role": chosen, "ending": ending}
+        return render(request, "organizations/lower_role.html", shown)
+    services.change_role(actor=actor, membership=member, role=chosen)
+    messages.success(request, f"{member.user} is now {chosen.label}.")
     return redirect("organization")
 
 
@@ -175,7 +182,7 @@ def remove(request: HttpRequest, actor: Actor, membership_id: str) -> HttpRespon
             else f"{person} is no longer in {organization_name}.",
         )
         return redirect("settings" if own else "organization")
-    shown = {"section": "organization", "member": member, "own": own}
+    shown = {"section": "organization", "member": member, "own": own, "ending": grants_ending(member, None)}
     return render(request, "organizations/remove.html", shown)
 
 
