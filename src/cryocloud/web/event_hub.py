@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 from django.db import DatabaseError, connection
 
-from cryocloud.web.accounts.credentials import Credential
+from cryocloud.web.accounts.credentials import Credential, actors_of
 from cryocloud.web.core.errors import NotFound, PlatformError, TooManyRequests
 from cryocloud.web.core.events import dataset_topic, job_topic, latest_event_id, project_topic
 from cryocloud.web.core.models import Event, TenantRecord
@@ -210,15 +210,13 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 async def has_session(scope: Any) -> bool:
     """Whether the request comes from a browser that has logged in."""
     credential = _credential(scope)
-    return await hub.ask(lambda: actor_of_session(credential.session_key)) is not None
+    return bool(credential.session_key and await hub.ask(lambda: actors_of([credential])))
 
 
 async def _open(scope: Any) -> Stream:
     if scope["method"] != "GET":
         raise _MethodNotAllowed("Event streams are read with GET.")
-    headers = dict(scope["headers"])
-    given = (headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"cookie"))
-    credential = Credential.of_headers(*given)
+    credential = _credential(scope)
     actor = await hub.ask(credential.actor)
     if actor is None:
         raise NotLoggedIn("Log in, or send a token: “Authorization: Bearer cryo_…”.")
@@ -229,6 +227,12 @@ async def _open(scope: Any) -> Stream:
     found = await hub.ask(lambda: access.get(actor, subject.model, parts[2]))
     right = access.Right(credential, found.organization_id, Role.VIEWER)
     return Stream(right, subject, parts[2], actor.user.id)
+
+
+def _credential(scope: Any) -> Credential:
+    headers = dict(scope["headers"])
+    given = (headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"cookie"))
+    return Credential.of_headers(*given)
 
 
 class _MethodNotAllowed(PlatformError):
