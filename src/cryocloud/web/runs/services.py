@@ -12,6 +12,7 @@ from django.db.models import Max
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.models import Lease
 from cryocloud.web.metering.services import require_compute
@@ -31,6 +32,7 @@ from cryocloud.web.runs.orders import (
 from cryocloud.web.runs.preflight import require_fit
 
 NOTES_LENGTH_MAX = 20_000
+JOBS_WAITING_MAX = 5_000
 PAUSE = "dispatch-paused"
 
 
@@ -110,6 +112,16 @@ def _require_open(actor: Actor, project: Project) -> None:
     if project.archived_at is not None:
         raise Conflict("The project is archived; restore it before you start something in it.")
     require_compute(Organization.objects.get(pk=project.organization_id))
+    require_room()
+    _require_short_queue(project.organization_id)
+
+
+def _require_short_queue(organization_id: str) -> None:
+    waiting = Job.unscoped.filter(organization_id=organization_id, state=Job.State.QUEUED).count()
+    if waiting >= JOBS_WAITING_MAX:
+        raise Conflict(
+            f"{waiting:,} jobs are waiting, as many as one organization may have. Cancel some, or wait for their turn."
+        )
 
 
 def cancel_job(*, actor: Actor, job: Job) -> None:
@@ -159,6 +171,7 @@ def retry_job(*, actor: Actor, job: Job) -> None:
     """Queue a failed or cancelled job again, from its last checkpoint if it left one; its run goes on with it."""
     access.require_role(actor, job.organization_id, Role.EDITOR)
     require_compute(Organization.objects.get(pk=job.organization_id))
+    require_room()
     with transaction.atomic():
         current = _locked(job)
         if current.state not in (Job.State.FAILED, Job.State.CANCELLED):
@@ -186,6 +199,7 @@ def retry_run(*, actor: Actor, run: Run) -> None:
         retry_job(actor=actor, job=latest)
     else:
         require_compute(Organization.objects.get(pk=run.organization_id))
+        require_room()
         with transaction.atomic():
             current = Run.unscoped.select_for_update().get(pk=run.pk)
             _reopen(current)

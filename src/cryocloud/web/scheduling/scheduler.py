@@ -13,6 +13,7 @@ from datetime import timedelta
 from django.db import connection
 
 from cryocloud.compute import attempt as protocol
+from cryocloud.web.core import disk_room
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.leases import drop_lease, take_lease
 from cryocloud.web.core.places import attempt_folder
@@ -21,6 +22,7 @@ from cryocloud.web.results.publishing import Publication, move_result
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.references import InputGone
 from cryocloud.web.runs.services import is_dispatch_paused
+from cryocloud.web.scheduling import room
 from cryocloud.web.scheduling.dispatch import LEASE, Leadership, prepare_folder, start_runner, submit_next
 from cryocloud.web.scheduling.ending import SUCCESS, Ending, end_attempt, lost_ending, read_ending
 from cryocloud.web.scheduling.following import Reader, ask_to_stop, follow
@@ -28,6 +30,7 @@ from cryocloud.web.scheduling.processes import end_body, kill_attempt
 
 FOLLOW_EVERY_S = 1.0
 BUDGET_EVERY_S = 5.0
+ROOM_EVERY_S = 3.0
 STOP_GRACE_S = 60.0
 STARTS_MAX = 5
 START_AGAIN_S = 10.0
@@ -54,6 +57,7 @@ class Scheduler:
         self.moving: dict[str, Future[Publication]] = {}
         self.mover = ThreadPoolExecutor(2, thread_name_prefix="publish")
         self.budget_at_s = 0.0
+        self.room_at_s = 0.0
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Until ``stop`` is set. Runners stay at work; the next scheduler finds them."""
@@ -86,9 +90,10 @@ class Scheduler:
     def turn(self) -> None:
         """Everything once: attend to all open attempts, then fill the free slots."""
         self._stop_where_compute_is_used_up()
+        self._keep_room()
         for attempt in Attempt.unscoped.filter(state__in=Attempt.OPEN).select_related("job__project"):
             self._guarded(self._attend, attempt)
-        if is_dispatch_paused():
+        if is_dispatch_paused() or disk_room.is_low():
             return
         passed_over: set[str] = set()
         assert self.leadership is not None
@@ -167,6 +172,19 @@ class Scheduler:
             _log.info("ended", extra=extra | {"wall_s": ending.wall_s})
         for memory in (self.starts, self.readers, self.followed_at_s):
             memory.pop(attempt.pk, None)
+
+    def _keep_room(self) -> None:
+        moment_s = time.monotonic()
+        if moment_s - self.room_at_s < ROOM_EVERY_S:
+            return
+        self.room_at_s = moment_s
+        filling = room.attempt_that_fills() if disk_room.is_low() else None
+        if filling is not None:
+            _log.warning(
+                "stopped, it fills the disk", extra={"attempt_id": filling.pk, "job_id": filling.job_id}
+            )
+            self._guarded(lambda attempt: self._end(attempt, room.stop_and_clear(attempt)), filling)
+        room.tell_those_who_wait()
 
     def _stop_where_compute_is_used_up(self) -> None:
         moment_s = time.monotonic()
