@@ -107,7 +107,9 @@ DATABASES = {
         "OPTIONS": {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+            # A log that a long reader let grow gives its room back.
+            "PRAGMA journal_size_limit=16777216;",
         },
         "TEST": {"NAME": CONFIGURATION.home / "test.sqlite3"},
     }

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core import disk_room
 from cryocloud.web.core.leases import take_lease
 from cryocloud.web.operations import health
 
@@ -39,8 +41,11 @@ def test_a_lease_that_has_run_out_counts_as_missing(client):
 
 
 def test_a_full_disk_is_told_in_numbers(client, monkeypatch):
-    monkeypatch.setattr(health, "FREE_BYTES_MIN", 2**60)
-    assert "MiB are free" in client.get("/health/ready").json()["problems"]["disk"]
+    monkeypatch.setattr(disk_room, "BYTES_MIN", 2**60)
+    fresh = configuration().model_copy(update={"disk_reserve_bytes": 2**60})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    told = client.get("/health/ready").json()["problems"]["disk"]
+    assert "MiB are free, fewer than the reserve of 1099511627776 MiB; nothing new is taken" in told
 
 
 def test_only_reading_is_allowed(client):

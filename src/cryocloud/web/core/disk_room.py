@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.db import OperationalError
@@ -24,7 +24,6 @@ INODES_SHARE = 0.01
 INODES_MIN = 1000
 INODES_SHARE_MAX = 0.1
 BALLAST_BYTES = 64 << 20
-BALLAST_SHARE = 0.02
 BALLAST_INODES = 64
 # Let go while this part of the ballast is still free besides it: the last pages belong to the database.
 _NEARLY_NOTHING = 0.25
@@ -57,11 +56,11 @@ class Room:
 
     @property
     def ballast_bytes(self) -> int:
-        return min(BALLAST_BYTES, int(BALLAST_SHARE * self.all_bytes))
+        return min(BALLAST_BYTES, self.reserved_bytes // 4)
 
     @property
     def ballast_inodes(self) -> int:
-        return min(BALLAST_INODES, int(BALLAST_SHARE * self.all_inodes))
+        return min(BALLAST_INODES, self.reserved_inodes // 4)
 
     @property
     def shortage(self) -> str:
@@ -116,8 +115,17 @@ def keep_ballast() -> None:
     if folder.exists() and (bytes_left or inodes_left):
         shutil.rmtree(folder, ignore_errors=True)
         _log.warning("the ballast was let go: %s", found.shortage)
-    elif not folder.exists() and not found.shortage:
+    elif not folder.exists() and not _without_ballast(found).shortage:
         _make_ballast(folder, found)
+        _log.info("the ballast is there: %s bytes, %s inodes", found.ballast_bytes, found.ballast_inodes)
+
+
+def _without_ballast(found: Room) -> Room:
+    return replace(
+        found,
+        free_bytes=found.free_bytes - found.ballast_bytes,
+        free_inodes=found.free_inodes - found.ballast_inodes,
+    )
 
 
 def _make_ballast(folder: Path, found: Room) -> None:

@@ -84,13 +84,14 @@ class PartialFile:
 
 def settle(partial: Path, blob: Path) -> None:
     """Make a complete partial file the blob; repeating it does no harm."""
-    blob.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not blob.exists():
+    while not blob.exists():
+        blob.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             partial.chmod(0o400)
             partial.replace(blob)
         except FileNotFoundError:
-            if not blob.exists():
+            # Another call was quicker, or a deletion took the folder, which was empty, away again.
+            if not blob.exists() and not partial.exists():
                 raise
     for folder in (blob.parent, partial.parent):
         sync_folder(folder)

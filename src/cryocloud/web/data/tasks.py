@@ -148,7 +148,11 @@ def _remove_bytes(file: DatasetFile) -> None:
     (places.dataset_folder(file.dataset_id) / file.path).unlink(missing_ok=True)
     for size in inspection.PREVIEW_SIZES:
         inspection.preview_file(file, size).unlink(missing_ok=True)
-    places.blob_file(file.stored.key).unlink(missing_ok=True)
+    blob = places.blob_file(file.stored.key)
+    blob.unlink(missing_ok=True)
+    # Empty folders take inodes too; one with other blobs stays.
+    with suppress(OSError):
+        blob.parent.rmdir()
 
 
 @every(timedelta(hours=1))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-
 from django.db import DatabaseError, transaction
 
-from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.disk_room import room
 from cryocloud.web.core.models import Lease
 
-FREE_BYTES_MIN = 2**30
 PROCESSES = ("scheduler", "worker")
 
 
@@ -20,7 +17,7 @@ def problems() -> dict[str, str]:
         found = _stale_processes() | _unwritable_database()
     except DatabaseError as error:
         found = {"database": f"cannot be used: {type(error).__name__}"}
-    return found | _full_disk()
+    return found | _low_disk()
 
 
 def _unwritable_database() -> dict[str, str]:
@@ -36,13 +33,9 @@ def _stale_processes() -> dict[str, str]:
     return {name: "does not run, or hangs; see its log" for name in PROCESSES if name not in fresh}
 
 
-def _full_disk() -> dict[str, str]:
+def _low_disk() -> dict[str, str]:
     try:
-        free_bytes = shutil.disk_usage(configuration().home).free
+        shortage = room().shortage
     except OSError as error:
         return {"disk": f"the home cannot be read: {error.strerror}"}
-    if free_bytes >= FREE_BYTES_MIN:
-        return {}
-    return {
-        "disk": f"{free_bytes / 2**20:.0f} MiB are free, at least {FREE_BYTES_MIN // 2**20} MiB are needed"
-    }
+    return {"disk": shortage} if shortage else {}

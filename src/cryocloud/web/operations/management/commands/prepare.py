@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from cryocloud.web.core.disk_room import keep_ballast
 from cryocloud.web.operations.first_admin import offer_first_link
 from cryocloud.web.operations.home import HomeIsOpen, make_home
 
@@ -22,5 +23,7 @@ class Command(BaseCommand):
             make_home(settings.CONFIGURATION.home)
         except HomeIsOpen as error:
             raise CommandError(str(error)) from None
+        # The last platform may have ended on a full disk.
+        keep_ballast()
         call_command("migrate", verbosity=0, interactive=False)
         self.stdout.write(json.dumps({"first_link": offer_first_link()}))
