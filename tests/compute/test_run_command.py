@@ -41,7 +41,7 @@ def test_finished_job_leaves_its_records(cryocloud, tmp_path):
 def test_attempt_directory_follows_the_protocol(cryocloud, tmp_path):
     cryocloud("run", "counting", "--steps", 1, "--out", "o")
     attempt = tmp_path / "o/.attempt"
-    assert {"spec.json", "claim", "started.json", "hb.json", "events.jsonl", "exit.json"} <= {
+    assert {"spec.json", "claim", "started.json", "hb.json", "handover", "exit.json"} <= {
         path.name for path in attempt.iterdir()
     }
     assert set(read(attempt / "started.json")) == {"pid", "start_ticks", "boot_id", "host"}

@@ -1,20 +1,25 @@
 """The attempt directory: the only channel between those who order a job and the runner.
 
 ``spec.json`` (the order), ``claim`` (taken once), ``started.json`` (the runner), ``body.json`` (the job
-process), ``hb.json`` (heartbeat), ``events.jsonl``, ``cancel`` and ``exit.json``, which alone proves the end.
+process), ``hb.json`` (heartbeat), ``cancel`` and ``exit.json``, which alone proves the end, are the runner's. The job
+process writes its results and what lies in ``handover``: ``events.jsonl`` and ``outcome.json``; nobody believes them.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryocloud.compute.files import read_json, write_json
+from cryocloud.compute.foreign import BadRecord, read_json_below
+from cryocloud.compute.isolation.processes import process_stat
 
 DONE = 0
 INTERNAL_ERROR = 1
@@ -27,6 +32,7 @@ CANCELLED = 130
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STALE_HEARTBEAT_S = 60.0
+PID_MAX = 1 << 22  # the kernel's own limit
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class AttemptSpec:
     """The order for one attempt. ``spent_*`` is what former attempts at the same job used.
 
     ``readable``: the absolute files and folders where the names in the job's tables may lead; None (the command
-    line) means anywhere.
+    line) means anywhere. ``confinement``: the walls around the job process (fields of
+    ``isolation.confine.Confinement``); None on the command line.
     """
 
     attempt_id: str
@@ -50,6 +57,7 @@ class AttemptSpec:
     spent_wall_s: float = 0.0
     spent_cpu_s: float = 0.0
     fingerprints: dict[str, Any] = field(default_factory=dict)
+    confinement: dict[str, Any] | None = None
     readable: list[str] | None = None
 
 
@@ -72,6 +80,16 @@ class ProcessIdentity:
         """Of a process on this machine that has not been reaped."""
         return cls(pid, _start_ticks(pid), _boot_id(), socket.gethostname())
 
+    @classmethod
+    def of_record(cls, value: Any) -> ProcessIdentity:
+        """From JSON; ``BadRecord`` if it names no process."""
+        kinds = {"pid": int, "start_ticks": int, "boot_id": str, "host": str}
+        if not isinstance(value, dict) or {name: type(one) for name, one in value.items()} != kinds:
+            raise BadRecord("the record names no process")
+        if not 1 < value["pid"] < PID_MAX:
+            raise BadRecord(f"process {str(value['pid'])[:20]} cannot be")
+        return cls(**value)
+
     def is_here(self) -> bool:
         """Whether it was started on this machine since the last boot."""
         return self.host == socket.gethostname() and self.boot_id == _boot_id()
@@ -80,8 +98,25 @@ class ProcessIdentity:
         """Whether it runs, judged on its own machine."""
         try:
             return _start_ticks(self.pid) == self.start_ticks and _state(self.pid) not in "ZX"
-        except OSError:
+        except (OSError, ValueError):
             return False
+
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Signal it, or the process group that it leads, if it is still the same process."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except OSError:
+            return
+        try:
+            # The number cannot pass to another process while the handle is open and this one has not been reaped.
+            if self.is_here() and self.is_alive():
+                with suppress(ProcessLookupError):
+                    if group:
+                        os.killpg(self.pid, number)
+                    else:
+                        signal.pidfd_send_signal(handle, number)
+        finally:
+            os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -112,12 +147,13 @@ class Attempt:
         return self.folder / "hb.json"
 
     @property
-    def events_file(self) -> Path:
-        return self.folder / "events.jsonl"
+    def handover(self) -> Path:
+        """The one folder here that the job process can write."""
+        return self.folder / "handover"
 
     @property
-    def log_file(self) -> Path:
-        return self.folder / "log.txt"
+    def events_file(self) -> Path:
+        return self.handover / "events.jsonl"
 
     @property
     def cancel_file(self) -> Path:
@@ -126,7 +162,7 @@ class Attempt:
     @property
     def outcome_file(self) -> Path:
         """What the job process has to say about its end; the runner turns it into ``exit.json``."""
-        return self.folder / "outcome.json"
+        return self.handover / "outcome.json"
 
     @property
     def exit_file(self) -> Path:
@@ -153,15 +189,11 @@ class Attempt:
 
     def runner(self) -> ProcessIdentity | None:
         """The runner that holds the claim, if it has said who it is."""
-        if not self.started_file.exists():
-            return None
-        return ProcessIdentity(**read_json(self.started_file))
+        return self._identity(self.started_file)
 
     def body(self) -> ProcessIdentity | None:
         """The job process, once the runner has started it."""
-        if not self.body_file.exists():
-            return None
-        return ProcessIdentity(**read_json(self.body_file))
+        return self._identity(self.body_file)
 
     def is_running(self) -> bool:
         """Whether a runner works on it; from another machine only the heartbeat can tell."""
@@ -181,15 +213,16 @@ class Attempt:
     def cancel_requested(self) -> bool:
         return self.cancel_file.exists()
 
+    def _identity(self, file: Path) -> ProcessIdentity | None:
+        """None as well for a record that cannot be: it proves nobody."""
+        try:
+            return ProcessIdentity.of_record(read_json_below(self.folder, file.name))
+        except (FileNotFoundError, BadRecord):
+            return None
+
     @staticmethod
     def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
-
-
-def process_stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on (field 3 of proc(5) is number 0 here)."""
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    return text[text.rindex(")") + 2 :].split()
 
 
 def _state(pid: int) -> str:

@@ -52,6 +52,7 @@ class JobContext:
         self._metrics: dict[str, float | None] = (
             read_json(metrics) if spec.resumed and metrics.exists() else {}
         )
+        attempt.handover.mkdir(parents=True, exist_ok=True)
         self.plots.mkdir(parents=True, exist_ok=True)
         self._exceptions_file = self.out / "exceptions.csv"
         write_text(self._exceptions_file, "item,reason\n")

@@ -42,9 +42,9 @@ class Ending:
 def main(arguments: list[str]) -> int:
     attempt = Attempt(Path(arguments[0]))
     spec = attempt.read_spec()
-    _end_with_the_runner()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop = threading.Event()
+    _obey_the_runner(stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     outcome: dict[str, Any] = {"device": None, "decisions": [], "exceptions": 0}
     try:
@@ -145,17 +145,18 @@ def _write_outcome(attempt: Attempt, outcome: dict[str, Any]) -> None:
         print(f"{attempt.outcome_file} not written: disk full", file=sys.stderr)
 
 
-def _end_with_the_runner() -> None:
-    """Without a runner nobody would account for or stop this process; the pipe closes when it dies."""
+def _obey_the_runner(stop: threading.Event) -> None:
+    """A byte in the pipe asks to stop; its end means that nobody is left to account for this process."""
     if sys.stdin is None or sys.stdin.isatty():
         return
 
-    def wait_for_close() -> None:
+    def wait() -> None:
         while os.read(0, 1):
-            pass
+            stop.set()
         os.killpg(os.getpgrp(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=wait_for_close, daemon=True).start()
+    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":
