@@ -117,7 +117,9 @@ def get_plot(request: HttpRequest, job_id: str, name: str) -> HttpResponseBase:
     found = plot_file(job, name)
     if found is None:
         raise NotFound
-    sent = ranged_response(request, found, name=name, media_type="image/png", inline=True)
+    sent = ranged_response(
+        request, found, name=name, media_type="image/png", inline=True, below=found.parent.parent
+    )
     return while_allowed(request, caller, job.organization_id, sent)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
+from cryocloud.compute.foreign import BadRecord, open_below
 from cryocloud.web.core.errors import NotFound
 
 PIECE_BYTES = 512 * 1024
@@ -66,12 +67,14 @@ def ranged_response(
     media_type: str = "application/octet-stream",
     sha256: str = "",
     inline: bool = False,
+    below: Path | None = None,
 ) -> HttpResponseBase:
     """Answer GET and HEAD with the file at ``path``, or with the one range that was asked for.
 
+    ``below``: a folder that a job writes at this moment; no link on the way from there is followed.
     The pieces are read by an asynchronous iterator: a synchronous one would be read into memory as a whole under ASGI.
     """
-    descriptor, facts = _open(path)
+    descriptor, facts = _open(path, below)
     pieces = _Pieces(descriptor, 0, facts.st_size)
     etag = f'"{sha256 or f"{facts.st_size:x}-{facts.st_mtime_ns:x}"}"'
     response = _answer(request, pieces, etag)
@@ -91,11 +94,12 @@ def shown_name(name: str) -> str:
     return re.sub(r'[\\/:*?"<>|]', "_", plain).strip(". ")[-NAME_LENGTH:] or "file"
 
 
-def _open(path: Path) -> tuple[int, os.stat_result]:
+def _open(path: Path, below: Path | None) -> tuple[int, os.stat_result]:
     """A regular file that is not a link: results and uploads hold no links that should be followed."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
+        descriptor = open_below(below, str(path.relative_to(below))) if below else os.open(path, flags)
+    except (OSError, ValueError, BadRecord):
         raise NotFound from None
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):

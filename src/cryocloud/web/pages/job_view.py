@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from cryocloud.catalog import UnknownName, job_type_names, load_job_type
 from cryocloud.catalog.fields import title
+from cryocloud.compute.foreign import BadRecord, read_below
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.access import visible
@@ -116,9 +117,9 @@ def exception_rows(job: Job) -> list[tuple[str, str]]:
     if folder is None:
         return []
     try:
-        with (folder / "exceptions.csv").open(encoding="utf-8", errors="replace", newline="") as table:
-            rows = list(csv.reader(table.read(EXCEPTIONS_BYTES_MAX).splitlines()))
-    except (OSError, csv.Error):
+        table = read_below(folder, "exceptions.csv", EXCEPTIONS_BYTES_MAX).decode("utf-8", "replace")
+        rows = list(csv.reader(table.splitlines()))
+    except (OSError, BadRecord, csv.Error):
         return []
     return [(row[0], row[1]) for row in rows[1 : EXCEPTIONS_SHOWN + 1] if len(row) >= 2]
 

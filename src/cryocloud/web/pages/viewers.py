@@ -131,7 +131,9 @@ def plot(request: HttpRequest, actor: Actor, job_id: str, name: str) -> HttpResp
     found = plot_file(job, name)
     if found is None:
         raise NotFound
-    sent = ranged_response(request, found, name=name, media_type="image/png", inline=True)
+    sent = ranged_response(
+        request, found, name=name, media_type="image/png", inline=True, below=found.parent.parent
+    )
     return while_allowed(request, actor, job.organization_id, sent)
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryocloud.compute.files import read_json
+from cryocloud.compute.foreign import BadRecord, open_below, read_json_below, remove_tree
+from cryocloud.compute.outcome import checked_count, checked_decisions, checked_metrics
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.tasks import make_previews
 from cryocloud.web.runs.models import Attempt
 
 PATH_LENGTH_MAX = 500
+FILES_MAX = 200_000
+DEPTH_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Publication:
 def move_result(attempt: Attempt) -> Publication:
     """Hash ``out`` and move it to its place; repeated after a crash it finds what is there and goes on.
 
-    Files become read-only: they are the inputs of later jobs. Links are dropped, because a result holds what it shows.
+    A job wrote it: what is no file of its own, or has no plain name, is dropped. Files become read-only, because they
+    are the inputs of later jobs. Raises ``BadRecord`` for records that cannot be.
     """
     out = attempt_folder(attempt.pk) / "out"
     place = result_folder(attempt.job_id, attempt.pk)
@@ -46,46 +51,70 @@ def move_result(attempt: Attempt) -> Publication:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         out.rename(place)
         _sync(place.parent)
-    record = read_json(place / "job.json")
-    metrics = place / "metrics.json"
+    record = read_json_below(place, "job.json")
+    if not isinstance(record, dict):
+        raise BadRecord("job.json is no object")
     return Publication(
         files=tuple(_described(place, path) for path in _files(place)),
-        metrics=read_json(metrics) if metrics.exists() else {},
-        decisions=record["decisions"],
-        exceptions=record["exceptions"],
+        metrics=_metrics(place),
+        decisions=list(checked_decisions(record.get("decisions", []))),
+        exceptions=checked_count(record.get("exceptions", 0), "exceptions"),
     )
 
 
+def _metrics(place: Path) -> dict[str, float | None]:
+    try:
+        return checked_metrics(read_json_below(place, "metrics.json"))
+    except FileNotFoundError:
+        return {}
+
+
 def _settle(out: Path) -> None:
+    """Keep folders and plain files, in this order: what a folder holds can be seen only once it can be entered."""
+    out.chmod(0o700)
+    count = 0
     for folder, folders, names in os.walk(out):
+        depth = len(Path(folder).relative_to(out).parts)
         for name in (*names, *folders):
             path = Path(folder, name)
-            if path.is_symlink():
-                path.unlink()
-            elif path.is_file():
+            facts = path.lstat()
+            count += 1
+            if stat.S_ISDIR(facts.st_mode) and _is_plain(name) and depth < DEPTH_MAX:
+                path.chmod(0o700)
+            elif (
+                stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and _is_plain(name) and count <= FILES_MAX
+            ):
                 path.chmod(0o440)
                 _sync(path)
+            else:
+                remove_tree(path)
+        folders[:] = [name for name in folders if Path(folder, name).is_dir()]
         _sync(Path(folder))
 
 
+def _is_plain(name: str) -> bool:
+    """A name that every database, archive and page can show."""
+    return name.isprintable() and not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _files(place: Path) -> list[Path]:
-    found = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-    visible = [path for path in found if not any(p.startswith(".") for p in path.relative_to(place).parts)]
-    return sorted(path for path in visible if len(str(path.relative_to(place))) <= PATH_LENGTH_MAX)
+def _files(place: Path) -> list[str]:
+    found = [path.relative_to(place) for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
+    visible = [str(path) for path in found if not any(part.startswith(".") for part in path.parts)]
+    return sorted(path for path in visible if len(path) <= PATH_LENGTH_MAX)
 
 
-def _described(place: Path, path: Path) -> ResultFile:
-    with path.open("rb") as stream:
+def _described(place: Path, path: str) -> ResultFile:
+    with os.fdopen(open_below(place, path), "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return ResultFile(str(path.relative_to(place)), path.stat().st_size, digest)
+        return ResultFile(path, os.fstat(stream.fileno()).st_size, digest)
 
 
 def record_result(attempt: Attempt, publication: Publication) -> None:

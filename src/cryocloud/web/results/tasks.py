@@ -13,12 +13,12 @@ from django_tasks import task
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import job_topic, project_topic, publish
-from cryocloud.web.core.places import dataset_folder, result_folder
+from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.tasks import DRAWING
-from cryocloud.web.data.models import Dataset
 from cryocloud.web.results.files import job_folder, preview_folder_of
 from cryocloud.web.results.viewers import INDEX
-from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.lineage import data_behind
+from cryocloud.web.runs.models import Job
 
 TOOL = "cryocloud.jobs.result_previews"
 # Together less than the lease of a background task; micrographs stop by themselves before they are stopped.
@@ -31,8 +31,6 @@ PART_FILES = {
     "micrographs": ("picks.star", "micrographs.star"),
 }
 MEMORY_BYTES = 3 << 30
-# Whole maps are mapped into the address space, which the limit counts; what they really take is bounded by the tool.
-MAPPED_BYTES_MAX = 64 << 30
 _STOP_BEFORE_S = 20
 
 _log = logging.getLogger("cryocloud.results")
@@ -68,19 +66,19 @@ def _parts_of(folder: Path) -> list[str]:
 
 
 def _run_part(job: Job, part: str, folder: Path, out: Path) -> dict[str, Any]:
+    readable = data_behind(job)
     order = {
         "part": part,
         "folder": str(folder),
         "out": str(out),
         "upstream": [str(place) for place in _upstream_folders(job)],
-        "readable": [str(place) for place in _readable_folders(job)],
+        "readable": [str(place) for place in readable],
         "seconds": PART_SECONDS[part] - _STOP_BEFORE_S,
         "symmetry": str(job.parameters.get("symmetry") or "C1"),
     }
-    mapped = max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
-    memory = MEMORY_BYTES + min(mapped, MAPPED_BYTES_MAX)
+    walls = confinement(readable=[folder, *readable], writable=[out], memory_bytes=MEMORY_BYTES)
     try:
-        return run_tool(TOOL, order, timeout_s=PART_SECONDS[part], memory_bytes=memory)
+        return run_tool(TOOL, order, timeout_s=PART_SECONDS[part], confinement=walls)
     except ToolFailed as error:
         _log.warning("previews failed", extra={"job_id": job.pk, "part": part, "reason": str(error)})
         return {
@@ -97,15 +95,6 @@ def _upstream_folders(job: Job) -> list[Path]:
 def _references(job: Job) -> list[str]:
     given = job.inputs.values() if isinstance(job.inputs, dict) else []
     return [text for text in given if isinstance(text, str)]
-
-
-def _readable_folders(job: Job) -> list[Path]:
-    """Data of the organization: a STAR file that somebody made could name anything."""
-    own = {"organization_id": job.organization_id}
-    datasets = Dataset.unscoped.filter(**own).values_list("pk", flat=True)
-    attempts = Attempt.unscoped.filter(**own, job__project_id=job.project_id, state=Attempt.State.SUCCEEDED)
-    results = [result_folder(attempt.job_id, attempt.pk) for attempt in attempts]
-    return [*(dataset_folder(pk) for pk in datasets), *results]
 
 
 def _viewers(index: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,14 @@ def preview_index(job: Job) -> dict[str, Any]:
 
 
 def _plot_names(job: Job) -> list[str]:
+    """In the folder itself: where a link leads that a running job made is not ours to show."""
     folder = job_folder(job)
-    if folder is None or not (folder / "plots").is_dir():
+    try:
+        plots = os.open((folder or Path(os.devnull)) / "plots", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
         return []
-    return sorted(path.name for path in (folder / "plots").iterdir() if _PLOT.fullmatch(path.name))
+    try:
+        with os.scandir(plots) as entries:
+            return sorted(entry.name for entry in entries if _PLOT.fullmatch(entry.name))
+    finally:
+        os.close(plots)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from cryocloud.compute.foreign import BadRecord, open_below
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.runs.models import Attempt, Job
@@ -21,10 +23,14 @@ def without_folders(text: str) -> str:
 
 def log_tail(job: Job, count_bytes: int) -> str:
     """The last whole lines of the latest attempt's log."""
-    path = _log_file(job)
-    if path is None or not path.is_file():
+    folder = _folder(job)
+    try:
+        descriptor = None if folder is None else open_below(folder, "log.txt")
+    except (OSError, BadRecord):
         return ""
-    with path.open("rb") as stream:
+    if descriptor is None:
+        return ""
+    with os.fdopen(descriptor, "rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - count_bytes))
         tail = stream.read(count_bytes)
@@ -33,10 +39,10 @@ def log_tail(job: Job, count_bytes: int) -> str:
     return without_folders(tail.decode("utf-8", "replace"))
 
 
-def _log_file(job: Job) -> Path | None:
+def _folder(job: Job) -> Path | None:
     attempt = job.attempts.order_by("-number").first()
     if attempt is None:
         return None
     if attempt.state == Attempt.State.SUCCEEDED:
-        return result_folder(job.pk, attempt.pk) / "log.txt"
-    return attempt_folder(attempt.pk) / "out" / "log.txt"
+        return result_folder(job.pk, attempt.pk)
+    return attempt_folder(attempt.pk) / "out"

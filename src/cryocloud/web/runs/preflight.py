@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from django.db.models import QuerySet
 from pydantic import ValidationError
 
 from cryocloud.catalog.base import Facts, Forecast, JobType
@@ -21,6 +22,7 @@ from cryocloud.web.metering.services import remaining_compute_s
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.orders import (
     input_complaints,
@@ -121,6 +123,24 @@ def _facts_of_files(actor: Actor, kind: str, object_id: str, facts: Facts) -> tu
         files = access.get(actor, Dataset, object_id).files.all()
     else:
         files = access.visible(actor, DatasetFile).filter(pk=object_id)
+    return _facts_of_images(files, facts)
+
+
+def facts_behind(job: Job) -> Facts:
+    """The same for an order that was checked when it came."""
+    facts = Facts()
+    for reference in references_of(job):
+        own = {"organization_id": job.organization_id}
+        if reference.kind == "job":
+            maker = Job.unscoped.filter(pk=reference.id, **own).first()
+            facts = facts if maker is None else _facts_of_job(maker, reference.name, facts)
+        else:
+            of = {"dataset_id" if reference.kind == "dataset" else "pk": reference.id}
+            facts, _ = _facts_of_images(DatasetFile.unscoped.filter(**own, **of), facts)
+    return facts
+
+
+def _facts_of_images(files: QuerySet[DatasetFile], facts: Facts) -> tuple[Facts, float | None]:
     images = [one for one in files.values_list("path", "header") if one[0].lower().endswith(IMAGE_SUFFIXES)]
     header: dict[str, Any] = next((header for _, header in images if header.get("width_px")), {})
     found = replace(

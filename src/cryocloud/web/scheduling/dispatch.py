@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from django.db import transaction
@@ -15,18 +14,22 @@ from django.db.models import Max
 from cryocloud.catalog import load_job_type
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.attempt import AttemptSpec
-from cryocloud.compute.files import read_json
-from cryocloud.compute.runner import ENVIRONMENT
+from cryocloud.compute.body import COMMAND_LINE_ENVIRONMENT
+from cryocloud.compute.foreign import remove_tree
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.leases import holds_lease
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.services import reserve_compute
 from cryocloud.web.runs.inputs import resolve
+from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
 from cryocloud.web.scheduling.fairness import free_slots, job_to_start
+from cryocloud.web.scheduling.memory import memory_limit_bytes
 from cryocloud.web.scheduling.processes import end_body
+from cryocloud.web.scheduling.records import Spent, read_spent
 
 LEASE = "scheduler"
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -88,9 +91,22 @@ def prepare_folder(attempt: Attempt) -> None:
         for one in load_job_type(job.job_type).inputs
         if one.name in job.inputs
     }
-    out = directory.folder / "out"
+    out, scratch, links = (directory.folder / name for name in ("out", "tmp", "inputs"))
     former = _checkpoint_of_former(attempt, out)
+    for folder in (out, scratch, links, directory.handover):
+        folder.mkdir(exist_ok=True, mode=0o700)
     settings = configuration()
+    threads = settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots)
+    has_gpu = any(Path(device).exists() for device in GPU_DEVICES)
+    data = [links, *data_behind(job)]
+    walls = confinement(
+        readable=[directory.spec_file, *data],
+        writable=[out, directory.handover],
+        scratch=scratch,
+        memory_bytes=memory_limit_bytes(job),
+        threads=threads,
+        gpu=has_gpu,
+    )
     directory.write_spec(
         AttemptSpec(
             attempt_id=attempt.pk,
@@ -100,22 +116,16 @@ def prepare_folder(attempt: Attempt) -> None:
             inputs=inputs,
             out=str(out),
             seed=job.seed,
-            threads=settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots),
+            threads=threads,
             # Where there is no GPU the job need not load a library to find that out.
-            device="auto" if any(Path(device).exists() for device in GPU_DEVICES) else "cpu",
+            device="auto" if has_gpu else "cpu",
             resumed=former is not None,
             spent_wall_s=former.wall_s if former else 0.0,
             spent_cpu_s=former.cpu_s if former else 0.0,
+            readable=[str(path) for path in data],
+            confinement=asdict(walls),
         )
     )
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What the attempts used whose checkpoint is taken over."""
-
-    wall_s: float
-    cpu_s: float
 
 
 def _checkpoint_of_former(attempt: Attempt, out: Path) -> Spent | None:
@@ -130,19 +140,14 @@ def _checkpoint_of_former(attempt: Attempt, out: Path) -> Spent | None:
             return None
         end_body(former)
         left.rename(out)
-    spec = former.read_spec()
-    ended = next((file for file in (former.exit_file, former.heartbeat_file) if file.exists()), None)
-    spent = read_json(ended) if ended else {"wall_s": 0.0, "cpu_s": 0.0}
-    return Spent(spec.spent_wall_s + spent["wall_s"], spec.spent_cpu_s + spent["cpu_s"])
+    spec, spent = former.read_spec(), read_spent(before)
+    return Spent(spec.spent_wall_s + spent.wall_s, spec.spent_cpu_s + spent.cpu_s)
 
 
 def start_runner(attempt: Attempt) -> subprocess.Popen[bytes]:
     """A runner in a session of its own, without the platform's settings and secrets in its environment."""
     folder = attempt_folder(attempt.pk)
-    scratch = folder / "tmp"
-    scratch.mkdir(exist_ok=True, mode=0o700)
-    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    environment["TMPDIR"] = str(scratch)
+    environment = {name: os.environ[name] for name in COMMAND_LINE_ENVIRONMENT if name in os.environ}
     with (folder / "runner.log").open("ab") as log:
         return subprocess.Popen(
             ["nice", "-n", "5", sys.executable, "-m", "cryocloud.compute.runner", str(folder)],
@@ -158,4 +163,4 @@ def start_runner(attempt: Attempt) -> subprocess.Popen[bytes]:
 
 def clear_scratch(attempt_id: str) -> None:
     for name in ("tmp", "inputs"):
-        shutil.rmtree(attempt_folder(attempt_id) / name, ignore_errors=True)
+        remove_tree(attempt_folder(attempt_id) / name)

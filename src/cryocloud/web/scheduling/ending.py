@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 
 from cryocloud.compute import attempt as protocol
-from cryocloud.compute.files import read_json
+from cryocloud.compute.foreign import BadRecord
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.services import Measured, record_usage, used_up_message
 from cryocloud.web.results.publishing import Publication, record_result
 from cryocloud.web.runs.advance import advance_run
@@ -18,10 +17,12 @@ from cryocloud.web.runs.log import without_folders
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
 from cryocloud.web.scheduling.dispatch import Leadership, clear_scratch
+from cryocloud.web.scheduling.records import NOTHING, Spent, bounded, read_beat, read_exit
 
 SUCCESS = (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS)
 UNBILLED_CODES = (protocol.INTERNAL_ERROR, protocol.DISK_FULL, None)
 CANCELLED_TEXT = "Cancelled. A retry goes on from its last checkpoint."
+UNREADABLE = "The record of the job's end cannot be read ({problem}). It costs nothing; retry the job."
 LOST_TEXT = (
     "The computer stopped working on this job {tries} times, and it was begun again each time. Ask the operator to "
     "look at the machine, then retry the job: it goes on from its last checkpoint."
@@ -34,33 +35,28 @@ class Ending:
 
     code: int | None
     message: str = ""
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    peak_memory_bytes: int = 0
+    spent: Spent = NOTHING
 
 
 def read_ending(attempt: Attempt) -> Ending | None:
-    """What ``exit.json`` proves, or None while there is none."""
-    directory = protocol.Attempt(attempt_folder(attempt.pk))
-    if not directory.exit_file.exists():
-        return None
-    left = read_json(directory.exit_file)
-    return Ending(
-        code=left["code"],
-        message=left["message"],
-        wall_s=left["wall_s"],
-        cpu_s=left["cpu_s"],
-        peak_memory_bytes=left["peak_memory_bytes"],
-    )
+    """What ``exit.json`` proves, or None while there is none. A record that cannot be is a failure with that reason."""
+    try:
+        left = read_exit(attempt)
+    except BadRecord as error:
+        return Ending(protocol.INTERNAL_ERROR, UNREADABLE.format(problem=error), _last_beat(attempt))
+    return None if left is None else Ending(left.code, left.message, left.spent)
 
 
 def lost_ending(attempt: Attempt) -> Ending:
     """For an attempt whose runner is gone without a record, measured up to its last heartbeat."""
-    beat_file = protocol.Attempt(attempt_folder(attempt.pk)).heartbeat_file
-    if not beat_file.exists():
-        return Ending(None)
-    beat = read_json(beat_file)
-    return Ending(None, "", beat["wall_s"], beat["cpu_s"], beat["memory_bytes"])
+    return Ending(None, "", _last_beat(attempt))
+
+
+def _last_beat(attempt: Attempt) -> Spent:
+    try:
+        return read_beat(attempt) or NOTHING
+    except BadRecord:
+        return NOTHING
 
 
 def end_attempt(
@@ -125,20 +121,20 @@ def _settle_job(job: Job, attempt: Attempt, ending: Ending, publication: Publica
 
 
 def _measure(job: Job, attempt: Attempt, ending: Ending) -> None:
+    spent = bounded(attempt, ending.spent)
     attempt.exit_code, attempt.message, attempt.finished_at = ending.code, job.message, now()
-    attempt.wall_s, attempt.cpu_s = ending.wall_s, ending.cpu_s
-    attempt.peak_memory_bytes = ending.peak_memory_bytes
+    attempt.wall_s, attempt.cpu_s, attempt.peak_memory_bytes = spent.wall_s, spent.cpu_s, spent.memory_bytes
     limit_s = attempt.stopped_for_quota_at_s
     record_usage(
         job.organization_id,
         Measured(
             attempt_id=attempt.pk,
             job_type=job.job_type,
-            wall_s=ending.wall_s,
-            cpu_s=ending.cpu_s,
-            peak_memory_bytes=ending.peak_memory_bytes,
+            wall_s=spent.wall_s,
+            cpu_s=spent.cpu_s,
+            peak_memory_bytes=spent.memory_bytes,
             ended=attempt.state,
-            billed_s=0.0 if _is_unbilled(attempt, ending) else min(ending.wall_s, limit_s or ending.wall_s),
+            billed_s=0.0 if _is_unbilled(attempt, ending) else min(spent.wall_s, limit_s or spent.wall_s),
             started_at=attempt.started_at or attempt.created_at,
         ),
     )

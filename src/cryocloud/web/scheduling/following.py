@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
+import signal
 from dataclasses import dataclass
 
 from django.db import transaction
 
 from cryocloud.compute import attempt as protocol
-from cryocloud.compute.files import read_json
+from cryocloud.compute.foreign import BadRecord, open_below, parse_json
+from cryocloud.compute.outcome import COUNT_MAX, is_number
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.services import note_running
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.scheduling.records import read_beat
 
 READ_AT_ONCE_BYTES = 4_000_000
+LINE_BYTES_MAX = 64_000
 MESSAGE_LENGTH = 200
 
 
 @dataclass
 class Reader:
-    """How far the events of one attempt have been read, and what they said."""
+    """How far the events of one attempt have been read, and what they said; a job may write anything."""
 
     position: int = 0
     progress: float = 0.0
@@ -32,40 +34,60 @@ class Reader:
     changed: bool = False
 
     def read(self, directory: protocol.Attempt) -> None:
-        with suppress(FileNotFoundError), directory.events_file.open("rb") as stream:
-            stream.seek(self.position)
-            fresh = stream.read(READ_AT_ONCE_BYTES)
-            complete = fresh[: fresh.rfind(b"\n") + 1]
-            self.position += len(complete)
-            for line in complete.splitlines():
-                self._take(json.loads(line))
+        """What has come since; a file that is none, and lines that are no events, tell nothing."""
+        try:
+            descriptor = open_below(directory.handover, directory.events_file.name)
+        except (OSError, BadRecord):
+            return
+        try:
+            fresh = os.pread(descriptor, READ_AT_ONCE_BYTES, self.position)
+        finally:
+            os.close(descriptor)
+        complete = fresh[: fresh.rfind(b"\n") + 1]
+        # A line that never ends is passed over as a whole.
+        self.position += len(complete) or (len(fresh) if len(fresh) == READ_AT_ONCE_BYTES else 0)
+        for line in complete.splitlines():
+            if len(line) <= LINE_BYTES_MAX:
+                self._take(line)
 
-    def _take(self, event: dict[str, object]) -> None:
-        self.changed = True
+    def _take(self, line: bytes) -> None:
+        try:
+            event = parse_json(line, "an event")
+        except BadRecord:
+            return
         match event:
-            case {"event": "progress", "fraction": float() | int() as fraction, "message": str() as message}:
-                self.progress, self.message = float(fraction), message[:MESSAGE_LENGTH]
+            case {"event": "progress", "fraction": fraction, "message": str() as message} if is_number(
+                fraction
+            ):
+                self.progress = min(max(float(fraction), 0.0), 1.0)
+                self.message = _printable(message)[:MESSAGE_LENGTH]
+                self.changed = True
             case {"event": "exception"}:
-                self.exceptions += 1
+                self.exceptions = min(self.exceptions + 1, COUNT_MAX)
+                self.changed = True
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[: 2 * MESSAGE_LENGTH])
 
 
 def follow(attempt: Attempt, reader: Reader) -> None:
     """Bring job, attempt and reservation up to date."""
     directory = protocol.Attempt(attempt_folder(attempt.pk))
     reader.read(directory)
-    beat = read_json(directory.heartbeat_file) if directory.heartbeat_file.exists() else None
+    beat = read_beat(attempt)
     with transaction.atomic():
         if attempt.state == Attempt.State.SUBMITTED and directory.started_file.exists():
             attempt.state, attempt.started_at = Attempt.State.RUNNING, now()
             Attempt.unscoped.filter(pk=attempt.pk, state=Attempt.State.SUBMITTED).update(
                 state=attempt.state, started_at=attempt.started_at
             )
-        if beat and beat["wall_s"] > attempt.wall_s:
-            attempt.wall_s = beat["wall_s"]
+        if beat and beat.wall_s > attempt.wall_s:
+            attempt.wall_s = beat.wall_s
             Attempt.unscoped.filter(pk=attempt.pk, state__in=Attempt.OPEN).update(
-                wall_s=beat["wall_s"], cpu_s=beat["cpu_s"], peak_memory_bytes=beat["memory_bytes"]
+                wall_s=beat.wall_s, cpu_s=beat.cpu_s, peak_memory_bytes=beat.memory_bytes
             )
-            note_running(attempt.pk, beat["wall_s"])
+            note_running(attempt.pk, beat.wall_s)
         if reader.changed:
             _tell(attempt.job_id, reader)
             reader.changed = False
@@ -89,7 +111,6 @@ def ask_to_stop(attempt: Attempt) -> float:
         directory.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.request_cancel()
         runner = directory.runner()
-        if runner is not None and runner.is_here() and runner.is_alive():
-            with suppress(ProcessLookupError):
-                os.kill(runner.pid, 15)
+        if runner is not None:
+            runner.signal(signal.SIGTERM)
     return now().timestamp() - directory.cancel_file.stat().st_mtime

@@ -13,6 +13,7 @@ from datetime import timedelta
 from django.db import connection
 
 from cryocloud.compute import attempt as protocol
+from cryocloud.compute.foreign import BadRecord
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.leases import drop_lease, take_lease
@@ -24,7 +25,7 @@ from cryocloud.web.runs.references import InputGone
 from cryocloud.web.runs.services import is_dispatch_paused
 from cryocloud.web.scheduling import room
 from cryocloud.web.scheduling.dispatch import LEASE, Leadership, prepare_folder, start_runner, submit_next
-from cryocloud.web.scheduling.ending import SUCCESS, Ending, end_attempt, lost_ending, read_ending
+from cryocloud.web.scheduling.ending import SUCCESS, UNREADABLE, Ending, end_attempt, lost_ending, read_ending
 from cryocloud.web.scheduling.following import Reader, ask_to_stop, follow
 from cryocloud.web.scheduling.processes import end_body, kill_attempt
 
@@ -34,6 +35,11 @@ ROOM_EVERY_S = 3.0
 STOP_GRACE_S = 60.0
 STARTS_MAX = 5
 START_AGAIN_S = 10.0
+FAILING_TURNS_MAX = 20
+NOT_ATTENDED = (
+    "The platform could not go on with the job: something in its folder is not as it should be. It costs nothing. Ask "
+    "the operator to look at the log of the scheduler, then retry the job."
+)
 NOT_STARTED = (
     "The job could not be started. Ask the operator to look at the log of the scheduler, then retry the job."
 )
@@ -56,6 +62,7 @@ class Scheduler:
         self.followed_at_s: dict[str, float] = {}
         self.moving: dict[str, Future[Publication]] = {}
         self.mover = ThreadPoolExecutor(2, thread_name_prefix="publish")
+        self.failing: dict[str, int] = {}
         self.budget_at_s = 0.0
         self.room_at_s = 0.0
 
@@ -110,6 +117,19 @@ class Scheduler:
             self._end(attempt, Ending(protocol.BAD_INPUT, f"{str(gone)[0].upper()}{str(gone)[1:]}."))
         except Exception:
             _log.exception("attempt not attended", extra={"attempt_id": attempt.pk, "job_id": attempt.job_id})
+            self.failing[attempt.pk] = self.failing.get(attempt.pk, 0) + 1
+            if self.failing[attempt.pk] >= FAILING_TURNS_MAX:
+                self._give_up(attempt)
+        else:
+            self.failing.pop(attempt.pk, None)
+
+    def _give_up(self, attempt: Attempt) -> None:
+        """A slot is not held for ever by an attempt that cannot be attended."""
+        try:
+            kill_attempt(protocol.Attempt(attempt_folder(attempt.pk)))
+            self._end(attempt, Ending(protocol.INTERNAL_ERROR, NOT_ATTENDED))
+        except Exception:
+            _log.exception("attempt not given up", extra={"attempt_id": attempt.pk, "job_id": attempt.job_id})
 
     def _attend(self, attempt: Attempt) -> None:
         directory = protocol.Attempt(attempt_folder(attempt.pk))
@@ -163,14 +183,21 @@ class Scheduler:
             self.moving[attempt.pk] = self.mover.submit(move_result, attempt)
         elif moving.done():
             del self.moving[attempt.pk]
-            self._end(attempt, ending, moving.result())
+            try:
+                publication = moving.result()
+            except BadRecord as error:
+                self._end(
+                    attempt, Ending(protocol.INTERNAL_ERROR, UNREADABLE.format(problem=error), ending.spent)
+                )
+            else:
+                self._end(attempt, ending, publication)
 
     def _end(self, attempt: Attempt, ending: Ending, publication: Publication | None = None) -> None:
         assert self.leadership is not None
         if end_attempt(self.leadership, attempt.pk, ending, publication):
             extra = {"attempt_id": attempt.pk, "job_id": attempt.job_id, "code": ending.code}
-            _log.info("ended", extra=extra | {"wall_s": ending.wall_s})
-        for memory in (self.starts, self.readers, self.followed_at_s):
+            _log.info("ended", extra=extra | {"wall_s": ending.spent.wall_s})
+        for memory in (self.starts, self.readers, self.followed_at_s, self.failing):
             memory.pop(attempt.pk, None)
 
     def _keep_room(self) -> None:
