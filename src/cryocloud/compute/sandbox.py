@@ -1,72 +1,86 @@
 """Runs a small tool on files of strangers: ``run_tool("cryocloud.jobs.inspection", order, ...)``.
 
-The tool is ``python -m MODULE`` in a process group of its own, with one thread, limited memory and time, and without
-the platform's environment. It reads one JSON object from standard input and writes one to standard output.
+The tool is ``python -m MODULE`` behind walls, with one thread, limited memory and time, and without the platform's
+environment. It reads one JSON object from standard input and writes one to standard output.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
-import runpy
 import signal
 import subprocess
-import sys
 import tempfile
+import uuid
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Any
 
-from cryocloud.compute.runner import ENVIRONMENT, THREAD_LIMITS
+from cryocloud.compute.isolation.cells import make_cell
+from cryocloud.compute.isolation.confine import Confinement, start_confined
+from cryocloud.compute.isolation.inside import OUT_OF_MEMORY
 
 ANSWER_BYTES_MAX = 64 << 20
-_OUT_OF_MEMORY = 77
+TOOL_FILE_BYTES = 8 << 30
 _ORPHAN_GRACE_S = 5
 _SAID_BYTES = 4000
+_SIGNAL_CODES = 128
 
 
 class ToolFailed(Exception):
     """The tool gave no answer; the message says why in words for the person whose file it was."""
 
 
-def run_tool(module: str, order: dict[str, Any], *, timeout_s: float, memory_bytes: int) -> dict[str, Any]:
+def run_tool(
+    module: str, order: dict[str, Any], *, timeout_s: float, confinement: Confinement
+) -> dict[str, Any]:
     """The answer of the tool. Raises ``ToolFailed`` if it crashes, takes too long or wants too much memory."""
     with (
+        tempfile.TemporaryDirectory(prefix="tool-") as scratch,
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as answer,
         tempfile.TemporaryFile() as said,
     ):
         given.write(json.dumps(order).encode())
         given.seek(0)
-        command = [sys.executable, "-m", __name__, module, str(timeout_s), str(memory_bytes)]
-        child = subprocess.Popen(
-            command, stdin=given, stdout=answer, stderr=said, env=_environment(), process_group=0
+        walls = replace(
+            confinement,
+            scratch=scratch,
+            alarm_s=int(timeout_s) + _ORPHAN_GRACE_S,
+            file_bytes=min(confinement.file_bytes, TOOL_FILE_BYTES),
         )
-        try:
-            status = child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise ToolFailed(f"{module} did not finish within {timeout_s:g} s and was stopped") from None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        status = _run(module, walls, timeout_s, (given, answer, said))
         if status != 0:
-            raise ToolFailed(_reason(module, status, memory_bytes, said))
+            raise ToolFailed(_reason(module, status, walls.memory_bytes, said))
         return _read_answer(module, answer)
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    return kept | dict.fromkeys(THREAD_LIMITS, "1")
+def _run(module: str, walls: Confinement, timeout_s: float, streams: tuple[IO[bytes], ...]) -> int:
+    """The exit status, negative for the signal that ended it."""
+    given, answer, said = streams
+    name = f"tool-{uuid.uuid4().hex}"
+    cell = make_cell(name, memory_bytes=walls.memory_bytes, processes=walls.processes)
+    child = start_confined(walls, cell, [module], stdin=given, stdout=answer, stderr=said)
+    try:
+        status = child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise ToolFailed(f"{module} did not finish within {timeout_s:g} s and was stopped") from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        cell.end()
+    return _SIGNAL_CODES - status if walls.kind == "namespaces" and status > _SIGNAL_CODES else status
 
 
 def _reason(module: str, status: int, memory_bytes: int, said: IO[bytes]) -> str:
-    if status == _OUT_OF_MEMORY:
+    if status in (OUT_OF_MEMORY, -signal.SIGKILL):
         return f"{module} needed more than the {memory_bytes / 2**20:.0f} MiB of memory that it may use"
     said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID_BYTES))
     lines = said.read().decode(errors="replace").strip().splitlines()
     last = lines[-1].strip() if lines else "it said nothing"
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with code {status}"
+    known = {number.value: number.name for number in signal.Signals}
+    how = f"was ended by {known.get(-status, -status)}" if status < 0 else f"ended with code {status}"
     return f"{module} {how}: {last}"
 
 
@@ -77,25 +91,8 @@ def _read_answer(module: str, answer: IO[bytes]) -> dict[str, Any]:
     answer.seek(0)
     try:
         read = json.load(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ToolFailed(f"{module} gave no JSON answer ({error})") from None
     if not isinstance(read, dict):
         raise ToolFailed(f"{module} answered {type(read).__name__} instead of an object")
     return read
-
-
-def _run_limited(module: str, timeout_s: float, memory_bytes: int) -> None:
-    # The alarm ends a tool whose caller was killed, so that nothing runs on for nobody.
-    signal.alarm(int(timeout_s) + _ORPHAN_GRACE_S)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    sys.argv = [module]
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except MemoryError:
-        # Skips the ends of libraries, which may need memory too.
-        os._exit(_OUT_OF_MEMORY)
-
-
-if __name__ == "__main__":
-    _run_limited(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))

@@ -74,6 +74,11 @@ class Configuration(BaseModel):
     threads_per_job: int = Field(
         0, ge=0, description="CPU threads of a job; all cores shared by the slots if 0"
     )
+    isolation: str = Field(
+        "auto",
+        pattern="^(auto|namespaces|landlock|off)$",
+        description="Walls around jobs: the best there are, certain ones, or none",
+    )
     sample_data: bool = Field(True, description="Whether the sample dataset is made at the first start")
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")

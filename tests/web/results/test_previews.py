@@ -151,7 +151,7 @@ def test_picks_lie_on_what_they_mark(owner):
         text = (out / "picks.star").read_text().replace("219.5", "1199.5").replace("119.5", "599.5")
         (out / "picks.star").write_text(text)
 
-    job, index = previewed(owner, "pick", write)
+    job, index = previewed(owner, "pick", write, inputs={"input": f"dataset:{dataset.pk}"})
     assert index["micrographs"]["all"] == 2
     first = index["micrographs"]["shown"][0]
     assert (first["name"], first["picks"]) == ("mic_0.mrc", 3)
@@ -172,7 +172,8 @@ def test_a_ctf_job_shows_its_spectra(owner):
     dataset, folder = dataset_of(owner)
     examples.write_micrographs(folder, count=2)
     names = [f"../../../datasets/{dataset.pk}/files/mic_{n}.mrc" for n in range(2)]
-    job, index = previewed(owner, "ctf", lambda out: examples.write_ctf(out, names))
+    inputs = {"input": f"dataset:{dataset.pk}"}
+    job, index = previewed(owner, "ctf", lambda out: examples.write_ctf(out, names), inputs=inputs)
     assert [link.name for link in viewers_of(job)] == ["curves", "micrographs"]
     facts = json.loads((preview_folder_of(job) / index["micrographs"]["shown"][1]["file"]).read_text())
     assert facts["spectrum"]["edge_px"] == 256
@@ -192,7 +193,8 @@ def test_a_list_that_names_files_of_others_gets_nothing_of_them(owner, stranger,
         "relative": f"../../../datasets/{foreign.pk}/files/mic_0.mrc",
         "link": f"../../../datasets/{own.pk}/files/link.mrc",
     }[way]
-    job, index = previewed(owner, "pick", lambda out: examples.write_picks(out, [name]))
+    inputs = {"input": f"dataset:{own.pk}"}
+    job, index = previewed(owner, "pick", lambda out: examples.write_picks(out, [name]), inputs=inputs)
     assert index["micrographs"]["shown"] == []
     assert "outside the inputs of this job" in index["problems"][0]["reason"]
     assert viewers_of(job) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryocloud.compute.warm import installed_folder
 from cryocloud.web.configuration import configuration
 
 
@@ -33,3 +34,9 @@ def partial_file(upload_id: str) -> Path:
 
 def blob_file(key: str) -> Path:
     return configuration().home / "blobs" / key[:2] / key
+
+
+def warm_folder() -> Path:
+    """Compiled kernels and font lists, made by ourselves at set-up or at the first start; jobs get a copy."""
+    installed = installed_folder()
+    return installed if installed.is_dir() else configuration().home / "warm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db.models import QuerySet
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core import places
 from cryocloud.web.core.events import dataset_topic, publish
+from cryocloud.web.core.isolation import confinement
 from cryocloud.web.data.models import DatasetFile
 
 TOOL = "cryocloud.jobs.inspection"
@@ -21,6 +23,7 @@ BYTES_AT_ONCE = 4 << 30
 FILE_S = 20.0
 BEGIN_SHARE = 0.25
 MEMORY_BYTES = 3 << 30
+HEADER_LENGTH_MAX = 100_000
 
 # How many of the next files of an organization are read alone, because a batch with them got no answer.
 _alone: dict[str, int] = {}
@@ -82,10 +85,23 @@ def _ask_tool(files: list[DatasetFile]) -> list[dict[str, Any]]:
         ],
         "seconds": BEGIN_SHARE * FILE_S,
     }
-    found: list[dict[str, Any]] = run_tool(TOOL, order, timeout_s=FILE_S, memory_bytes=MEMORY_BYTES)["files"]
-    if not found:
+    walls = confinement(
+        readable=[places.blob_file(file.stored.key) for file in files],
+        writable=[places.preview_folder(files[0].dataset_id)],
+        memory_bytes=MEMORY_BYTES,
+    )
+    found = run_tool(TOOL, order, timeout_s=FILE_S, confinement=walls).get("files")
+    if not isinstance(found, list) or not found or not all(_is_answer(one) for one in found):
         raise ToolFailed(f"{TOOL} answered nothing about it")
     return found
+
+
+def _is_answer(facts: Any) -> bool:
+    """The tool has read a stranger's file, and may say anything by now."""
+    match facts:
+        case {"state": str() as state, "header": dict() as header, "problem": str(), "has_preview": bool()}:
+            return state in DatasetFile.State.values and len(json.dumps(header)) <= HEADER_LENGTH_MAX
+    return False
 
 
 def _ask_about(file: DatasetFile) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import transaction
 from django_tasks import task
 
-from cryocloud.compute.runner import ENVIRONMENT
+from cryocloud.compute.body import COMMAND_LINE_ENVIRONMENT
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core import places
@@ -150,7 +150,7 @@ def _run(job_type: str, parameters: dict[str, Any], inputs: dict[str, str], out:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            env={name: os.environ[name] for name in COMMAND_LINE_ENVIRONMENT if name in os.environ},
         ) as lane,
     ):
         assert lane.stdin is not None

@@ -1,0 +1,74 @@
+"""Compiles the kernels and lists the fonts once: ``python -m cryocloud.compute.warm [FOLDER]``.
+
+A small simulated set goes through the job types that have kernels. Confined jobs get a copy of what that leaves;
+without it each of them compiles for itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cryocloud
+from cryocloud.compute.isolation.inside import WARM_CACHES
+
+SYMMETRY = {"symmetry": "D2"}
+OPTICS = {"voltage_kv": 300.0, "spherical_aberration_mm": 2.7, "amplitude_contrast": 0.1}
+STEPS: tuple[tuple[str, dict[str, Any], dict[str, str]], ...] = (
+    ("simulate_map", {"pixel_size_angstrom": 5.0, **SYMMETRY}, {"model": "procedural"}),
+    ("simulate_particles", {"particles": 200, **OPTICS, **SYMMETRY}, {"map": "simulate_map/map.mrc"}),
+    ("class2d", {"classes": 4}, {"input": "simulate_particles/particles.star"}),
+    ("abinitio", SYMMETRY, {"input": "simulate_particles/particles.star"}),
+    ("refine", SYMMETRY, {"input": "simulate_particles/particles.star", "reference": "simulate_map/map.mrc"}),
+)
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0]) if arguments else installed_folder()
+    if folder.is_dir():
+        return 0
+    with tempfile.TemporaryDirectory(prefix="warm-") as work:
+        caches = Path(work, "caches")
+        environment = {
+            **os.environ,
+            **{variable: str(caches / name) for name, variable in WARM_CACHES.items()},
+        }
+        for job_type, parameters, inputs in STEPS:
+            _run(job_type, parameters, inputs, Path(work), environment)
+        making = folder.with_name(f"{folder.name}.making")
+        shutil.rmtree(making, ignore_errors=True)
+        shutil.copytree(caches, making)
+        making.rename(folder)
+    return 0
+
+
+def installed_folder() -> Path:
+    """Beside the code, for all platforms of this installation."""
+    return Path(cryocloud.__file__).parent / "warm"
+
+
+def _run(
+    job_type: str, parameters: dict[str, Any], inputs: dict[str, str], work: Path, environment: dict[str, str]
+) -> None:
+    given = {name: str(work / text) if "/" in text else text for name, text in inputs.items()}
+    order = {"job_type": job_type, "parameters": parameters, "inputs": given, "out": str(work / job_type)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "cryocloud.compute.lane"],
+        input=json.dumps({**order, "progress": "json"}),
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if ended.returncode:
+        raise RuntimeError(f"{job_type} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
