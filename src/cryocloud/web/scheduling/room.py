@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cryocloud.compute import attempt as protocol
+from cryocloud.compute.foreign import remove_tree
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.runs.models import Attempt, Job
@@ -63,7 +63,7 @@ def stop_and_clear(attempt: Attempt) -> Ending:
     kill_attempt(directory)
     ending = replace(lost_ending(attempt), code=protocol.DISK_FULL, message=STOPPED)
     for name in ("out", "tmp"):
-        shutil.rmtree(directory.folder / name, ignore_errors=True)
+        remove_tree(directory.folder / name)
     return ending
 
 
