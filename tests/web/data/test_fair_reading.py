@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
+from cryocloud.web.configuration import ServerFolder, configuration
 from cryocloud.web.core import tasks
+from cryocloud.web.core.clock import now
 from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.data import inspection
-from cryocloud.web.data.models import DatasetFile
-from cryocloud.web.data.services import create_dataset
+from cryocloud.web.data import tasks as data_tasks
+from cryocloud.web.data.models import DatasetFile, Upload
+from cryocloud.web.data.services import add_server_folder, begin_upload, create_dataset
 from cryocloud.web.operations.worker import LANES
 from web_data import add_file, run_tasks
 
@@ -96,9 +102,7 @@ def test_two_files_of_sixty_thousand_columns_do_not_delay_another_tenant(
 def test_an_order_that_was_lost_is_given_again(owner, dataset):
     file = add_file(owner, dataset, "a.star", STAR)
     BackgroundTask.objects.all().delete()
-    from cryocloud.web.data.tasks import inspect_forgotten
-
-    inspect_forgotten()
+    data_tasks.inspect_forgotten()
     run_tasks()
     assert state_of(file) == "read"
 
@@ -109,3 +113,35 @@ def test_a_file_of_noise_under_every_name_ends_in_time(owner, dataset, monkeypat
     files = [add_file(owner, dataset, name, noise) for name in ("a.star", "a.mrc", "a.mrc.gz", "a.mrc.bz2")]
     run_tasks()
     assert {state_of(file) for file in files} == {"damaged"}
+
+
+def test_long_copies_and_checksums_are_made_in_turns(
+    owner, dataset, stranger, her_dataset, home, monkeypatch
+):
+    monkeypatch.setattr(data_tasks, "TURN_S", 0.0)
+    monkeypatch.setattr(data_tasks, "_PIECE_BYTES", 1000)
+    folder = ServerFolder.model_validate(f"{home}/server=*")
+    fresh = configuration().model_copy(update={"server_folders": (folder,)})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    content = random.Random(3).randbytes(20_500)
+    for name, size_bytes in (("long", 20_500), ("short", 900)):
+        (home / "server" / name).mkdir(parents=True)
+        (home / "server" / name / "a.bin").write_bytes(content[:size_bytes])
+    add_server_folder(actor=owner.actor, dataset=dataset, folder=f"{home}/server/long")
+    tasks.run_next("worker", LANES["moving"])
+    add_server_folder(actor=stranger.actor, dataset=her_dataset, folder=f"{home}/server/short")
+    for _ in range(6):
+        tasks.run_next("worker", LANES["moving"])
+    assert her_dataset.files.count() == 1
+    assert dataset.files.count() == 0
+    run_tasks()
+    assert dataset.files.get().stored.sha256 == hashlib.sha256(content).hexdigest()
+    assert data_tasks._hashing == {}
+
+
+def test_rows_of_uploads_that_ended_long_ago_are_forgotten(owner, dataset):
+    add_file(owner, dataset, "old.star", STAR)
+    coming = begin_upload(actor=owner.actor, dataset=dataset, path="coming.star", size_bytes=5)
+    Upload.unscoped.update(expires_at=now() - timedelta(days=31))
+    data_tasks.forget_uploads()
+    assert list(Upload.unscoped.all()) == [coming]

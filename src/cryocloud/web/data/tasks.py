@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -30,6 +31,10 @@ FILES_AT_ONCE = 200
 _PIECE_BYTES = 4 << 20
 # Of one task of a kind that stands in a queue with others.
 TURN_S = 20.0
+UPLOADS_KEPT = timedelta(days=30)
+
+# How far files of several turns have been hashed; a restart begins with them anew.
+_hashing: dict[str, tuple[int, hashlib._Hash]] = {}
 
 
 @task(priority=READING)
@@ -61,9 +66,47 @@ def inspect_forgotten() -> None:
 
 @task(priority=MOVING)
 def finish_arrival(upload_id: str, *, organization_id: str) -> None:
-    """Hash and keep a file whose last byte has come."""
-    if Upload.unscoped.filter(pk=upload_id, organization_id=organization_id).exists():
-        finish_upload(upload_id)
+    """Hash and keep a file whose last byte has come; some seconds of it in one turn."""
+    own = Upload.unscoped.filter(pk=upload_id, organization_id=organization_id)
+    upload = own.filter(state=Upload.State.OPEN).first()
+    if upload is None or received_bytes(upload_id, upload.size_bytes) < upload.size_bytes:
+        _hashing.pop(upload_id, None)
+        return
+    digest = _hash_on(upload) if upload.size_bytes else ""
+    if digest or not upload.size_bytes:
+        finish_upload(upload_id, sha256=digest)
+    else:
+        finish_arrival.enqueue(upload_id, organization_id=organization_id)
+
+
+def _hash_on(upload: Upload) -> str:
+    """The SHA-256 once the last byte has been read; empty as long as turns are needed."""
+    end_s = time.monotonic() + TURN_S
+    length, digest = _hashing.pop(upload.pk, (0, hashlib.sha256()))
+    blob = places.blob_file(upload.pk)
+    with (blob if blob.exists() else places.partial_file(upload.pk)).open("rb") as stream:
+        stream.seek(length)
+        while piece := stream.read(_PIECE_BYTES):
+            digest.update(piece)
+            length += len(piece)
+            if time.monotonic() > end_s:
+                break
+    if length == upload.size_bytes:
+        return str(digest.hexdigest())
+    _hashing[upload.pk] = (length, digest)
+    return ""
+
+
+def order_arrival(upload: Upload) -> None:
+    """At most one order waits."""
+    waiting = BackgroundTask.objects.filter(
+        path=finish_arrival.module_path,
+        organization_id=upload.organization_id,
+        arguments__args=[upload.pk],
+        state__in=(BackgroundTask.State.READY, BackgroundTask.State.RUNNING),
+    )
+    if not waiting.exists():
+        finish_arrival.enqueue(upload.pk, organization_id=upload.organization_id)
 
 
 @task(priority=MOVING)
@@ -83,7 +126,7 @@ def copy_server_file(upload_id: str, *, organization_id: str) -> None:
         drop_upload(upload, f"could not be copied from the server: {error}")
         return
     if is_complete:
-        finish_upload(upload_id)
+        finish_arrival.enqueue(upload_id, organization_id=organization_id)
     else:
         copy_server_file.enqueue(upload_id, organization_id=organization_id)
 
@@ -97,12 +140,14 @@ def _copy(upload: Upload) -> bool:
     try:
         partial = PartialFile(upload.pk)
         try:
-            while partial.length < upload.size_bytes and time.monotonic() < end_s:
+            while partial.length < upload.size_bytes:
                 wanted = min(_PIECE_BYTES, upload.size_bytes - partial.length)
                 piece = os.pread(descriptor, wanted, partial.length)
                 if not piece:
                     raise Conflict("it became shorter while it was copied")
                 partial.append(piece)
+                if time.monotonic() > end_s:
+                    break
             partial.sync()
             return partial.length == upload.size_bytes
         finally:
@@ -171,7 +216,14 @@ def finish_interrupted() -> None:
     """Uploads whose last byte arrived before a crash, and copies that no task has in hand any more."""
     for upload in Upload.unscoped.filter(state=Upload.State.OPEN, expires_at__gt=now()):
         if received_bytes(upload.pk, upload.size_bytes) == upload.size_bytes:
-            finish_arrival.enqueue(upload.pk, organization_id=upload.organization_id)
+            order_arrival(upload)
+
+
+@every(timedelta(hours=24))
+def forget_uploads() -> None:
+    """Rows of transfers that ended long ago: who asks for one then gets the answer of a missing thing."""
+    ended = Upload.unscoped.exclude(state=Upload.State.OPEN)
+    ended.filter(expires_at__lt=now() - UPLOADS_KEPT).delete()
 
 
 @every(timedelta(minutes=30))
