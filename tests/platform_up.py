@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,10 +18,13 @@ from free_port import free_port
 class Platform:
     """One ``cryocloud up``."""
 
-    def __init__(self, home: Path, port: int, *arguments: str, **settings: str) -> None:
+    def __init__(
+        self, home: Path, port: int, *arguments: str, walls: Sequence[str] = (), **settings: str
+    ) -> None:
         self.home, self.port = home, port
         self.process = subprocess.Popen(
             [
+                *walls,
                 sys.executable,
                 "-m",
                 "cryocloud.client.cli",
