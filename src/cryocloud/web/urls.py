@@ -7,7 +7,17 @@ from django.urls import URLPattern, URLResolver, include, path
 from cryocloud.web.api import api
 from cryocloud.web.api.reference import reference
 
-PAGES = ("public", "account", "organizations", "datasets", "projects", "runs", "viewers", "operations")
+PAGES = (
+    "public",
+    "account",
+    "organizations",
+    "datasets",
+    "projects",
+    "runs",
+    "viewers",
+    "operations",
+    "operator",
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(path("", include(f"cryocloud.web.pages.{name}")) for name in PAGES),

@@ -1,0 +1,147 @@
+"""What an operator sees at a glance: counts and states of the whole platform, and nothing of anybody's data."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import django
+from django.db.models import Count, Min
+
+from cryocloud import __version__
+from cryocloud.web.configuration import EVERYBODY, configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.disk_room import Room, room
+from cryocloud.web.core.models import BackgroundTask, Lease
+from cryocloud.web.core.tasks import DRAWING, MOVING, READING, REMOVING
+from cryocloud.web.data.models import Upload
+from cryocloud.web.operations.health import PROCESSES
+from cryocloud.web.organizations.models import Organization
+from cryocloud.web.runs.models import Attempt, Job
+
+KINDS = {
+    READING: "reading files that arrived",
+    DRAWING: "pictures of results",
+    MOVING: "copies and checksums",
+    REMOVING: "removals",
+}
+QUICK = "mails and other quick work"
+PROGRAM_S = 5.0
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Work that waits: how much of it, and since when the oldest."""
+
+    name: str
+    waiting: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of the platform's processes, and until when its lease says that it lives."""
+
+    name: str
+    lives: bool
+    lease_until: datetime | None
+
+
+@dataclass(frozen=True)
+class OpenFolder:
+    """A folder of the server and who may import from it."""
+
+    path: str
+    is_there: bool
+    organizations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All figures of the operator's page."""
+
+    versions: dict[str, str]
+    room: Room
+    queues: list[Queue]
+    processes: list[Process]
+    folders: list[OpenFolder]
+    attempts_open: int
+    slots: int
+    uploads_open: int
+    tasks_failed: int
+
+
+def overview() -> Overview:
+    settings = configuration()
+    return Overview(
+        versions=_versions(),
+        room=room(),
+        queues=list(_queues()),
+        processes=list(_processes()),
+        folders=list(_folders()),
+        attempts_open=Attempt.unscoped.filter(state__in=Attempt.OPEN).count(),
+        slots=settings.slots,
+        uploads_open=Upload.unscoped.filter(state=Upload.State.OPEN).count(),
+        tasks_failed=BackgroundTask.objects.filter(state=BackgroundTask.State.FAILED).count(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "CryoCloud": __version__,
+        "Python": platform.python_version(),
+        "Django": django.get_version(),
+        "SQLite": sqlite3.sqlite_version,
+        "Linux": platform.release(),
+        "bubblewrap": _bubblewrap_version(),
+    }
+
+
+def _bubblewrap_version() -> str:
+    program = shutil.which("bwrap")
+    if program is None:
+        return "not installed"
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True, timeout=PROGRAM_S
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"does not run: {error}"
+    return said.stdout.removeprefix("bubblewrap").strip()
+
+
+def _queues() -> Iterator[Queue]:
+    jobs = Job.unscoped.filter(state=Job.State.QUEUED).aggregate(n=Count("pk"), oldest=Min("created_at"))
+    yield Queue("jobs", jobs["n"], jobs["oldest"])
+    ready = BackgroundTask.objects.filter(state=BackgroundTask.State.READY)
+    for priority, name in KINDS.items():
+        found = ready.filter(priority=priority).aggregate(n=Count("pk"), oldest=Min("created_at"))
+        yield Queue(name, found["n"], found["oldest"])
+    rest = ready.exclude(priority__in=KINDS).aggregate(n=Count("pk"), oldest=Min("created_at"))
+    yield Queue(QUICK, rest["n"], rest["oldest"])
+
+
+def _processes() -> Iterator[Process]:
+    yield Process("serve", True, None)
+    leases = dict(Lease.objects.filter(name__in=PROCESSES).values_list("name", "expires_at"))
+    for name in PROCESSES:
+        until = leases.get(name)
+        yield Process(name, until is not None and until > now(), until)
+
+
+def _folders() -> Iterator[OpenFolder]:
+    for folder in configuration().server_folders:
+        if EVERYBODY in folder.organization_ids:
+            names: tuple[str, ...] = ("every organization",)
+        else:
+            known = Organization.objects.in_bulk(list(folder.organization_ids))
+            names = tuple(
+                f"{known[one].name} ({one})" if one in known else f"unknown organization {one}"
+                for one in sorted(folder.organization_ids)
+            )
+        yield OpenFolder(str(folder.path), folder.path.is_dir(), names)

@@ -1,0 +1,59 @@
+"""The operator's page: figures of the whole platform, for operators only."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from cryocloud.web.configuration import ServerFolder, configuration
+from cryocloud.web.core.leases import take_lease
+from cryocloud.web.core.models import BackgroundTask
+from cryocloud.web.core.tasks import READING
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator(owner):
+    owner.user.is_operator = True
+    owner.user.save()
+    return owner
+
+
+def text_of(person):
+    answer = person.client.get("/operator/")
+    assert answer.status_code == 200
+    return " ".join(answer.content.decode().split())
+
+
+def test_for_others_it_is_not_there(owner, stranger):
+    missing = owner.client.get("/operator/nothing/")
+    answer = owner.client.get("/operator/")
+    assert (answer.status_code, missing.status_code) == (404, 404)
+    assert "/operator/" not in owner.client.get("/dashboard/").content.decode()
+    assert Client().get("/operator/")["Location"].startswith("/accounts/login/")
+
+
+def test_it_shows_processes_queues_disk_and_versions(operator):
+    take_lease("worker", "somebody", timedelta(minutes=1))
+    BackgroundTask.objects.create(path="x", arguments={}, priority=READING)
+    page = text_of(operator)
+    assert '<td class="mono">worker</td><td>lives</td>' in page
+    assert '<td class="mono">scheduler</td><td><strong>does not answer</strong></td>' in page
+    assert '<td>reading files that arrived</td><td class="right">1</td>' in page
+    assert "Inodes" in page
+    assert "bubblewrap" in page
+    assert 'href="/operator/"' in operator.client.get("/dashboard/").content.decode()
+
+
+def test_it_names_who_may_import_which_folder(operator, stranger, tmp_path, monkeypatch):
+    folders = (f"{tmp_path}={stranger.organization.pk}|01NOBODY", "/nowhere=*")
+    granted = tuple(ServerFolder.model_validate(folder) for folder in folders)
+    fresh = configuration().model_copy(update={"server_folders": granted})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    page = text_of(operator)
+    assert f"{stranger.organization.name} ({stranger.organization.pk})" in page
+    assert "unknown organization 01NOBODY" in page
+    assert "/nowhere <strong>is not there</strong></td><td>every organization</td>" in page
