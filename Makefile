@@ -33,14 +33,6 @@ audit: $(STAMP) ## bill of materials in build/, known vulnerabilities of what is
 	$(BIN)/python checks/sbom.py
 	$(BIN)/python checks/audit.py
 
-up: $(STAMP) ## a virtual environment with everything in it
-
-$(STAMP): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CryoCloud needs Python 3.11 or later; set PYTHON=...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[engine,web,client,test,dev,docs]'
-	touch $@
-
 up: $(STAMP) ## the platform at http://127.0.0.1:8000, with its data in cryocloud-data/ (Ctrl-C stops it)
 	$(BIN)/cryocloud up
 
