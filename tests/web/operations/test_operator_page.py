@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from cryocloud.compute.isolation.walls import report
 from cryocloud.web.configuration import ServerFolder, configuration
 from cryocloud.web.core.leases import take_lease
 from cryocloud.web.core.models import BackgroundTask
@@ -46,6 +47,17 @@ def test_it_shows_processes_queues_disk_and_versions(operator):
     assert "Inodes" in page
     assert "bubblewrap" in page
     assert 'href="/operator/"' in operator.client.get("/dashboard/").content.decode()
+
+
+def test_it_says_which_walls_stand(operator, monkeypatch):
+    standing = {wall.name: wall.stands for wall in report(configuration().isolation)}
+    page = text_of(operator)
+    for name, stands in standing.items():
+        state = "stands" if stands else "<strong>does not stand</strong>"
+        assert f'<td>{name}</td><td class="nowrap">{state}</td>' in page
+    bare = configuration().model_copy(update={"isolation": "off"})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: bare)
+    assert "NONE: jobs run with the platform" in text_of(operator)
 
 
 def test_it_names_who_may_import_which_folder(operator, stranger, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import django
 from django.db.models import Count, Min
 
 from cryocloud import __version__
+from cryocloud.compute.isolation import walls
 from cryocloud.web.configuration import EVERYBODY, configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import Room, room
@@ -65,6 +66,7 @@ class OpenFolder:
 class Overview:
     """All figures of the operator's page."""
 
+    walls: list[walls.Wall]
     versions: dict[str, str]
     room: Room
     queues: list[Queue]
@@ -79,6 +81,7 @@ class Overview:
 def overview() -> Overview:
     settings = configuration()
     return Overview(
+        walls=_walls(settings.isolation),
         versions=_versions(),
         room=room(),
         queues=list(_queues()),
@@ -89,6 +92,13 @@ def overview() -> Overview:
         uploads_open=Upload.unscoped.filter(state=Upload.State.OPEN).count(),
         tasks_failed=BackgroundTask.objects.filter(state=BackgroundTask.State.FAILED).count(),
     )
+
+
+def _walls(wish: str) -> list[walls.Wall]:
+    try:
+        return walls.report(wish)
+    except walls.NoWalls as error:
+        return [walls.Wall("isolation of jobs", False, str(error))]
 
 
 def _versions() -> dict[str, str]:
