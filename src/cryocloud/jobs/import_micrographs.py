@@ -94,14 +94,15 @@ def _listed_micrographs(job: JobContext) -> tuple[MicrographTables | None, list[
 def _named_micrographs(job: JobContext, tables: MicrographTables) -> tuple[MicrographTables, list[Path]]:
     """The rows whose names may be followed, and where they lead."""
     files: dict[int, Path] = {}
+    reasons: list[str] = []
     for row, name in enumerate(tables.micrographs["rlnMicrographName"].tolist()):
         try:
             files[row] = named_file(tables.folder, name, label=NAME_LABEL, row=row + 1)
         except InputError as error:
-            job.quarantine(name, str(error))
+            reasons.append(str(error))
+            job.quarantine(name, reasons[-1])
     if not files:
-        first = next(iter(job.exceptions.values()))
-        raise InputError(f"none of {len(tables)} micrographs can be read; the first: {first}")
+        raise InputError(f"none of {len(tables)} micrographs can be read; the first: {reasons[0]}")
     return tables.select(np.array(list(files), dtype=np.int64)), list(files.values())
 
 
