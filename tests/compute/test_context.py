@@ -96,3 +96,16 @@ def test_inputs_stand_for_files(tmp_path):
     assert [path.name for path in input_files(str(tmp_path / "c.star"))] == ["c.star"]
     assert input_files("procedural") == []
     assert [f["bytes"] for f in checksum_inputs({"x": str(tmp_path / "*.mrc")})["x"]["files"]] == [5, 5]
+
+
+def test_checksums_tell_nothing_of_files_that_links_lead_to(tmp_path):
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        (folder / "m.mrc").write_text("pixels")
+    (own / "out.mrc").symlink_to(other / "m.mrc")
+    (own / "in.mrc").symlink_to("m.mrc")
+    found = checksum_inputs({"x": str(own), "y": str(own / "out.mrc")}, [str(own)])
+    assert [file["path"] for file in found["x"]["files"]] == [str(own / "in.mrc"), str(own / "m.mrc")]
+    assert found["y"]["files"] == []
+    assert len(checksum_inputs({"x": str(own)})["x"]["files"]) == 3

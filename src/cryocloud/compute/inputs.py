@@ -27,12 +27,24 @@ def fingerprint(value: str) -> list[list[Any]]:
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in input_files(value)]
 
 
-def checksum_inputs(inputs: dict[str, str]) -> dict[str, Any]:
-    """Per input: what was named and the SHA-256 of every file behind it."""
+def checksum_inputs(inputs: dict[str, str], readable: list[str] | None = None) -> dict[str, Any]:
+    """Per input: what was named and the SHA-256 of every file behind it.
+
+    With ``readable``, a link that leads elsewhere counts as nothing: its checksum would tell of a stranger's file.
+    """
+    places = None if readable is None else [Path(place).resolve() for place in readable]
     return {
-        name: {"path": value, "files": [_checksum(f) for f in input_files(value)]}
+        name: {
+            "path": value,
+            "files": [_checksum(f) for f in input_files(value) if places is None or _is_below(f, places)],
+        }
         for name, value in inputs.items()
     }
+
+
+def _is_below(path: Path, places: list[Path]) -> bool:
+    true = path.resolve()
+    return any(true.is_relative_to(place) for place in places)
 
 
 def _checksum(path: Path) -> dict[str, Any]:

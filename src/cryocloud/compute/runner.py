@@ -71,15 +71,15 @@ def _stop_when_owner_ends(attempt: Attempt, stop: threading.Event) -> None:
 class _Checksums(threading.Thread):
     """Reads all inputs while the job computes: terabytes take longer than a person waits for a first sign of life."""
 
-    def __init__(self, inputs: dict[str, str]) -> None:
+    def __init__(self, spec: AttemptSpec) -> None:
         super().__init__(daemon=True)
-        self.inputs = inputs
+        self.spec = spec
         self.found: dict[str, Any] = {}
         self.error: OSError | None = None
 
     def run(self) -> None:
         try:
-            self.found = checksum_inputs(self.inputs)
+            self.found = checksum_inputs(self.spec.inputs, self.spec.readable)
         except OSError as error:
             self.error = error
 
@@ -103,7 +103,7 @@ class _Run:
         self.killed = ""
         self.peak_memory_bytes = 0
         self.out.mkdir(parents=True, exist_ok=True)
-        self.checksums = _Checksums(spec.inputs)
+        self.checksums = _Checksums(spec)
         self.body = Body(attempt, spec)
         write_json(attempt.body_file, asdict(protocol.ProcessIdentity.of(self.body.pid)))
         self.checksums.start()

@@ -14,11 +14,18 @@ from cryocloud.web.runs.models import Attempt, Job
 TAIL_BYTES_MAX = 1_000_000
 
 
+# Elsewhere a slash is part of a unit (e/px/s), of a relative name or of an address (https://).
+_ABSOLUTE_PATH = re.compile(r"""(?:^|(?<=[\s"'(=,:<>\[]))/(?:[^\s/:'"()<>,;]+/)+""")
+
+
 def without_folders(text: str) -> str:
-    """Paths relative to the job or the dataset: where things lie on the server is nobody's business."""
-    home = re.escape(str(configuration().home))
-    own = rf"{home}/(?:attempts/\w+(?:/out|/inputs/\w+)?|results/\w+/\w+|datasets/\w+(?:/files)?)"
-    return re.sub(rf"{own}/?|{home}/?", "", text)
+    """Paths relative to the job or the dataset, of others the last part: where things lie on the server is nobody's
+    business.
+    """
+    home = configuration().home
+    homes = "|".join(re.escape(str(place)) for place in (home, home.resolve()))
+    own = rf"(?:{homes})/(?:attempts/\w+(?:/out|/inputs/\w+)?|results/\w+/\w+|datasets/\w+(?:/files)?)"
+    return _ABSOLUTE_PATH.sub("", re.sub(rf"{own}/?|(?:{homes})/?", "", text))
 
 
 def log_tail(job: Job, count_bytes: int) -> str:
