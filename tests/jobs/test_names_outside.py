@@ -402,7 +402,9 @@ def test_nothing_of_an_outside_file_comes_back(tmp_path, monkeypatch, capfd, rea
     absent, files_of_absent = run_case(tmp_path, reader, form, ABSENT, monkeypatch, capfd)
     assert there == absent
     assert files == files_of_absent
-    if reader in FOLLOWING and form not in INSIDE | UNUSABLE:
+    # The mark is cryoSPARC's; in a STAR file it is a letter of a name.
+    leads_out = form not in INSIDE | UNUSABLE and (form != "marked" or reader == "import_particles_cs")
+    if reader in FOLLOWING and leads_out:
         told = there.refused if reader not in SETTING_ASIDE else next(iter(there.exceptions.values()))
         assert REFUSED in told
         assert "in row 2" in told or "in row 1" in told
