@@ -116,7 +116,11 @@ def _prepare(settings: Configuration, log: IO[bytes]) -> str:
     if done.returncode:
         sys.stderr.write(done.stderr)
         raise CannotStart(f"the home {settings.home} could not be prepared; the reason stands above")
-    return str(json.loads(done.stdout.splitlines()[-1])["first_link"])
+    told = json.loads(done.stdout.splitlines()[-1])
+    if told["warning"]:
+        _log.error(told["warning"])
+        print(told["warning"], file=sys.stderr)
+    return str(told["first_link"])
 
 
 def _announce(settings: Configuration, first_link: str, stop: list[int]) -> None:

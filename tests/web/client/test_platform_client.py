@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -403,3 +405,48 @@ def test_help_of_the_commands_needs_no_login(tmp_path):
     assert "--particle-diameter-angstrom" in told.stdout
     assert "REFERENCE" in told.stdout
     assert Path(tmp_path / "config").exists() is False
+
+
+@contextmanager
+def relay_that_loses_the_first_answer(address):
+    """Passes connections on; of the first one the order reaches the server and the answer reaches nobody."""
+    host, port = address.removeprefix("http://").split(":")
+    lost = threading.Event()
+
+    def pump(source, sink):
+        with suppress(OSError):
+            while part := source.recv(65536):
+                sink.sendall(part)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve_one(line):
+        with line, socket.create_connection((host, int(port))) as server:
+            threading.Thread(target=pump, args=(line, server), daemon=True).start()
+            if not lost.is_set():
+                server.recv(16)
+                lost.set()
+                return
+            pump(server, line)
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve_one, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", lost
+
+
+def test_an_order_whose_answer_was_lost_is_given_again_and_counts_once(server, owner, project, monkeypatch):
+    monkeypatch.setattr("cryocloud.client.platform.connection.FIRST_PAUSE_S", 0.05)
+    with relay_that_loses_the_first_answer(server.address) as (address, lost):
+        with CryoCloud(address, owner.secret) as cloud:
+            job = cloud.create_job(
+                project.pk,
+                "simulate_map",
+                inputs={"model": "procedural"},
+                parameters={"pixel_size_angstrom": 2.5},
+            )
+        assert lost.is_set()
+    assert [one.pk for one in Job.unscoped.filter(project=project)] == [job.id]

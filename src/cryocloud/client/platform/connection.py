@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -15,6 +16,7 @@ TRIES = 5
 FIRST_PAUSE_S = 0.5
 PAUSE_MAX_S = 15.0
 BUSY = frozenset({429, 502, 503, 504})
+UNANSWERED = frozenset({502, 503, 504})
 
 
 class Refusal(Exception):
@@ -53,12 +55,17 @@ class Connection:
         return self._patient("GET", API + path, params=query).json()
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
-        """A change: asked for once."""
-        try:
-            response = self.http.request(method, API + path, json=body)
-        except httpx.TransportError as error:
-            raise Unreachable(f"{self.address} does not answer: {error}") from error
-        raise_refusal(response)
+        """A change: asked for once, but for an order, which the server recognizes when it comes again."""
+        if method == "POST":
+            response = self._patient(
+                "POST", API + path, json=body, headers={"Idempotency-Key": uuid4().hex}, busy=UNANSWERED
+            )
+        else:
+            try:
+                response = self.http.request(method, API + path, json=body)
+            except httpx.TransportError as error:
+                raise Unreachable(f"{self.address} does not answer: {error}") from error
+            raise_refusal(response)
         return response.json() if response.content else None
 
     def items(self, path: str, **query: Any) -> Iterator[Any]:
@@ -74,14 +81,16 @@ class Connection:
     def head(self, path: str, headers: dict[str, str]) -> httpx.Response:
         return self._patient("HEAD", path, headers=headers)
 
-    def _patient(self, method: str, path: str, **named: Any) -> httpx.Response:
+    def _patient(
+        self, method: str, path: str, *, busy: frozenset[int] = BUSY, **named: Any
+    ) -> httpx.Response:
         for pause_s in pauses():
             try:
                 response = self.http.request(method, path, **named)
             except httpx.TransportError as error:
                 problem: Exception = error
             else:
-                if response.status_code not in BUSY:
+                if response.status_code not in busy:
                     raise_refusal(response)
                     return response
                 problem = refusal_of(response)

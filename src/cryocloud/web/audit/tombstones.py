@@ -78,3 +78,34 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
                     yield {name: line[name] for name in ("id", "kind", "object", "at", "detail")}
                 except (ValueError, KeyError, TypeError):
                     _log.error("torn tombstone", extra={"line": number})
+
+
+def unknown_lines() -> list[dict[str, Any]]:
+    """What the file tells and this database does not know: it comes from a backup that is older."""
+    path = tombstone_file()
+    if not path.exists():
+        return []
+    known = set(Tombstone.objects.values_list("pk", flat=True))
+    return [line for line in lines_of(path) if line["id"] not in known]
+
+
+def lost_rows() -> list[Tombstone]:
+    """What was written to a file that is not there any more, or has been cut off."""
+    rows = Tombstone.objects.filter(is_written=True)
+    path = tombstone_file()
+    told = {line["id"] for line in lines_of(path)} if path.exists() else set()
+    return [row for row in rows.order_by("created_at", "pk") if row.pk not in told]
+
+
+class NotReplayed(Exception):
+    """The database brings back what was removed."""
+
+
+def require_replayed() -> None:
+    """For each process before it serves anybody."""
+    waiting = len(unknown_lines())
+    if waiting or lost_rows():
+        raise NotReplayed(
+            f"the list of removals in {tombstone_folder()} and the database do not agree ({waiting} removals are not "
+            "repeated yet); start the platform with: cryocloud up"
+        )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
+from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.core.plain_text import clean_name
@@ -197,6 +198,7 @@ def purge_dataset(*, actor: Actor, dataset: Dataset) -> None:
     contents = contents_of(dataset)
     with transaction.atomic():
         Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
+        bury("dataset", dataset.pk)
         _note("dataset.purge_order", actor, dataset, files=contents.files, size_bytes=contents.size_bytes)
         remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django_tasks import task
 
 from cryocloud.web.audit.services import record_event
+from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core import places
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import require_room
@@ -208,6 +209,7 @@ def empty_trash() -> None:
         with suppress(Conflict), transaction.atomic():
             require_unused(dataset)
             Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
+            bury("dataset", dataset.pk)
             remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
 
 

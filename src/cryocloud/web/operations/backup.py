@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cryocloud import __version__
+from cryocloud.web.audit.tombstones import tombstone_file
 from cryocloud.web.configuration import KEY_FILE
 from cryocloud.web.core.clock import now
 from cryocloud.web.operations.home import make_home
@@ -54,7 +55,9 @@ def back_up(home: Path, database: Path, target: Path) -> list[Entry]:
         )
     _refuse_wrong_contents(home, contents, entries)
     entries.append(_entry(target / FILES, DATABASE))
-    write_manifest(target, entries, made_at=now().isoformat(), version=__version__)
+    write_manifest(
+        target, entries, made_at=now().isoformat(), version=__version__, removals=str(tombstone_file())
+    )
     os.sync()
     return entries
 

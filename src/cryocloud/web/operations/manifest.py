@@ -47,6 +47,12 @@ def write_manifest(folder: Path, entries: Iterable[Entry], **facts: object) -> N
     (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
+def removals_noted(folder: Path) -> Path | None:
+    """Where the platform kept its list of removals when the backup was made; not in the backup, on purpose."""
+    path = json.loads((folder / SUMMARY).read_text(encoding="utf-8")).get("removals")
+    return Path(path) if path else None
+
+
 def read_manifest(folder: Path) -> list[Entry]:
     """All entries, checked against the summary; paths that lead out of the folder are refused."""
     try:

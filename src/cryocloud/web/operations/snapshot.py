@@ -7,6 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
+
 from cryocloud.web.data.models import Dataset, StoredObject
 from cryocloud.web.operations.manifest import BackupError
 from cryocloud.web.results.models import Artifact
@@ -28,6 +31,9 @@ def copy_database(source: Path, target: Path) -> Contents:
     with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
         live.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")
+        for model in (Session, UserSession):  # one that is closed later must not come back
+            copy.execute(f"DELETE FROM {model._meta.db_table}")
+        copy.commit()
         verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise BackupError(f"the database is damaged: {verdict}")

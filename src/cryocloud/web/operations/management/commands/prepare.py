@@ -9,9 +9,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from cryocloud.web.audit.tombstones import NotReplayed
 from cryocloud.web.core.disk_room import keep_ballast
 from cryocloud.web.operations.first_admin import offer_first_link
 from cryocloud.web.operations.home import HomeIsOpen, make_home
+from cryocloud.web.operations.replay import replay
 
 
 class Command(BaseCommand):
@@ -26,4 +28,8 @@ class Command(BaseCommand):
         # The last platform may have ended on a full disk.
         keep_ballast()
         call_command("migrate", verbosity=0, interactive=False)
-        self.stdout.write(json.dumps({"first_link": offer_first_link()}))
+        try:
+            warning = replay().warning
+        except NotReplayed as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(json.dumps({"first_link": offer_first_link(), "warning": warning}))

@@ -6,8 +6,9 @@ import socket
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from cryocloud.web.audit.tombstones import NotReplayed, require_replayed
 from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
 
 
@@ -23,6 +24,10 @@ class Command(BaseCommand):
         # The server is imported where it is needed only: it takes a fifth of a second.
         from cryocloud.web.front.server import BACKLOG, make_server
 
+        try:
+            require_replayed()
+        except NotReplayed as reason:
+            raise CommandError(str(reason)) from None
         heartbeat = begin_supervised("serve", options["heartbeat"])
         configuration = settings.CONFIGURATION
         listener = (

@@ -6,8 +6,9 @@ import signal
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from cryocloud.web.audit.tombstones import NotReplayed, require_replayed
 from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
 from cryocloud.web.operations.worker import work
 
@@ -20,6 +21,10 @@ class Command(BaseCommand):
         add_heartbeat_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            require_replayed()
+        except NotReplayed as reason:
+            raise CommandError(str(reason)) from None
         heartbeat = begin_supervised("worker", options["heartbeat"])
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,9 +8,10 @@ import threading
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from cryocloud.web.audit.tombstones import NotReplayed, require_replayed
 from cryocloud.web.core.supervised import add_heartbeat_argument, begin_supervised
 from cryocloud.web.scheduling.scheduler import Scheduler
 
@@ -27,6 +28,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, interval_s: float, lease_s: float, **options: Any) -> None:
+        try:
+            require_replayed()
+        except NotReplayed as reason:
+            raise CommandError(str(reason)) from None
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
