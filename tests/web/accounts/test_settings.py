@@ -90,6 +90,18 @@ def test_a_changed_password_ends_other_sessions(member, another):
     assert member.is_logged_in and not another.is_logged_in
 
 
+@pytest.mark.parametrize(("ticked", "status"), [({}, 200), ({"end_tokens": "on"}, 401)])
+def test_who_changes_the_password_says_whether_tokens_end_too(member, ticked, status):
+    secret = make_token(member)
+    new = "half maps are never mixed"
+    form = {"oldpassword": PASSWORD, "password1": new, "password2": new}
+    page = member.client.get("/accounts/password/change/").content.decode()
+    assert "Also revoke my API tokens" in page
+    member.client.post("/accounts/password/change/", form | ticked)
+    assert me(secret) == status
+    assert member.is_logged_in
+
+
 def ask_for_token(member, **given):
     form = {
         "name": "laptop",

@@ -65,6 +65,7 @@ class Watch:
             for holder in held:
                 if holder.right not in left and holder in self.holders:
                     self.holders.discard(holder)
+                    _log.info("ended with its right", extra={"organization": holder.right.organization_id})
                     holder.end()
 
 
