@@ -26,4 +26,4 @@ def _holds_bare_binary(item: pytest.Item) -> bool:
 
 
 def _is_text(value: bytes) -> bool:
-    return value.isascii() and value.decode("ascii").isprintable()
+    return value.isascii() and all(sign.isprintable() or sign in "\r\n\t" for sign in value.decode("ascii"))

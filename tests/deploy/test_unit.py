@@ -58,7 +58,19 @@ def test_the_platform_works_on_a_machine_that_is_read_only_but_for_its_home() ->
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         home, port = Path(folder) / "home", free_port()
         home.mkdir()
-        walls = ["bwrap", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        walls = [
+            "bwrap",
+            "--die-with-parent",
+            "--ro-bind",
+            "/",
+            "/",
+            "--dev-bind",
+            "/dev",
+            "/dev",
+            "--bind",
+            "/proc",
+            "/proc",
+        ]
         if settings["PrivateTmp"] == "true":
             walls += ["--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]
         for kept in (ROOT, Path(sys.prefix)):
@@ -69,5 +81,7 @@ def test_the_platform_works_on_a_machine_that_is_read_only_but_for_its_home() ->
             wait_for(lambda: answers(platform, "/health/ready"))
         finally:
             platform.stop()
+        jobs = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+        subprocess.run([*walls, *jobs], check=True, timeout=60)
         probe = [*walls, sys.executable, "-c", "import tempfile; tempfile.TemporaryFile()"]
         subprocess.run(probe, check=True, env=environment({}), timeout=60)
