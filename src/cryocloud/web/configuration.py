@@ -96,6 +96,12 @@ class Configuration(BaseModel):
     )
     head_wait_s: float = Field(10, gt=0, description="Seconds in which the headers of a request must arrive")
     body_wait_s: float = Field(60, gt=0, description="Seconds in which a body must arrive; not for uploads")
+    password_hashes_at_once: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Passwords that are checked at the same time; each needs 100 MiB and all cores",
+    )
     idle_wait_s: int = Field(15, ge=1, description="Seconds that a connection is kept without a request")
     disk_reserve_bytes: int = Field(
         2 * 2**30,

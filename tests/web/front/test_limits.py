@@ -33,7 +33,7 @@ def pour(connection, size_bytes, piece=b"x" * (64 << 10), *, chunked=False):
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/", "/api/v1/projects", "/events/jobs/x", "/missing/"])
 def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(connect, path):
-    connection = connect(timeout_s=5)
+    connection = connect(timeout_s=30)
     connection.send("POST", path, Content_Type=FORM, Content_Length=str(100 * 10**9))
     answer = connection.answer()
     assert answer.status == 413 and answer.closes
@@ -42,7 +42,7 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(connect, 
 
 
 def test_a_body_that_expects_a_go_ahead_gets_none(connect):
-    connection = connect(timeout_s=5)
+    connection = connect(timeout_s=30)
     connection.send("POST", "/accounts/login/", Content_Length=str(400 * MIB), Expect="100-continue")
     assert connection.answer().status == 413
 
@@ -105,23 +105,23 @@ def test_a_body_that_drips_ends(connect):
         time.sleep(0.4)
         connection.socket.sendall(b"x")
     assert connection.answer().status == 408
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 20
 
 
 @pytest.mark.parametrize("head", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
 def test_half_a_head_is_not_waited_for(connect, head):
-    connection = connect(timeout_s=10)
+    connection = connect(timeout_s=30)
     began_s = time.monotonic()
     for _ in range(4):
         if head:
             connection.socket.sendall(head)
         time.sleep(0.3)
     assert connection.is_closed() or connection.answer().status == 408
-    assert time.monotonic() - began_s < 6
+    assert time.monotonic() - began_s < 20
 
 
 def test_half_a_second_request_on_a_kept_connection_is_not_waited_for(connect):
-    connection = connect(timeout_s=10)
+    connection = connect(timeout_s=30)
     assert connection.ask("GET", "/health/live").status == 200
     connection.socket.sendall(b"GET /health/live HTTP/1.1\r\n")
     assert connection.answer().status == 408
@@ -129,7 +129,7 @@ def test_half_a_second_request_on_a_kept_connection_is_not_waited_for(connect):
 
 
 def test_a_kept_connection_without_a_request_ends(connect):
-    connection = connect(timeout_s=10)
+    connection = connect(timeout_s=30)
     assert connection.ask("GET", "/health/live").status == 200
     assert connection.is_closed()
 
@@ -163,7 +163,7 @@ def test_half_requests_of_one_address_leave_room_for_others(connect, server):
     began_s = time.monotonic()
     other = connect(source="127.0.0.2")
     assert other.ask("GET", "/health/live").status == 200
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 15
     for one in half:
         one.close()
 

@@ -62,6 +62,12 @@ class TooManyRequests(PlatformError):
     status = 429
 
 
+class Busy(PlatformError):
+    """More than can be worked on at this moment."""
+
+    status = 503
+
+
 class MailNotSent(PlatformError):
     """The mail server did not take a mail that the next step needs."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-AT_ONCE = 48
-PER_CLIENT = 16
+AT_ONCE = 32
+PER_CLIENT = 8
 WAIT_S = 20.0
 
 
