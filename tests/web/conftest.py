@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.core.cache import cache
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
@@ -89,8 +88,7 @@ def stranger(make_member: Callable[..., Member]) -> Member:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home and fresh rate limits for each test; the database stays that of the test run."""
-    cache.clear()
+    """A home for each test; the database stays that of the test run."""
     fresh = configuration().model_copy(update={"home": tmp_path})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return tmp_path

@@ -20,6 +20,8 @@ from urllib.parse import parse_qs
 from django.db import DatabaseError, connection
 
 from cryocloud.web.accounts.credentials import Credential, actors_of
+from cryocloud.web.accounts.guessing import count_wrong_secret
+from cryocloud.web.core.client_address import current_block
 from cryocloud.web.core.errors import NotFound, PlatformError, TooManyRequests
 from cryocloud.web.core.events import dataset_topic, job_topic, latest_event_id, project_topic
 from cryocloud.web.core.models import Event, TenantRecord
@@ -219,6 +221,9 @@ async def _open(scope: Any) -> Stream:
     credential = _credential(scope)
     actor = await hub.ask(credential.actor)
     if actor is None:
+        if credential.token_hash:
+            place = current_block.get()
+            await hub.ask(lambda: count_wrong_secret("token", place))
         raise NotLoggedIn("Log in, or send a token: “Authorization: Bearer cryo_…”.")
     parts = scope["path"].strip("/").split("/")
     if len(parts) != 3 or parts[1] not in SUBJECTS:

@@ -35,7 +35,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
-    "axes",
     "csp",
     "django_htmx",
     "django_tasks",
@@ -69,10 +68,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "cryocloud.web.accounts.known_devices.remember_devices",
+    "cryocloud.web.accounts.form_limits.limited_forms",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "cryocloud.web.core.middleware.plain_errors",
-    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -117,11 +117,10 @@ DATABASES = {
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
+    # Alone: with allauth's beside it, each wrong password would be hashed twice.
     "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
 ]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["cryocloud.web.accounts.hashing.QueuedArgon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -140,6 +139,8 @@ SESSION_COOKIE_SECURE = CONFIGURATION.is_https
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
+DEVICE_COOKIE_NAME = f"{_HOST}device"
+DEVICE_COOKIE_AGE = 365 * 24 * 3600
 CSRF_COOKIE_NAME = f"{_HOST}csrf"
 CSRF_COOKIE_SECURE = CONFIGURATION.is_https
 CSRF_COOKIE_HTTPONLY = True
@@ -182,7 +183,10 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = CONFIGURATION.mail_from
 
 TASKS = {"default": {"BACKEND": "cryocloud.web.core.tasks.LeaseBackend"}}
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# Holds the codes of authenticator apps that were used in the last half minute, and nothing else.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "core_cache"},
+}
 
 LOGGING = {
     "version": 1,
@@ -194,7 +198,6 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": CONFIGURATION.log_format}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        "axes": {"level": "WARNING"},
         "uvicorn.access": {"handlers": [], "propagate": False},
         "django.request": {"level": "ERROR"},
     },

@@ -6,14 +6,13 @@ import re
 from datetime import timedelta
 
 import pytest
-from axes.models import AccessAttempt
 from django.core import mail
-from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
 
 from cryocloud.web.accounts.models import User
 from cryocloud.web.audit.models import AuditEvent
+from cryocloud.web.core.models import Count
 from cryocloud.web.organizations.models import Organization
 from web.visitors import PASSWORD, Visitor, mailed_code
 
@@ -57,8 +56,8 @@ def test_nonsense_is_answered_on_the_page(member, another, given):
 
 
 def test_five_wrong_passwords_close_the_address_for_that_place_and_the_right_one_then_fails(member, another):
-    statuses = [another.log_in(password=f"wrong {n}").status_code for n in range(6)]
-    assert statuses == [200] * 4 + [429, 429]
+    statuses = [another.log_in(password=f"wrong {n}").status_code for n in range(7)]
+    assert statuses == [200] * 5 + [429, 429]
     answer = another.log_in()
     assert answer.status_code == 429 and "15 minutes" in answer.content.decode()
     assert not another.is_logged_in
@@ -73,26 +72,24 @@ def test_the_lock_holds_for_one_address_and_one_place_and_ends(member, another, 
     elsewhere = Visitor(Client(REMOTE_ADDR="198.51.100.7"))
     elsewhere.log_in()
     assert elsewhere.is_logged_in
-    cache.clear()
-    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=16))
+    Count.objects.update(ends_at=F("ends_at") - timedelta(minutes=16))
     another.log_in()
     assert another.is_logged_in
 
 
 def test_another_spelling_opens_no_second_door(member, another):
     for n, spelling in enumerate(
-        ["ADA@lab.example", "Ada@Lab.example", " ada@lab.example ", "ada@LAB.example"]
+        ["ADA@lab.example", "Ada@Lab.example", " ada@lab.example ", "ada@LAB.example", "aDa@lab.example"]
     ):
         another.log_in(spelling, password=f"wrong {n}")
     assert another.log_in(password="wrong").status_code == 429
 
 
 def test_guesses_from_many_places_are_slowed_too(member):
-    for n in range(10):
-        Visitor(Client(REMOTE_ADDR=f"198.51.100.{n}")).log_in(password="wrong")
+    for n in range(50):
+        assert Visitor(Client(REMOTE_ADDR=f"198.51.100.{n}")).log_in(password="wrong").status_code == 200
     last = Visitor(Client(REMOTE_ADDR="198.51.100.99"))
-    answer = last.log_in()
-    assert "Too many failed" in answer.content.decode()
+    assert last.log_in().status_code == 429
     assert not last.is_logged_in
 
 

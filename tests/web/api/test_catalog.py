@@ -1,14 +1,8 @@
 """The catalog through the API: what forms and other programs need to know of a job."""
 
 import pytest
-from django.core.cache import cache
 
 from cryocloud.catalog import job_type_names, load_job_type, workflow_names
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts():
-    cache.clear()
 
 
 def test_all_job_types_and_workflows_are_listed(owner):

@@ -4,17 +4,11 @@ import json
 
 import pytest
 from django.conf import settings
-from django.core.cache import cache
 from django.test import Client
 
 from cryocloud.web.accounts.models import ApiToken
 from cryocloud.web.api import api
 from cryocloud.web.core.clock import now
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts():
-    cache.clear()
 
 
 def is_error(answer, status):

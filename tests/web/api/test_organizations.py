@@ -1,14 +1,6 @@
 """Organizations, members and invitations through the API."""
 
-import pytest
-from django.core.cache import cache
-
 from cryocloud.web.organizations.models import Invitation, Membership, Role
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts():
-    cache.clear()
 
 
 def test_members_are_listed_page_by_page(owner, make_member):

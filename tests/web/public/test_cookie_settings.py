@@ -36,11 +36,11 @@ def facts(address, home):
 @pytest.mark.requirement("COO-01")
 def test_on_https_cookies_are_bound_to_the_host_and_secure(tmp_path):
     found = facts("https://cryo.example", tmp_path)
-    assert found["names"] == ["__Host-session", "__Host-csrf"]
+    assert found["names"] == ["__Host-session", "__Host-device", "__Host-csrf"]
     assert found["secure"] == [True, True] and found["hsts_s"] > 0
 
 
 def test_on_a_workstation_without_https_they_still_work_and_stay_hidden_from_scripts(tmp_path):
     found = facts("http://127.0.0.1:8000", tmp_path)
-    assert found["names"] == ["session", "csrf"]
+    assert found["names"] == ["session", "device", "csrf"]
     assert found["secure"] == [False, False] and found["hidden_from_scripts"] == [True, True]

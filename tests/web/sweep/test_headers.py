@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.cache import cache
 from django.test import Client
 
 from cryocloud.web.operations.first_admin import offer_first_link
@@ -15,11 +14,6 @@ from web_data import bytes_of
 
 REPOSITORY = Path(__file__).parents[3]
 ADDRESSES = [*pages(), *(one for one in operations() if one.method == "GET")]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts():
-    cache.clear()
 
 
 def assert_safe(answer, where):

@@ -9,7 +9,6 @@ import json
 import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
-from django.core.cache import cache
 from django.test import Client
 
 from cryocloud.web import asgi
@@ -58,7 +57,6 @@ OWN_PAGES = [page for page in pages() if not page.template.startswith("/accounts
 @pytest.fixture(autouse=True)
 def _steady(monkeypatch):
     """Pages carry the CSRF token masked afresh each time; unmasked, equal pages are equal bytes."""
-    cache.clear()
     monkeypatch.setattr("django.middleware.csrf._mask_cipher_secret", lambda secret: secret)
 
 

@@ -14,9 +14,13 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.http import HttpRequest
 
+from cryocloud.web.accounts.guessing import PASSWORD, Guess
+from cryocloud.web.accounts.hashing import device_lane
+from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.receivers import record_lockout
 from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
 from cryocloud.web.configuration import configuration
-from cryocloud.web.core.errors import MailNotSent
+from cryocloud.web.core.errors import Busy, MailNotSent
 
 _log = logging.getLogger("cryocloud.accounts")
 
@@ -24,6 +28,25 @@ _log = logging.getLogger("cryocloud.accounts")
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth publishes no types
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return configuration().sign_up_open or SIGN_UP_PERMIT in request.session
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Each password is a guess until it proves right; one that was not looked at for lack of room was none."""
+        account = str(credentials.get("email", "")).strip().lower()[:254]
+        person = User.objects.filter(email=account).first()
+        guess = Guess(PASSWORD, request, account, person)
+        lane = device_lane.set(guess.device)
+        try:
+            user: User | None = super().authenticate(request, **credentials)
+        except Busy:
+            guess.was_right()
+            raise
+        finally:
+            device_lane.reset(lane)
+        if user is not None:
+            guess.was_right()
+        elif guess.was_last:
+            record_lockout(person)
+        return user
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         try:

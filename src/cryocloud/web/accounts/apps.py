@@ -6,4 +6,4 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from cryocloud.web.accounts import receivers  # noqa: F401
+        from cryocloud.web.accounts import known_devices, receivers  # noqa: F401

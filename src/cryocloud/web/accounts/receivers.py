@@ -1,4 +1,4 @@
-"""What allauth and axes report, written to the audit log."""
+"""What happens to accounts, written to the audit log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 from allauth.account import signals as account_signals
 from allauth.mfa import signals as factor_signals
 from allauth.mfa.models import Authenticator
-from axes.signals import user_locked_out
 from django.dispatch import receiver
 
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.services import follow_password
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.core.rate_limits import is_spent, spend
 
 _log = logging.getLogger("cryocloud.accounts")
 _FACTOR_VERBS = {
@@ -44,17 +42,12 @@ def record_factor(signal: Any, user: User, authenticator: Authenticator, **_: An
     _record(_FACTOR_VERBS[signal], user, factor=str(authenticator.type))
 
 
-@receiver(user_locked_out)
-def record_lockout(username: str, **_: Any) -> None:
-    """Once a lockout, although every further attempt reports it again."""
-    if is_spent("record_lockout", username, amount=1):
-        return
-    spend("record_lockout", username, amount=1, window_s=15 * 60)
-    user = User.objects.filter(email__iexact=username).first()
+def record_lockout(user: User | None) -> None:
+    """Too many wrong passwords from one place; the attempts after it are refused and not reported."""
     if user is None:
         _log.warning("log-in locked for an unknown address")
-        return
-    _record("person.locked_out", user, by="")
+    else:
+        _record("person.locked_out", user, by="")
 
 
 def _record(verb: str, user: User, *, by: str | None = None, **detail: str) -> None:

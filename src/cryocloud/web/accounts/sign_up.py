@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from cryocloud.web.accounts.models import User
 from cryocloud.web.core.errors import Refused
 from cryocloud.web.core.plain_text import clean_name
+from cryocloud.web.core.rate_limits import spend
 
 # In the session of somebody who may sign up although sign-up is closed, or with one address only:
 # {"email": "" or the address of an invitation}.
@@ -58,6 +59,8 @@ class SignUpForm(SignupForm):  # type: ignore[misc]  # allauth publishes no type
         return name_for_form(given, "organization") if given else ""
 
     def try_save(self, request: HttpRequest) -> Any:
+        # Each answer is a mail to an address that may be a stranger's.
+        spend("sign-up mail", self.cleaned_data["email"].lower(), amount=5, window_s=3600)
         if self.account_already_exists:
             # A known address must not be told by a quicker answer: hashing takes most of the time.
             make_password(self.cleaned_data["password1"])

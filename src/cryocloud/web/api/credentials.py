@@ -9,25 +9,21 @@ from ninja.security import APIKeyCookie, HttpBearer
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.credentials import TOKEN_PREFIX, actor_of_token
+from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.second_factor import require_factor_of_operators
 from cryocloud.web.core.errors import Forbidden
-from cryocloud.web.core.rate_limits import spend
 
 __all__ = ["TOKEN_PREFIX", "SessionCredential", "TokenCredential", "actor", "actor_of_token"]
 
-FAILED_TOKENS = 60
-FAILED_TOKENS_WINDOW_S = 300
-
 
 class TokenCredential(HttpBearer):
-    """Wrong tokens are counted by address, so that a program gone wild costs little; right ones always pass."""
+    """Wrong tokens are counted by place, so that a program gone wild costs little; right ones always pass."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Actor | None:
         found = actor_of_token(token)
         if found is None:
-            address = request.META.get("REMOTE_ADDR", "")
-            spend("token", address, amount=FAILED_TOKENS, window_s=FAILED_TOKENS_WINDOW_S)
+            count_wrong_secret("token", place_of(request))
         return found
 
 

@@ -29,6 +29,12 @@ def inventory() -> tuple[Cookie, ...]:
             "Without it you would have to log in again on each page.",
         ),
         Cookie(
+            settings.DEVICE_COOKIE_NAME,
+            "Holds a random number by which we know that you have logged in with this browser before.",
+            f"{settings.DEVICE_COOKIE_AGE // 86400} days, or until the password changes",
+            "Without it a stranger who guesses at your password could keep you from logging in.",
+        ),
+        Cookie(
             settings.CSRF_COOKIE_NAME,
             "Holds a random number that each form sends back.",
             "1 year",

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.events import prune_events
-from cryocloud.web.core.models import BackgroundTask, Lease
+from cryocloud.web.core.models import BackgroundTask, Count, Lease
 from cryocloud.web.core.periodic import every
 
 TASKS_KEPT = timedelta(days=7)
@@ -19,6 +19,11 @@ TASKS_KEPT = timedelta(days=7)
 def forget_events() -> None:
     while prune_events():
         pass
+
+
+@every(timedelta(hours=1))
+def forget_counts() -> None:
+    Count.objects.filter(ends_at__lt=now()).delete()
 
 
 @every(timedelta(hours=6))

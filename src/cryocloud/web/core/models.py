@@ -57,6 +57,14 @@ class Lease(models.Model):
     expires_at = models.DateTimeField()
 
 
+class Count(models.Model):
+    """How often something was done in a window that ends; the key is a hash, since it is made of people's addresses."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    used = models.PositiveIntegerField()
+    ends_at = models.DateTimeField(db_index=True)
+
+
 class BackgroundTask(models.Model):
     """A call that the worker makes; a lease says who has it in hand, so that a killed worker loses nothing."""
 

@@ -24,7 +24,9 @@ from django.utils.http import http_date
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.credentials import Credential
+from cryocloud.web.accounts.guessing import count_wrong_secret
 from cryocloud.web.configuration import configuration
+from cryocloud.web.core.client_address import current_block
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Forbidden, NotFound, PlatformError, Refused
 from cryocloud.web.data.arrivals import Gone, Receiver, Silent
@@ -157,6 +159,8 @@ def _actor_of(request: Request) -> Actor:
     credential = _credential(request)
     actor = credential.actor()
     if actor is None:
+        if credential.token_hash:
+            count_wrong_secret("token", current_block.get())
         raise TusError(401, "Log in, or send a token: “Authorization: Bearer cryo_…”.")
     # Browsers name no origin when they only look, which a page of others could not read anyway.
     if credential.session_key and request.method != "HEAD":

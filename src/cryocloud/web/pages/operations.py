@@ -12,7 +12,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.core.errors import Refused
+from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
+from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.data.sample import use_sample_data
 from cryocloud.web.operations.first_admin import check_first_link, create_first_operator
 from cryocloud.web.operations.health import problems
@@ -45,7 +46,11 @@ def ready(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def first_admin(request: HttpRequest, secret: str) -> HttpResponseBase:
     """A form for the first operator account, as long as the link is open."""
-    check_first_link(secret)
+    try:
+        check_first_link(secret)
+    except NotFound:
+        count_wrong_secret("link", place_of(request))
+        raise
     given = {field: request.POST.get(field, "") for field in FIELDS}
     fields: dict[str, str] = {}
     if request.method == "POST":

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
 from cryocloud.web.configuration import configuration
@@ -199,7 +200,11 @@ def revoke(request: HttpRequest, actor: Actor, invitation_id: str) -> HttpRespon
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponseBase:
     """What the mailed link opens: for anybody who holds it until they log in, then for the invited person only."""
-    found = invitations.invitation_of(secret)
+    try:
+        found = invitations.invitation_of(secret)
+    except NotFound:
+        count_wrong_secret("link", place_of(request))
+        raise
     if isinstance(request.user, User):
         return _accept(request, Actor(request.user), found, secret)
     if request.method == "POST":

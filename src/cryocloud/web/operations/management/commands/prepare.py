@@ -28,6 +28,7 @@ class Command(BaseCommand):
         # The last platform may have ended on a full disk.
         keep_ballast()
         call_command("migrate", verbosity=0, interactive=False)
+        call_command("createcachetable", verbosity=0)
         try:
             warning = replay().warning
         except NotReplayed as error:
