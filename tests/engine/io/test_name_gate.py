@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +152,19 @@ def test_readable_places_may_be_reached_by_links_and_may_be_single_files(home):
     assert not is_readable_file(linked / "m.mrc")
     assert is_readable_file(home / "datasets" / "other" / "files" / "m.mrc")
     assert not is_readable_file(home / "datasets" / "other" / "files" / "sub" / "n.mrc")
+
+
+def test_the_time_of_a_refusal_does_not_tell_what_is_there(home):
+    """Interleaved, so that a busy machine slows both alike; a look at the disk would cost more than half of it."""
+    names = {"there": "../../other/files/m.mrc", "absent": "../../none/files/m.mrc", "linked": "neighbor.mrc"}
+    (own(home) / "absent.mrc").symlink_to("../../none/files/m.mrc")
+    names["linked to nothing"] = "absent.mrc"
+    times_ns: dict[str, list[int]] = {kind: [] for kind in names}
+    for _ in range(1500):
+        for kind, name in names.items():
+            began_ns = time.perf_counter_ns()
+            find_named_file(own(home), name)
+            times_ns[kind].append(time.perf_counter_ns() - began_ns)
+    median_ns = {kind: statistics.median(times) for kind, times in times_ns.items()}
+    assert median_ns["there"] == pytest.approx(median_ns["absent"], rel=0.25)
+    assert median_ns["linked"] == pytest.approx(median_ns["linked to nothing"], rel=0.25)
