@@ -7,6 +7,8 @@ length is gathered in memory. This subclass adds clocks and counts, and leaves t
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import Counter
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +20,8 @@ from cryocloud.web.front.refusals import refusal
 
 HEAD_BYTES_MAX = 64 << 10
 WRITE_STALL_S = 60.0
+REPORT_S = 60.0
+_log = logging.getLogger("cryocloud.front")
 HEAD_TOO_LONG = f"The address and headers of a request may have {HEAD_BYTES_MAX:,} bytes."
 
 
@@ -35,13 +39,17 @@ class Door:
         self._of_client: Counter[str] = Counter()
         # Without a request, longest first: when the house is full, these make room.
         self._idle: dict[GuardedProtocol, None] = {}
+        self._refused = 0
+        self._report_at_s = 0.0
 
     def enter(self, protocol: GuardedProtocol, address: str) -> bool:
         client = address_block(address)
         if client not in self._proxies and self._of_client[client] >= self._per_client:
+            self._note_refusal()
             return False
         if len(self._inside) >= self._connections:
             longest = next(iter(self._idle), None)
+            self._note_refusal()
             if longest is None:
                 return False
             self.leave(longest)
@@ -58,6 +66,13 @@ class Door:
             self._of_client[client] -= 1
             if not self._of_client[client]:
                 del self._of_client[client]
+
+    def _note_refusal(self) -> None:
+        """One line a minute: a flood of connections must not become a flood of the log."""
+        self._refused += 1
+        if time.monotonic() > self._report_at_s:
+            self._report_at_s = time.monotonic() + REPORT_S
+            _log.warning("connections refused or ended", extra={"since_the_start": self._refused})
 
     def note_request(self, protocol: GuardedProtocol) -> None:
         self._idle.pop(protocol, None)

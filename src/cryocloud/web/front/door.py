@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +13,7 @@ from cryocloud.web.front.refusals import refusal
 from cryocloud.web.front.turns import Turns
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+_log = logging.getLogger("cryocloud.front")
 BUSY = "More is asked for at this moment than can be answered. Try again in a few seconds."
 
 
@@ -123,6 +125,7 @@ class _Passage:
 
 
 async def _refuse(scope: Any, send: Any, body: Body | None, status: int, sentence: str) -> None:
+    _log.info("refused", extra={"method": scope["method"], "status": status, "reason": sentence})
     start, content = refusal(scope["path"], status, sentence)
     await send(start)
     await send({"type": "http.response.body", "body": content, "more_body": True})
