@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -250,3 +251,19 @@ def test_a_job_that_is_gone_or_failed_is_no_error(owner):
     job.save()
     make_previews.func(job.pk, organization_id=job.organization_id)
     assert not preview_folder_of(job).exists()
+
+
+def test_a_link_that_the_tool_leaves_is_not_written_through(owner, home, monkeypatch):
+    job = examples.publish(owner.organization, owner.user, "refine", examples.write_refine)
+    (home / "secret-key").write_text("kept")
+
+    def hostile(module, order, **_):
+        index = Path(order["out"]) / "index.json"
+        index.unlink(missing_ok=True)
+        index.symlink_to(home / "secret-key")
+        return {}
+
+    monkeypatch.setattr("cryocloud.web.results.tasks.run_tool", hostile)
+    make_previews.func(job.pk, organization_id=job.organization_id)
+    assert (home / "secret-key").read_text() == "kept"
+    assert preview_index(job) == {"problems": [], "viewers": []}

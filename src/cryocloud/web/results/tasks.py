@@ -10,6 +10,7 @@ from typing import Any
 
 from django_tasks import task
 
+from cryocloud.compute.files import write_text
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import job_topic, project_topic, publish
@@ -55,7 +56,8 @@ def make_previews(job_id: str, *, organization_id: str) -> None:
         index["problems"] += found.pop("problems", [])
         index |= found
     index["viewers"] = _viewers(index)
-    (fresh / INDEX).write_text(json.dumps(index))
+    # By rename: what lies there was left by the tool, a link to one of our own files perhaps.
+    write_text(fresh / INDEX, json.dumps(index))
     _swap(fresh, kept)
     topics = [job_topic(job.pk), project_topic(job.project_id)]
     publish(job.organization_id, topics, "previews", {"id": job.pk, "viewers": index["viewers"]})

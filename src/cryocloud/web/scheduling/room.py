@@ -73,7 +73,7 @@ def _written(folder: Path) -> tuple[int, int]:
     for parent, _, names in os.walk(folder):
         entries += 1
         for name in names:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 size_bytes += 512 * Path(parent, name).lstat().st_blocks
             entries += 1
             if entries > ENTRIES_MAX:
