@@ -70,3 +70,21 @@ def test_pages_and_api_show_files_beside_bytes(owner, dataset, client):
     told = owner.api("GET", f"/organizations/{owner.organization.pk}/storage").json()
     assert (told["used_files"], told["limit_files"]) == (1, 3)
     assert "At most 3 uploaded files" in client.get("/plans/").content.decode()
+
+
+def test_rows_that_a_person_makes_have_a_bound(owner, dataset, monkeypatch):
+    project = owner.api("POST", "/projects", {"organization_id": owner.organization.pk, "name": "p"})
+    assert project.status_code == 201
+    monkeypatch.setattr("cryocloud.web.data.services.DATASETS_MAX", 1)
+    monkeypatch.setattr("cryocloud.web.projects.services.PROJECTS_MAX", 1)
+    monkeypatch.setattr("cryocloud.web.runs.services.JOBS_WAITING_MAX", 0)
+    named = {"organization_id": owner.organization.pk, "name": "another"}
+    for path, status in (("/datasets", 413), ("/projects", 413)):
+        answer = owner.api("POST", path, named)
+        assert (answer.status_code, "as many as one organization may have" in answer.json()["error"]) == (
+            status,
+            True,
+        )
+    order = {"job_type": "simulate_map", "parameters": {}, "inputs": {}}
+    answer = owner.api("POST", f"/projects/{project.json()['id']}/jobs", order)
+    assert (answer.status_code, "jobs are waiting" in answer.json()["error"]) == (409, True)

@@ -9,19 +9,25 @@ from django.db import transaction
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
 
 NAME_LENGTH_MAX = 120
 DESCRIPTION_LENGTH_MAX = 4000
+PROJECTS_MAX = 10_000
 
 
 def create_project(*, actor: Actor, organization: Organization, name: str, description: str = "") -> Project:
     access.require_role(actor, organization.id, Role.EDITOR)
     name, description = _checked_name(name), _checked_description(description)
     with transaction.atomic():
+        present = Project.unscoped.filter(organization=organization).count()
+        if present >= PROJECTS_MAX:
+            raise QuotaExceeded(
+                f"There are {present:,} projects, as many as one organization may have. Use one of them."
+            )
         project = Project.unscoped.create(
             organization=organization, name=name, description=description, created_by_id=actor.user.pk
         )
