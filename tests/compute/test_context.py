@@ -106,6 +106,14 @@ def test_checksums_tell_nothing_of_files_that_links_lead_to(tmp_path):
     (own / "out.mrc").symlink_to(other / "m.mrc")
     (own / "in.mrc").symlink_to("m.mrc")
     found = checksum_inputs({"x": str(own), "y": str(own / "out.mrc")}, [str(own)])
-    assert [file["path"] for file in found["x"]["files"]] == [str(own / "in.mrc"), str(own / "m.mrc")]
+    assert [file["path"] for file in found["x"]["files"]] == ["in.mrc", "m.mrc"]
     assert found["y"]["files"] == []
     assert len(checksum_inputs({"x": str(own)})["x"]["files"]) == 3
+
+
+def test_on_a_platform_what_is_set_aside_is_named_without_the_folders_of_the_server(context, tmp_path):
+    data = tmp_path / "datasets" / "d" / "files"
+    job = context(readable=[str(tmp_path / "datasets"), str(data)])
+    job.quarantine(f"{data}/sub/m.mrc", f"{data}/sub/m.mrc: damaged, copy {tmp_path}/out/log.txt")
+    assert job.exceptions == {"sub/m.mrc": "sub/m.mrc: damaged, copy log.txt"}
+    assert str(tmp_path) not in (job.out / "exceptions.csv").read_text()

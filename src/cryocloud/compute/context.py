@@ -45,6 +45,10 @@ class JobContext:
         self.device = device
         self.decisions: list[dict[str, Any]] = []
         self.exceptions: dict[str, str] = {}
+        # On a platform what others read of a job names files as they lie in their dataset, not on the server.
+        places = [] if spec.readable is None else [Path(place) for place in (*spec.readable, spec.out)]
+        prefixes = {f"{name}/" for place in places for name in (place, place.resolve())}
+        self._places = sorted(prefixes, key=len, reverse=True)
         self._attempt = attempt
         self._stop = stop or threading.Event()
         self._reported_at_s = -math.inf
@@ -78,6 +82,7 @@ class JobContext:
 
     def quarantine(self, item: str, reason: str) -> None:
         """Set one bad item aside; the job then ends "completed with exceptions"."""
+        item, reason = self._without_places(item), self._without_places(reason)
         self.exceptions[item] = reason
         with self._exceptions_file.open("a", encoding="utf-8", newline="") as table:
             csv.writer(table, lineterminator="\n").writerow([item, reason])
@@ -101,6 +106,11 @@ class JobContext:
     def log(self, text: str) -> None:
         """Write a line to ``log.txt`` (which holds all that the job prints)."""
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    def _without_places(self, text: str) -> str:
+        for place in self._places:
+            text = text.replace(place, "")
+        return text
 
     def _event(self, kind: str, **content: Any) -> None:
         append_json_line(self._attempt.events_file, {"at_s": time.monotonic(), "event": kind, **content})

@@ -30,13 +30,23 @@ def fingerprint(value: str) -> list[list[Any]]:
 def checksum_inputs(inputs: dict[str, str], readable: list[str] | None = None) -> dict[str, Any]:
     """Per input: what was named and the SHA-256 of every file behind it.
 
-    With ``readable``, a link that leads elsewhere counts as nothing: its checksum would tell of a stranger's file.
+    With ``readable`` (on a platform), a link that leads elsewhere counts as nothing: its checksum would tell of a
+    stranger's file; and files go by their names, without the folders of the server.
     """
-    places = None if readable is None else [Path(place).resolve() for place in readable]
+    if readable is None:
+        return {
+            name: {"path": value, "files": [_checksum(path) for path in input_files(value)]}
+            for name, value in inputs.items()
+        }
+    places = [Path(place).resolve() for place in readable]
     return {
         name: {
-            "path": value,
-            "files": [_checksum(f) for f in input_files(value) if places is None or _is_below(f, places)],
+            "path": Path(value).name,
+            "files": [
+                _checksum(path) | {"path": path.name}
+                for path in input_files(value)
+                if _is_below(path, places)
+            ],
         }
         for name, value in inputs.items()
     }
