@@ -66,7 +66,7 @@ def serving(
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=50)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

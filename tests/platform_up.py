@@ -42,7 +42,7 @@ class Platform:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=100) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -82,11 +82,11 @@ def answers(platform: Platform, path: str = "/health/live") -> bool:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    for _ in range(600):
+    for _ in range(1500):
         if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("did not come to be within a minute")
+    raise AssertionError("did not come to be in 150 s")
 
 
 def alive(pid: int) -> bool:

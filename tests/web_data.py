@@ -51,7 +51,7 @@ class Tus:
         credential = {"Authorization": f"Bearer {secret}"} if secret else {}
         self.address = address
         self.headers = {"Tus-Resumable": "1.0.0", **credential, **headers}
-        self.http = httpx.Client(base_url=address, timeout=30, headers=self.headers)
+        self.http = httpx.Client(base_url=address, timeout=150, headers=self.headers)
 
     def create(self, dataset_id: str, path: str, size: int, **headers: str) -> httpx.Response:
         metadata = ",".join(
@@ -77,7 +77,7 @@ class Tus:
     def begin_patch(self, url: str, offset: int, announced: int) -> socket.socket:
         """A PATCH by hand, whose body the caller sends and breaks off as it likes."""
         where = urlsplit(self.address)
-        line = socket.create_connection((where.hostname or "", where.port or 0), timeout=30)
+        line = socket.create_connection((where.hostname or "", where.port or 0), timeout=150)
         headers = self.headers | {
             "Host": where.netloc,
             "Content-Type": OFFSET_TYPE,

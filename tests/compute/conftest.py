@@ -45,7 +45,7 @@ def start(environment: dict[str, str], tmp_path: Path) -> Callable[..., subproce
     return call
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 150.0) -> None:
     """Wait for something that another process does."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():

@@ -15,7 +15,7 @@ from cryocloud.compute.sandbox import ToolFailed, run_tool
 WALLS = Confinement(
     kind=chosen("auto"), readable=(), writable=(), scratch="", hidden="", memory_bytes=512 << 20
 )
-LIMITS: dict[str, Any] = {"timeout_s": 20.0, "confinement": WALLS}
+LIMITS: dict[str, Any] = {"timeout_s": 100.0, "confinement": WALLS}
 
 
 @pytest.fixture

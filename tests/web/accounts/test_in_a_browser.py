@@ -46,7 +46,7 @@ def site(tmp_path_factory):
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "cryocloud.web.asgi:application", "--port", str(port)], env=own
     )
-    for _ in range(300):
+    for _ in range(1200):
         try:
             httpx.get(f"{address}/faq/")
             break
@@ -67,6 +67,7 @@ def page(site):
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         page = browser.new_context(base_url=address).new_page()
+        page.set_default_timeout(120_000)
         page.complaints = []
         page.on(
             "console", lambda said: said.type in ("error", "warning") and page.complaints.append(said.text)

@@ -19,7 +19,7 @@ from web_data import Tus, add_file, reset, sum_header
 MIB = 1 << 20
 
 
-def wait_for(condition, timeout_s=30.0):
+def wait_for(condition, timeout_s=150.0):
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, "it did not happen"

@@ -64,6 +64,7 @@ def open_page(browser, owner):
     def start(served, path, **options):
         context = browser.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(120_000)
         cookie = owner.client.cookies["session"].value
         context.add_cookies([{"name": "session", "value": cookie, "url": served.address}])
         page = context.new_page()
@@ -84,7 +85,7 @@ def _note_foreign(page, url, address):
         page.problems.append(f"foreign request {url}")
 
 
-def wait_for(page, condition, timeout_s=60.0):
+def wait_for(page, condition, timeout_s=150.0):
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, page.inner_text(".uploader")

@@ -128,7 +128,7 @@ def test_the_worker_does_what_waits_and_hands_its_lease_back():
     worker = threading.Thread(target=lambda: (work(stop), connection.close()))
     worker.start()
     try:
-        for _ in range(200):
+        for _ in range(1000):
             if len(done) == 2:
                 break
             time.sleep(0.1)

@@ -44,7 +44,7 @@ def scheduler(counting: None) -> Iterator[Scheduler]:
 def turn_until(scheduler: Scheduler) -> Callable[..., None]:
     """``turn_until(condition)``: the scheduler's turns, as often as it takes."""
 
-    def turn(condition: Callable[[], bool], *, by: Scheduler = scheduler, timeout_s: float = 90.0) -> None:
+    def turn(condition: Callable[[], bool], *, by: Scheduler = scheduler, timeout_s: float = 200.0) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline_s, list(Attempt.unscoped.values())
