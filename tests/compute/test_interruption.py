@@ -59,7 +59,7 @@ def test_cancelled_job_ends_cleanly_and_can_go_on(cryocloud, start, wait_until, 
 
 def test_second_command_in_the_same_folder_is_refused(cryocloud, start, wait_until, tmp_path):
     # So many steps that the first is still at work when the second has started, however busy the machine is.
-    order = ("run", "counting", "--steps", 3000, "--step-s", 0.1, "--out", "o")
+    order = ("run", "counting", "--steps", 1000, "--step-s", 0.3, "--out", "o")
     process = start(*order)
     wait_until(lambda: steps_saved(tmp_path / "o"))
     second = cryocloud(*order)
