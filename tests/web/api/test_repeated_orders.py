@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import httpx
 import pytest
 from django.db import connection
 
@@ -14,6 +15,7 @@ from cryocloud.web.api import api
 from cryocloud.web.organizations.models import Invitation, Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Job
+from platform_server import serving
 
 KEY = {"Idempotency-Key": "b0c1-order-1"}
 JOB = {
@@ -102,6 +104,31 @@ def test_a_crash_between_effect_and_answer_leaves_neither(owner, project, monkey
             owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY)
     assert not Job.unscoped.exists()
     assert owner.api("POST", f"/projects/{project}/jobs", JOB, **KEY).status_code == 201
+    assert Job.unscoped.count() == 1
+
+
+DIES = """
+import django, os
+django.setup()
+from cryocloud.web.api import once
+once.keep_answer = lambda *_, **__: os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_server_has_made_no_second_job_after_the_repetition(owner, home):
+    order = {"name": "p", "organization_id": owner.organization.id}
+    project = owner.api("POST", "/projects", order).json()["id"]
+    headers = {"Authorization": f"Bearer {owner.secret}", **KEY}
+    database = str(connection.settings_dict["NAME"])
+    path = f"/api/v1/projects/{project}/jobs"
+    with serving(home, database, prelude=DIES) as dying, pytest.raises(httpx.TransportError):
+        httpx.post(dying.address + path, json=JOB, headers=headers, timeout=30)
+    assert not Job.unscoped.exists()
+    with serving(home, database) as served:
+        answers = [httpx.post(served.address + path, json=JOB, headers=headers, timeout=30) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].content == answers[1].content
     assert Job.unscoped.count() == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -256,20 +257,38 @@ globals()[sys.argv[1]]()
 """
 
 
+def run(*arguments, home, **settings):
+    own = {name: text for name, text in os.environ.items() if not name.startswith(("CRYOCLOUD_", "DJANGO_"))}
+    own |= {"DJANGO_SETTINGS_MODULE": "cryocloud.web.settings", "CRYOCLOUD_HOME": str(home), **settings}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=own, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.slow
+def test_no_process_serves_a_database_that_was_put_back_by_hand(tmp_path):
+    home, kept = tmp_path / "home", tmp_path / "kept"
+    for command in (("-m", "cryocloud.web", "prepare"), ("-c", SCENE, "begin")):
+        assert run(*command, home=home).returncode == 0
+    assert run("-m", "cryocloud.web", "backup", str(kept), home=home).returncode == 0
+    assert run("-c", SCENE, "remove", home=home).returncode == 0
+    for name in ("db.sqlite3-wal", "db.sqlite3-shm"):
+        (home / name).unlink(missing_ok=True)
+    shutil.copy(kept / "files/db.sqlite3", home / "db.sqlite3")
+    for process in ("serve", "scheduler", "worker"):
+        refused = run("-m", "cryocloud.web", process, home=home)
+        assert refused.returncode != 0 and "are not repeated yet" in refused.stderr, process
+    assert run("-m", "cryocloud.web", "prepare", home=home).returncode == 0
+    assert run("-c", SCENE, "look", home=home).stdout.strip() == "['olga'] ['olga'] 0"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("list_is", ["in the old home", "elsewhere", "lost"])
 def test_backup_removal_and_restore_with_the_commands(tmp_path, list_is):
     home, kept, fresh, elsewhere = (tmp_path / name for name in ("home", "kept", "fresh", "disk2"))
-    own = {name: text for name, text in os.environ.items() if not name.startswith(("CRYOCLOUD_", "DJANGO_"))}
-    own["DJANGO_SETTINGS_MODULE"] = "cryocloud.web.settings"
-    if list_is == "elsewhere":
-        own["CRYOCLOUD_TOMBSTONES"] = str(elsewhere)
+    settings = {"CRYOCLOUD_TOMBSTONES": str(elsewhere)} if list_is == "elsewhere" else {}
 
     def call(*arguments, at=home):
-        environment = own | {"CRYOCLOUD_HOME": str(at)}
-        done = subprocess.run(
-            [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
-        )
+        done = run(*arguments, home=at, **settings)
         assert done.returncode == 0, done.stderr
         return done
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import time
 
+import httpx
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.db import connection
 from django.test import Client
 
 from cryocloud.web.accounts.models import User
 from cryocloud.web.operations.first_admin import offer_first_link
 from cryocloud.web.organizations.models import Membership, Role
 from platform_addresses import pages
+from platform_server import serving
 from platform_world import make_world
 
 GIVEN = {
@@ -43,6 +46,21 @@ def test_an_operator_without_one_reaches_nothing_but_setting_it_up(operator, hom
         assert answer.status_code == 302 and answer.url == "/accounts/2fa/totp/activate/", path
     for answer in (operator.api("GET", "/me"), operator.client.get("/api/v1/me")):
         assert answer.status_code == 403 and "second factor" in answer.json()["error"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_streams_and_uploads_are_closed_to_such_an_operator_too(make_member, home):
+    operator = make_member()
+    User.objects.filter(pk=operator.user.pk).update(is_operator=True)
+    Authenticator.objects.filter(user=operator.user).delete()
+    token = {"Authorization": f"Bearer {operator.secret}"}
+    session = {"Cookie": f"session={operator.client.cookies['session'].value}"}
+    with serving(home, str(connection.settings_dict["NAME"])) as served:
+        for headers in (token, session):
+            for method, path in (("GET", "/events/projects/x"), ("POST", "/uploads/")):
+                own = headers | {"Tus-Resumable": "1.0.0", "Origin": served.address, "Upload-Length": "1"}
+                answer = httpx.request(method, served.address + path, headers=own, timeout=30)
+                assert answer.status_code == 403 and "second factor" in answer.json()["error"]
 
 
 def test_the_first_operator_is_led_through_it_without_typing_the_password_again(db):
