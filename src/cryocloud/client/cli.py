@@ -43,6 +43,7 @@ COMMANDS = {
     "restore": Command("cryocloud.client.up:restore", "make a home of the platform from a backup"),
     "pause": Command("cryocloud.client.up:pause", "start no further jobs on the platform"),
     "resume": Command("cryocloud.client.up:resume", "start jobs again after a pause"),
+    "deactivate": Command("cryocloud.client.up:deactivate", "close the account of a person"),
     "doctor": Command("cryocloud.client.doctor:doctor", "say what this machine offers and what is missing"),
 }
 

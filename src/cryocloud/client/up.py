@@ -30,6 +30,10 @@ def resume(arguments: list[str]) -> int:
     return _become("resume", arguments)
 
 
+def deactivate(arguments: list[str]) -> int:
+    return _become("deactivate", arguments)
+
+
 def _become(command: str, arguments: list[str]) -> NoReturn:
     if importlib.util.find_spec("django") is None:
         print(f"cryocloud {command}: {NOT_INSTALLED}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from allauth.usersessions.models import UserSession
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
@@ -145,7 +147,7 @@ def revoke_token(scene):
 
 
 def deactivate(scene):
-    User.objects.filter(pk=scene.member.user.pk).update(is_active=False)
+    call_command("deactivate", scene.member.user.email.upper(), stdout=io.StringIO())
 
 
 def close_sessions(scene):
@@ -254,6 +256,18 @@ def test_five_hundred_streams_are_watched_with_a_handful_of_queries(scene, djang
     rights = {Right(one, scene.owner.organization.pk, Role.VIEWER) for one in [own, *lost]}
     with django_assert_max_num_queries(4):
         assert rights_in_force(rights) == {Right(own, scene.owner.organization.pk, Role.VIEWER)}
+
+
+def test_a_closed_account_does_not_come_back_with_its_old_sessions_and_tokens(make_member):
+    person = make_member()
+    assert person.client.get("/dashboard/").status_code == 200
+    call_command("deactivate", person.user.email, stdout=io.StringIO())
+    with pytest.raises(CommandError, match="no active account"):
+        call_command("deactivate", person.user.email)
+    User.objects.update(is_active=True)
+    assert person.client.get("/dashboard/").status_code == 302
+    assert person.api("GET", "/me").status_code == 401
+    assert AuditEvent.objects.filter(verb="person.deactivated", object_id=person.user.pk).exists()
 
 
 def test_a_reset_password_revokes_tokens_and_says_so(scene):

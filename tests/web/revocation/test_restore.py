@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from cryocloud.web.accounts.models import ApiToken, User
-from cryocloud.web.accounts.services import follow_password
+from cryocloud.web.accounts.services import deactivate_person, follow_password
 from cryocloud.web.audit.models import AuditEvent, Tombstone
 from cryocloud.web.audit.tombstones import NotReplayed, require_replayed, tombstone_file
 from cryocloud.web.core.places import blob_file
@@ -73,6 +73,15 @@ def test_a_removed_member_stays_removed(begun, owner, editor):
     assert not Membership.unscoped.filter(user=editor.user).exists()
     assert AuditEvent.objects.filter(verb="removal.repeated").count() == 2
     assert replay().repeated == 0
+
+
+def test_a_closed_account_stays_closed(begun, editor):
+    kept = Backup()
+    deactivate_person(person=editor.user)
+    kept.restore()
+    replay()
+    assert not User.objects.get(pk=editor.user.pk).is_active
+    assert editor.api("GET", "/me").status_code == 401
 
 
 def test_a_lowered_role_stays_low(begun, owner, editor):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
+from allauth.usersessions.adapter import get_adapter
+from allauth.usersessions.models import UserSession
 from django.db import transaction
 from django.db.models import QuerySet
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.answers import forget_answers
 from cryocloud.web.accounts.credentials import TOKEN_PREFIX
 from cryocloud.web.accounts.models import ApiToken, User
 from cryocloud.web.accounts.second_factor import require_second_factor
@@ -102,6 +105,18 @@ def follow_password(*, user: User, is_reset: bool) -> None:
     bury("password", user.pk)
     if is_reset:
         end_tokens(actor=Actor(user), tokens=usable_tokens(user), reason="password reset")
+
+
+@transaction.atomic
+def deactivate_person(*, person: User) -> None:
+    """By whoever operates the machine. Sessions are removed, so that they do not revive with the account."""
+    person.is_active = False
+    person.save(update_fields=["is_active"])
+    get_adapter().end_sessions(UserSession.objects.filter(user=person))
+    end_tokens(actor=Actor(person), tokens=usable_tokens(person), reason="account closed")
+    forget_answers(person.pk)
+    bury("person", person.pk)
+    record_event("person.deactivated", organization_id="", target=person)
 
 
 @transaction.atomic

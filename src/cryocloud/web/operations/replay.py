@@ -130,6 +130,10 @@ def _forget_password(user_id: str, _: dict[str, Any]) -> None:
         person.save(update_fields=["password"])
 
 
+def _deactivate(user_id: str, _: dict[str, Any]) -> None:
+    User.objects.filter(pk=user_id).update(is_active=False)
+
+
 def _purge_dataset(dataset_id: str, _: dict[str, Any]) -> None:
     for dataset in Dataset.unscoped.filter(pk=dataset_id):
         Dataset.unscoped.filter(pk=dataset_id).update(purge_ordered_at=now())
@@ -153,5 +157,6 @@ _ACTS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "token": _revoke_token,
     "invitation": _end_invitation,
     "password": _forget_password,
+    "person": _deactivate,
     "dataset": _purge_dataset,
 }
