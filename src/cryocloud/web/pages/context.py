@@ -32,7 +32,7 @@ def _own_organizations(request: HttpRequest) -> list[Organization]:
 def _lacks_second_factor(request: HttpRequest) -> bool:
     """Owners are reminded on every page until they have one."""
     user = getattr(request, "user", None)
-    return isinstance(user, User) and owns_any(Actor(user)) and not has_second_factor(user)
+    return isinstance(user, User) and not has_second_factor(user) and owns_any(Actor(user))
 
 
 def _current(request: HttpRequest, own: list[Organization]) -> Organization | None:
