@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(LOCKED) || $(PIP) --extra-index-url $(TORCH_INDEX) $(LOCKED)
 	$(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m cryocloud.compute.warm  # confined jobs take compiled kernels from there
 	touch $@
 
 lock: ## renew requirements.lock from the ranges in pyproject.toml (UPGRADE=--upgrade for the newest releases)

@@ -18,6 +18,7 @@ ENGINE_PACKAGES = ("torch", "numpy", "scipy", "numba", "pandas", "starfile", "mr
 PROGRAMS = {
     "relion_refine": "benchmarks and comparison tests (Debian: apt-get install relion)",
     "chromium": "browser tests of the web pages (Debian: apt-get install chromium)",
+    "bwrap": "isolation of jobs on a platform (Debian: apt-get install bubblewrap)",
     "git": "developing CryoCloud",
     "make": "developing CryoCloud",
 }
@@ -38,6 +39,7 @@ def doctor(arguments: list[str]) -> int:
     print(f"CryoCloud {__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}\n")
     _say_machine(missing)
     runs = _say_engine(missing)
+    _say_walls(missing)
     _say_programs(missing)
     print("\nmissing: " + ("nothing" if not missing else ""))
     for line in missing:
@@ -83,6 +85,17 @@ def _say_engine(missing: list[str]) -> bool:
     if not seen["cuda"]:
         missing.append("GPU: no CUDA device; everything runs on the CPU")
     return True
+
+
+def _say_walls(missing: list[str]) -> None:
+    """What would hold the jobs of strangers, if this machine served them."""
+    asked = [sys.executable, "-m", "cryocloud.compute.isolation.walls"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=True)
+    for wall in json.loads(found.stdout):
+        stands = "stands" if wall["stands"] else "missing"
+        _row("wall", f"{wall['name']}: {stands}; {wall['meaning']}")
+        if not wall["stands"]:
+            missing.append(f"{wall['name']}, for a platform that serves others: {wall['meaning']}")
 
 
 def _say_programs(missing: list[str]) -> None:

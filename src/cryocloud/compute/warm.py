@@ -1,4 +1,4 @@
-"""Compiles the kernels and lists the fonts once: ``python -m cryocloud.compute.warm [FOLDER]``.
+"""Compiles the kernels and lists the fonts once: ``python -m cryocloud.compute.warm [FOLDER] [--attached]``.
 
 A small simulated set goes through the job types that have kernels. Confined jobs get a copy of what that leaves;
 without it each of them compiles for itself.
@@ -6,18 +6,22 @@ without it each of them compiles for itself.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import cryocloud
 from cryocloud.compute.isolation.inside import WARM_CACHES
 
+ATTACHED = "--attached"
+SOURCES = "sources"
 SYMMETRY = {"symmetry": "D2"}
 OPTICS = {"voltage_kv": 300.0, "spherical_aberration_mm": 2.7, "amplitude_contrast": 0.1}
 STEPS: tuple[tuple[str, dict[str, Any], dict[str, str]], ...] = (
@@ -30,8 +34,11 @@ STEPS: tuple[tuple[str, dict[str, Any], dict[str, str]], ...] = (
 
 
 def main(arguments: list[str]) -> int:
-    folder = Path(arguments[0]) if arguments else installed_folder()
-    if folder.is_dir():
+    folders = [Path(one) for one in arguments if one != ATTACHED]
+    folder = folders[0] if folders else installed_folder()
+    if ATTACHED in arguments:
+        threading.Thread(target=_end_with_owner, daemon=True).start()
+    if is_warm(folder):
         return 0
     with tempfile.TemporaryDirectory(prefix="warm-") as work:
         caches = Path(work, "caches")
@@ -41,11 +48,34 @@ def main(arguments: list[str]) -> int:
         }
         for job_type, parameters, inputs in STEPS:
             _run(job_type, parameters, inputs, Path(work), environment)
+        (caches / SOURCES).write_text(_sources())
         making = folder.with_name(f"{folder.name}.making")
-        shutil.rmtree(making, ignore_errors=True)
+        for old in (making, folder):
+            shutil.rmtree(old, ignore_errors=True)
         shutil.copytree(caches, making)
         making.rename(folder)
     return 0
+
+
+def is_warm(folder: Path) -> bool:
+    """Whether it was made from the kernels that are installed now."""
+    try:
+        return (folder / SOURCES).read_text() == _sources()
+    except OSError:
+        return False
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted((Path(cryocloud.__file__).parent / "engine/native").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _end_with_owner() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 def installed_folder() -> Path:
@@ -58,16 +88,22 @@ def _run(
 ) -> None:
     given = {name: str(work / text) if "/" in text else text for name, text in inputs.items()}
     order = {"job_type": job_type, "parameters": parameters, "inputs": given, "out": str(work / job_type)}
-    ended = subprocess.run(
-        [sys.executable, "-m", "cryocloud.compute.lane"],
-        input=json.dumps({**order, "progress": "json"}),
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    if ended.returncode:
-        raise RuntimeError(f"{job_type} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "cryocloud.compute.lane", ATTACHED],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment,
+        ) as lane,
+    ):  # fmt: skip
+        assert lane.stdin is not None
+        lane.stdin.write(json.dumps({**order, "progress": "json"}).encode() + b"\n")
+        lane.stdin.flush()
+        code = lane.wait()
+        said.seek(0)
+        if code:
+            raise RuntimeError(
+                f"{job_type} ended with {code}: {said.read().decode(errors='replace')[-2000:]}"
+            )
 
 
 if __name__ == "__main__":

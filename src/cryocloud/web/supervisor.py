@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from cryocloud.compute.isolation.cells import settle
 from cryocloud.web.children import Child, end_all
 from cryocloud.web.configuration import PREFIX, Configuration, keep_secret_key, read_configuration
 from cryocloud.web.core.log_format import JsonFormatter
@@ -49,6 +50,7 @@ def up(arguments: list[str]) -> int:
         if getattr(options, name) is not None:
             os.environ[PREFIX + name.upper()] = str(getattr(options, name))
     settings = read_configuration(os.environ)
+    settle()
     try:
         with _locked_home(settings.home), _listening(settings.port) as listener:
             _run(settings, listener, log_to_stderr=options.log_to_stderr)
@@ -117,9 +119,9 @@ def _prepare(settings: Configuration, log: IO[bytes]) -> str:
         sys.stderr.write(done.stderr)
         raise CannotStart(f"the home {settings.home} could not be prepared; the reason stands above")
     told = json.loads(done.stdout.splitlines()[-1])
-    if told["warning"]:
-        _log.error(told["warning"])
-        print(told["warning"], file=sys.stderr)
+    for warning in told["warnings"]:
+        _log.error(warning)
+        print(f"Warning: {warning}", file=sys.stderr)
     return str(told["first_link"])
 
 

@@ -1,10 +1,14 @@
-"""Which walls this machine can put around a process that touches users' bytes, found out by trying."""
+"""Which walls this machine can put around a process that touches users' bytes, found out by trying.
+
+``python -m cryocloud.compute.isolation.walls`` prints them as JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Literal
 
@@ -101,3 +105,7 @@ def _words(kind: Kind) -> str:
     return (
         f"NONE: jobs run with the platform's own rights ({namespaces_problem() or 'switched off'}); {_REMEDY}"
     )
+
+
+if __name__ == "__main__":
+    print(json.dumps([asdict(wall) for wall in report()]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryocloud.compute.warm import installed_folder
+from cryocloud.compute.warm import installed_folder, is_warm
 from cryocloud.web.configuration import configuration
 
 
@@ -39,4 +39,4 @@ def blob_file(key: str) -> Path:
 def warm_folder() -> Path:
     """Compiled kernels and font lists, made by ourselves at set-up or at the first start; jobs get a copy."""
     installed = installed_folder()
-    return installed if installed.is_dir() else configuration().home / "warm"
+    return installed if is_warm(installed) else configuration().home / "warm"

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from cryocloud.compute.isolation import walls
 from cryocloud.web.audit.tombstones import NotReplayed
 from cryocloud.web.core.disk_room import keep_ballast
 from cryocloud.web.operations.first_admin import offer_first_link
@@ -21,9 +22,13 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
+        site = settings.CONFIGURATION
         try:
-            make_home(settings.CONFIGURATION.home)
-        except HomeIsOpen as error:
+            make_home(site.home)
+            if site.sign_up_open:
+                walls.require_for_strangers(site.isolation)
+            standing = walls.report(site.isolation)
+        except (HomeIsOpen, walls.NoWalls) as error:
             raise CommandError(str(error)) from None
         # The last platform may have ended on a full disk.
         keep_ballast()
@@ -33,4 +38,6 @@ class Command(BaseCommand):
             warning = replay().warning
         except NotReplayed as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(json.dumps({"first_link": offer_first_link(), "warning": warning}))
+        missing = [f"missing: {wall.name}. {wall.meaning}" for wall in standing if not wall.stands]
+        warnings = [*([warning] if warning else []), *missing]
+        self.stdout.write(json.dumps({"first_link": offer_first_link(), "warnings": warnings}))
