@@ -19,6 +19,8 @@ from cryocloud.web.runs.models import Attempt
 PATH_LENGTH_MAX = 500
 FILES_MAX = 200_000
 DEPTH_MAX = 16
+HOLES_FACTOR = 64
+HOLES_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ def move_result(attempt: Attempt) -> Publication:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         out.rename(place)
         _sync(place.parent)
-    record = read_json_below(place, "job.json")
+    try:
+        record = read_json_below(place, "job.json")
+    except FileNotFoundError:
+        raise BadRecord("job.json is missing") from None
     if not isinstance(record, dict):
         raise BadRecord("job.json is no object")
     return Publication(
@@ -72,7 +77,7 @@ def _metrics(place: Path) -> dict[str, float | None]:
 def _settle(out: Path) -> None:
     """Keep folders and plain files, in this order: what a folder holds can be seen only once it can be entered."""
     out.chmod(0o700)
-    count = 0
+    count = size_bytes = stored_bytes = 0
     for folder, folders, names in os.walk(out):
         depth = len(Path(folder).relative_to(out).parts)
         for name in (*names, *folders):
@@ -86,10 +91,14 @@ def _settle(out: Path) -> None:
             ):
                 path.chmod(0o440)
                 _sync(path)
+                size_bytes, stored_bytes = size_bytes + facts.st_size, stored_bytes + 512 * facts.st_blocks
             else:
                 remove_tree(path)
         folders[:] = [name for name in folders if Path(folder, name).is_dir()]
         _sync(Path(folder))
+    # Holes cost a job nothing, but whoever reads them reads zeros for days.
+    if size_bytes > HOLES_FACTOR * stored_bytes + HOLES_BYTES:
+        raise BadRecord(f"the results are {size_bytes / 1e9:,.0f} GB of holes")
 
 
 def _is_plain(name: str) -> bool:
