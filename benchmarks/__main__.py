@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.accuracy import abinitio, classification, refinement
 from benchmarks.datasets import ABINITIO_SETS, SETS, ParticleBenchmark
-from benchmarks.speed import dashboard, event_streams, kernels, reconstruction
+from benchmarks.speed import dashboard, event_streams, isolation, kernels, reconstruction
 
 RESULTS = Path(__file__).parent / "results"
 QUICK_SEEDS = 2
@@ -49,6 +49,7 @@ def main() -> None:
     tables: dict[str, Callable[[], list[Row]]] = {
         "kernels": kernels.measure,
         "dashboard": dashboard.measure,
+        "isolation": isolation.measure,
         "event_streams": lambda: [event_streams.measure()],
         "reconstruction": lambda: [reconstruction.compare(benchmark, work) for benchmark in SETS],
         "classification": lambda: _classification(work, peers),

@@ -133,6 +133,10 @@ class _Run:
             self._kill(
                 f"the job needed more than the {walls.memory_bytes / 2**30:.1f} GiB of memory that it may use"
             )
+        elif use.cpu_s > walls.cpu_s:
+            self._kill(
+                f"the job used more than the {walls.cpu_s / 3600:,.0f} hours of processor time that it may use"
+            )
         elif use.processes > walls.processes:
             self._kill(f"the job started more than {walls.processes} processes and was stopped")
 

@@ -47,6 +47,7 @@ def run_tool(
             confinement,
             scratch=scratch,
             alarm_s=int(timeout_s) + _ORPHAN_GRACE_S,
+            cpu_s=int(timeout_s) + _ORPHAN_GRACE_S,
             file_bytes=min(confinement.file_bytes, TOOL_FILE_BYTES),
         )
         status = _run(module, walls, timeout_s, (given, answer, said))

@@ -79,6 +79,9 @@ class Configuration(BaseModel):
         pattern="^(auto|namespaces|landlock|off)$",
         description="Walls around jobs: the best there are, certain ones, or none",
     )
+    job_cpu_hours: int = Field(
+        720, ge=1, description="Hours of processor time after which an attempt is stopped"
+    )
     sample_data: bool = Field(True, description="Whether the sample dataset is made at the first start")
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")

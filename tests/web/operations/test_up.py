@@ -167,3 +167,19 @@ def test_backup_restore_and_on(tmp_path):
         with closing(sqlite3.connect(fresh / "db.sqlite3")) as copy:
             assert copy.execute("SELECT name FROM organizations_organization").fetchall() == [("Lab",)]
         assert (fresh / "secret-key").read_bytes() == (home / "secret-key").read_bytes()
+
+
+def test_it_refuses_to_start_without_the_walls_that_were_asked_for(tmp_path):
+    """Somewhere without bubblewrap: a PATH that holds only the interpreter."""
+    made = environment(
+        {"CRYOCLOUD_HOME": str(tmp_path / "home"), "CRYOCLOUD_ISOLATION": "namespaces", "PATH": str(tmp_path)}
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "cryocloud.web", "prepare"],
+        env=made,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "bubblewrap is not installed" in done.stderr and "apt-get install bubblewrap" in done.stderr

@@ -26,6 +26,7 @@ PROCESSES = 256
 PROCESSES_PER_THREAD = 16
 OPEN_FILES = 4096
 FILE_BYTES = 4 << 40
+CPU_S = 30 * 24 * 3600
 SHARED_MEMORY_BYTES = 64 << 20
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvidia-caps", "/dev/kfd", "/dev/dri")
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
@@ -49,6 +50,7 @@ class Confinement:
     memory_bytes: int
     threads: int = 1
     gpu: bool = False
+    cpu_s: int = CPU_S
     file_bytes: int = FILE_BYTES
     alarm_s: int = 0
     warm: str = ""
@@ -113,6 +115,7 @@ def _limits(confinement: Confinement, cell: Cell) -> str:
         processes=confinement.processes if confinement.kind == "namespaces" else 0,
         open_files=OPEN_FILES,
         file_bytes=confinement.file_bytes,
+        cpu_s=confinement.cpu_s,
         alarm_s=confinement.alarm_s,
         warm=confinement.warm,
         by_landlock=by_landlock,

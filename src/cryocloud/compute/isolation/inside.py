@@ -29,6 +29,7 @@ class Limits:
     processes: int
     open_files: int
     file_bytes: int
+    cpu_s: int
     alarm_s: int
     warm: str
     by_landlock: bool
@@ -72,6 +73,7 @@ def _set_limits(limits: Limits) -> None:
         resource.RLIMIT_DATA: limits.memory_bytes,
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_CPU: limits.cpu_s,
     }
     if limits.processes:
         wanted[resource.RLIMIT_NPROC] = limits.processes

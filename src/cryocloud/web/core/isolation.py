@@ -31,6 +31,7 @@ def confinement(
         hidden=str(settings.home),
         memory_bytes=memory_bytes,
         threads=threads,
+        cpu_s=settings.job_cpu_hours * 3600,
         gpu=gpu,
         warm=str(warm) if warm.is_dir() else "",
     )
