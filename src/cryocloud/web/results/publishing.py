@@ -12,12 +12,14 @@ from typing import Any
 from cryocloud.compute.foreign import BadRecord, open_below, read_json_below, remove_tree
 from cryocloud.compute.outcome import checked_count, checked_decisions, checked_metrics
 from cryocloud.web.core.places import attempt_folder, result_folder
+from cryocloud.web.core.zip_stream import MANIFEST
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.tasks import make_previews
 from cryocloud.web.runs.models import Attempt
 
 PATH_LENGTH_MAX = 500
-FILES_MAX = 200_000
+ENTRIES_MAX = 200_000
+DROPPED_MAX = 1000
 DEPTH_MAX = 16
 HOLES_FACTOR = 64
 HOLES_BYTES = 1 << 30
@@ -75,35 +77,68 @@ def _metrics(place: Path) -> dict[str, float | None]:
 
 
 def _settle(out: Path) -> None:
-    """Keep folders and plain files, in this order: what a folder holds can be seen only once it can be entered."""
+    """Keep folders and plain files, in this order: what a folder holds can be seen only once it can be entered.
+
+    Entries are counted as they come: a folder of millions would not fit into memory as a list.
+    """
     out.chmod(0o700)
-    count = size_bytes = stored_bytes = 0
-    for folder, folders, names in os.walk(out):
-        depth = len(Path(folder).relative_to(out).parts)
-        for name in (*names, *folders):
-            path = Path(folder, name)
-            facts = path.lstat()
-            count += 1
-            if stat.S_ISDIR(facts.st_mode) and _is_plain(name) and depth < DEPTH_MAX:
-                path.chmod(0o700)
-            elif (
-                stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and _is_plain(name) and count <= FILES_MAX
-            ):
-                path.chmod(0o440)
-                _sync(path)
-                size_bytes, stored_bytes = size_bytes + facts.st_size, stored_bytes + 512 * facts.st_blocks
-            else:
-                remove_tree(path)
-        folders[:] = [name for name in folders if Path(folder, name).is_dir()]
-        _sync(Path(folder))
+    count = dropped = size_bytes = stored_bytes = 0
+    waiting = [(out, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                count += 1
+                facts = entry.stat(follow_symlinks=False)
+                if not _is_kept(entry.name, facts, depth):
+                    dropped += 1
+                    _drop(Path(entry.path), facts)
+                elif stat.S_ISDIR(facts.st_mode):
+                    Path(entry.path).chmod(0o700)
+                    waiting.append((Path(entry.path), depth + 1))
+                else:
+                    Path(entry.path).chmod(0o440)
+                    _sync(Path(entry.path))
+                    size_bytes, stored_bytes = (
+                        size_bytes + facts.st_size,
+                        stored_bytes + 512 * facts.st_blocks,
+                    )
+                _require_few(count, dropped)
+        _sync(folder)
     # Holes cost a job nothing, but whoever reads them reads zeros for days.
     if size_bytes > HOLES_FACTOR * stored_bytes + HOLES_BYTES:
         raise BadRecord(f"the results are {size_bytes / 1e9:,.0f} GB of holes")
 
 
+def _is_kept(name: str, facts: os.stat_result, depth: int) -> bool:
+    if not _is_plain(name):
+        return False
+    if stat.S_ISDIR(facts.st_mode):
+        return depth < DEPTH_MAX
+    return stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
+
+
+def _drop(path: Path, facts: os.stat_result) -> None:
+    if stat.S_ISDIR(facts.st_mode):
+        remove_tree(path)
+    else:
+        path.unlink()
+
+
+def _require_few(count: int, dropped: int) -> None:
+    """Each entry takes time while the slot waits."""
+    if count > ENTRIES_MAX:
+        raise BadRecord(f"the results are more than {ENTRIES_MAX:,} files and folders")
+    if dropped > DROPPED_MAX:
+        raise BadRecord(
+            f"more than {DROPPED_MAX:,} of the results are links, pipes or names that nobody can show"
+        )
+
+
 def _is_plain(name: str) -> bool:
     """A name that every database, archive and page can show."""
-    return name.isprintable() and not any("\ud800" <= letter <= "\udfff" for letter in name)
+    is_text = name.isprintable() and not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return is_text and "\\" not in name and name != MANIFEST
 
 
 def _sync(path: Path) -> None:

@@ -14,6 +14,7 @@ from django.db import connection
 
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.foreign import BadRecord
+from cryocloud.web.configuration import configuration
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.leases import drop_lease, take_lease
@@ -61,7 +62,8 @@ class Scheduler:
         self.readers: dict[str, Reader] = {}
         self.followed_at_s: dict[str, float] = {}
         self.moving: dict[str, Future[Publication]] = {}
-        self.mover = ThreadPoolExecutor(2, thread_name_prefix="publish")
+        # As many as slots: results that take long to move keep nobody else's waiting.
+        self.mover = ThreadPoolExecutor(configuration().slots, thread_name_prefix="publish")
         self.failing: dict[str, int] = {}
         self.budget_at_s = 0.0
         self.room_at_s = 0.0
