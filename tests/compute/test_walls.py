@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import socket
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,22 @@ def test_processor_time_ends(run: Tool, kind: walls.Kind, monkeypatch: pytest.Mo
     monkeypatch.setattr("cryocloud.compute.sandbox._ORPHAN_GRACE_S", -28)
     with pytest.raises(ToolFailed, match=r"SIGXCPU|SIGALRM|memory"):
         run(confinement(kind), "while True: pass")
+
+
+def test_nothing_is_left_of_what_a_tool_makes(
+    run: Tool, kind: walls.Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    source = (
+        "found = {}\n"
+        "os.mkdir(os.environ['TMPDIR'] + '/closed', 0)\n"
+        "os.chdir(os.environ['TMPDIR'])\n"
+        "for _ in range(2000): os.mkdir('d'); os.chdir('d')\n"
+    )
+    assert run(confinement(kind), source) == {}
+    assert list(scratch.iterdir()) == []
 
 
 def test_compiled_kernels_are_a_copy(run: Tool, kind: walls.Kind, tmp_path: Path) -> None:

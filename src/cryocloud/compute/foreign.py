@@ -65,15 +65,21 @@ def open_to_append(path: Path) -> int:
     """A regular file to write at its end; what else lies there under that name is removed first."""
     with suppress(BadRecord, OSError):
         return _regular(os.open(path, _APPEND, 0o600), path.name)
-    path.unlink()
+    remove_tree(path)
     return os.open(path, _APPEND | os.O_EXCL, 0o600)
 
 
 def remove_tree(path: Path) -> None:
     """Whatever it is, and however deep: the standard library gives up on folders in thousands of folders."""
-    subprocess.run(
-        ["rm", "-rf", "--one-file-system", "--", str(path)], stderr=subprocess.DEVNULL, check=False
-    )
+    _run_quietly("rm", "-rf", "--one-file-system", "--", str(path))
+    if os.path.lexists(path):
+        # An ordinary user has to open folders first that the job has closed.
+        _run_quietly("chmod", "-R", "u+rwx", "--", str(path))
+        _run_quietly("rm", "-rf", "--one-file-system", "--", str(path))
+
+
+def _run_quietly(*command: str) -> None:
+    subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
 
 
 def _open(part: str | Path, flags: int, at: int | None) -> int:

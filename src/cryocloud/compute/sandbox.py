@@ -12,10 +12,13 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, Any
 
+from cryocloud.compute.foreign import remove_tree
 from cryocloud.compute.isolation.cells import make_cell
 from cryocloud.compute.isolation.confine import Confinement, start_confined
 from cryocloud.compute.isolation.inside import OUT_OF_MEMORY
@@ -36,7 +39,7 @@ def run_tool(
 ) -> dict[str, Any]:
     """The answer of the tool. Raises ``ToolFailed`` if it crashes, takes too long or wants too much memory."""
     with (
-        tempfile.TemporaryDirectory(prefix="tool-") as scratch,
+        _scratch() as scratch,
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as answer,
         tempfile.TemporaryFile() as said,
@@ -54,6 +57,16 @@ def run_tool(
         if status != 0:
             raise ToolFailed(_reason(module, status, walls.memory_bytes, said))
         return _read_answer(module, answer)
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """Removed whatever the tool left there."""
+    folder = tempfile.mkdtemp(prefix="tool-")
+    try:
+        yield folder
+    finally:
+        remove_tree(Path(folder))
 
 
 def _run(module: str, walls: Confinement, timeout_s: float, streams: tuple[IO[bytes], ...]) -> int:

@@ -18,7 +18,7 @@ import pytest
 
 from cryocloud.compute.isolation import walls
 from cryocloud.web.configuration import configuration
-from cryocloud.web.core.places import dataset_folder, result_folder
+from cryocloud.web.core.places import attempt_folder, dataset_folder, result_folder
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import job_folder
@@ -66,6 +66,10 @@ LOUD = {
     "deep_folders": "done",
     "strange_names": "done",
     "links_everywhere": "done",
+    "many_links": "failed",
+    "many_folders": "failed",
+    "names_that_break_archives": "done",
+    "closed_scratch": "done",
     "pipes_everywhere": "failed",
     "closed_folders": "failed",
     "numbers_that_are_none": "failed",
@@ -122,6 +126,7 @@ def facts(owner: Any, stranger: Any, home: Path) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cryocloud.web.scheduling.dispatch.memory_limit_bytes", lambda job: 1 << 30)
+    monkeypatch.setattr("cryocloud.web.results.publishing.ENTRIES_MAX", 1000)
 
 
 def attack(member: Any, project: Project, facts: dict[str, Any], *escapes: str) -> Job:
@@ -183,6 +188,9 @@ def test_the_slot_is_free_soon_after(
     assert 0 <= usage.billed_s <= time.monotonic() - began_s + 60
     assert 0 <= usage.wall_s <= time.monotonic() - began_s + 60 and usage.cpu_s >= 0
     _nothing_of_others(job)
+    assert not any((attempt_folder(job.attempts.get().pk) / name).exists() for name in ("tmp", "inputs"))
+    if job.state == Job.State.DONE:
+        assert owner.client.get(f"/jobs/{job.pk}/files/download/").status_code == 200
     after = create_job(
         actor=stranger.actor,
         project=make_project(stranger),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -12,6 +11,7 @@ from datetime import timedelta
 from django.db import transaction
 from django_tasks import task
 
+from cryocloud.compute.foreign import remove_tree
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core import places
@@ -177,7 +177,7 @@ def remove_dataset(dataset_id: str, *, organization_id: str) -> None:
     for upload in Upload.unscoped.filter(dataset=dataset, state=Upload.State.OPEN):
         drop_upload(upload, "the dataset was deleted")
     for folder in (places.dataset_folder(dataset_id).parent, places.preview_folder(dataset_id)):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     with transaction.atomic():
         record_event(
             "dataset.purge",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
 from django_tasks import task
 
 from cryocloud.compute.files import write_text
+from cryocloud.compute.foreign import remove_tree
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import job_topic, project_topic, publish
@@ -48,7 +48,7 @@ def make_previews(job_id: str, *, organization_id: str) -> None:
         return
     kept = preview_folder_of(job)
     fresh = kept.with_name(".previews.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    remove_tree(fresh)
     fresh.mkdir(parents=True, mode=0o700)
     index: dict[str, Any] = {"problems": []}
     for part in _parts_of(folder):
@@ -113,8 +113,8 @@ def _viewers(index: dict[str, Any]) -> list[str]:
 
 def _swap(fresh: Path, kept: Path) -> None:
     old = kept.with_name(".previews.old")
-    shutil.rmtree(old, ignore_errors=True)
+    remove_tree(old)
     if kept.exists():
         kept.rename(old)
     fresh.rename(kept)
-    shutil.rmtree(old, ignore_errors=True)
+    remove_tree(old)

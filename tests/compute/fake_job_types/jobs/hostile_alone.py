@@ -103,6 +103,27 @@ def pipes_everywhere(facts):
     os._exit(0)
 
 
+def many_links(facts):
+    for number in range(3000):
+        os.symlink("/etc/passwd", f"{facts['out']}/link{number}")
+
+
+def many_folders(facts):
+    for number in range(3000):
+        os.mkdir(f"{facts['out']}/folder{number}")
+
+
+def names_that_break_archives(facts):
+    for name in ("SHA256SUMS", "..\\..\\evil.exe"):
+        Path(facts["out"], name).write_text("x")
+
+
+def closed_scratch(facts):
+    os.makedirs("/tmp/inner/deep")
+    os.chmod("/tmp/inner/deep", 0)
+    os.chmod("/tmp/inner", 0)
+
+
 def closed_folders(facts):
     out = Path(facts["out"])
     (out / "inner").mkdir()
