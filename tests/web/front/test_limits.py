@@ -108,6 +108,41 @@ def test_a_body_that_drips_ends(connect):
     assert time.monotonic() - began_s < 20
 
 
+def test_requests_that_wait_behind_another_are_few(connect, server):
+    """Each takes two kilobytes, and one read brings 14,000 of them."""
+    before_kib = memory_kib(server.process)
+    behind = b"GET / HTTP/1.1\r\n\r\n" * 14_000
+    for _ in range(4):
+        connection = connect()
+        connection.send("POST", "/accounts/login/", b"a", Content_Type=FORM, Content_Length="2")
+        time.sleep(0.2)
+        pour(connection, len(behind), b"b" + behind)
+        assert connection.is_closed()
+    assert memory_kib(server.process) - before_kib < 20 << 10
+
+
+def test_a_few_requests_at_once_are_answered_in_their_order(connect):
+    connection = connect()
+    paths = ["/health/live", "/missing/", "/health/live", "/accounts/login/"]
+    connection.socket.sendall(
+        b"".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in paths)
+    )
+    assert [connection.answer().status for _ in paths] == [200, 404, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "piece", [b"X-A: " + 60_000 * b"x" + b"\r\n", b"X-A: " + 60_000 * b"x"], ids=["many", "long"]
+)
+def test_what_follows_a_chunked_body_is_not_gathered(connect, server, piece):
+    before_kib = memory_kib(server.process)
+    connection = connect()
+    connection.send(
+        "POST", "/accounts/login/", b"3\r\nabc\r\n0\r\n", Content_Type=FORM, Transfer_Encoding="chunked"
+    )
+    assert pour(connection, 30 * MIB, piece) < 30 * MIB
+    assert memory_kib(server.process) - before_kib < 10 << 10
+
+
 @pytest.mark.parametrize("head", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
 def test_half_a_head_is_not_waited_for(connect, head):
     connection = connect(timeout_s=30)
