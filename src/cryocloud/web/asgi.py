@@ -13,7 +13,7 @@ _django = get_asgi_application()
 # Models can be imported only after Django has been set up.
 from cryocloud.web import event_hub  # noqa: E402
 from cryocloud.web.configuration import configuration  # noqa: E402
-from cryocloud.web.data import tus  # noqa: E402
+from cryocloud.web.data import form_upload, tus  # noqa: E402
 from cryocloud.web.front.door import FrontDoor  # noqa: E402
 
 BEFORE_DJANGO = {"/events/": event_hub.application, "/uploads/": tus.application}
@@ -26,10 +26,15 @@ async def _by_path(scope: Any, receive: Any, send: Any) -> None:
     await served(scope, receive, send)
 
 
+async def _admit_form(scope: Any, dataset_id: str, size_bytes: int) -> None:
+    credential = event_hub.credential_of(scope)
+    await event_hub.hub.ask(lambda: form_upload.admit(credential, dataset_id, size_bytes))
+
+
 application = FrontDoor(
     _by_path,
     before_turns=tuple(BEFORE_DJANGO),
-    is_logged_in=event_hub.has_session,
+    admit_form=_admit_form,
     requests_per_client=configuration().connections_per_client,
     body_wait_s=configuration().body_wait_s,
 )

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 from django.db import DatabaseError, connection
 
-from cryocloud.web.accounts.credentials import Credential, actors_of
+from cryocloud.web.accounts.credentials import Credential
 from cryocloud.web.accounts.guessing import count_wrong_secret
 from cryocloud.web.core.client_address import current_block
 from cryocloud.web.core.errors import NotFound, PlatformError, TooManyRequests
@@ -209,16 +209,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         hub.leave(stream)
 
 
-async def has_session(scope: Any) -> bool:
-    """Whether the request comes from a browser that has logged in."""
-    credential = _credential(scope)
-    return bool(credential.session_key and await hub.ask(lambda: actors_of([credential])))
-
-
 async def _open(scope: Any) -> Stream:
     if scope["method"] != "GET":
         raise _MethodNotAllowed("Event streams are read with GET.")
-    credential = _credential(scope)
+    credential = credential_of(scope)
     actor = await hub.ask(credential.actor)
     if actor is None:
         if credential.token_hash:
@@ -234,7 +228,7 @@ async def _open(scope: Any) -> Stream:
     return Stream(right, subject, parts[2], actor.user.id)
 
 
-def _credential(scope: Any) -> Credential:
+def credential_of(scope: Any) -> Credential:
     headers = dict(scope["headers"])
     given = (headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"cookie"))
     return Credential.of_headers(*given)

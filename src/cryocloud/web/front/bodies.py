@@ -17,36 +17,48 @@ FORM_UPLOAD_BYTES_MAX = 1 << 30
 # Bodies that are on their way, all requests together and those of one client.
 HELD_BYTES_MAX = 96_000_000
 HELD_BYTES_PER_CLIENT = 24_000_000
+# The same of large forms, as they announce themselves: Django keeps each two times on the disk.
+HELD_FORM_BYTES_MAX = 2 * FORM_UPLOAD_BYTES_MAX
+HELD_FORM_BYTES_PER_CLIENT = FORM_UPLOAD_BYTES_MAX
 LINGER_S = 2.0
 DISCONNECT = {"type": "http.disconnect"}
 
-_FORM_UPLOAD = re.compile(r"/datasets/[^/]+/upload/")
+_FORM_UPLOAD = re.compile(r"/datasets/([^/]+)/upload/")
 Refusal = tuple[int, str]
 
 
-def is_form_upload(scope: Any) -> bool:
-    """The upload form for browsers without script."""
-    return scope["method"] == "POST" and _FORM_UPLOAD.fullmatch(scope["path"]) is not None
+def announced_bytes(scope: Any) -> int:
+    text = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(text) if text.isdigit() else 0
 
 
-def body_bytes_max(scope: Any, *, is_logged_in: bool) -> int | None:
+def large_form(scope: Any) -> str:
+    """The dataset that an upload form for browsers without script goes to, if it is larger than other bodies."""
+    match = _FORM_UPLOAD.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+    is_large = BODY_BYTES_MAX < announced_bytes(scope) <= FORM_UPLOAD_BYTES_MAX
+    return match[1] if match and is_large else ""
+
+
+def body_bytes_max(scope: Any) -> int | None:
     """None: the application counts by itself, as tus does against the announced size of the file."""
     headers = dict(scope["headers"])
     if scope["path"].startswith("/uploads/"):
         method = headers.get(b"x-http-method-override", scope["method"].encode()).upper()
         return None if method == b"PATCH" else TUS_BYTES_MAX
-    return FORM_UPLOAD_BYTES_MAX if is_logged_in and is_form_upload(scope) else BODY_BYTES_MAX
+    return FORM_UPLOAD_BYTES_MAX if large_form(scope) else BODY_BYTES_MAX
 
 
 class HeldBytes:
     """Bytes of bodies that are kept until their requests end; many small ones are one large one."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int, per_client: int) -> None:
+        self._bytes_max = bytes_max
+        self._per_client = per_client
         self._of_client: Counter[str] = Counter()
 
     def take(self, client: str, size_bytes: int) -> bool:
-        fits = self._of_client.total() + size_bytes <= HELD_BYTES_MAX
-        if not fits or self._of_client[client] + size_bytes > HELD_BYTES_PER_CLIENT:
+        fits = self._of_client.total() + size_bytes <= self._bytes_max
+        if not fits or self._of_client[client] + size_bytes > self._per_client:
             return False
         self._of_client[client] += size_bytes
         return True
@@ -62,8 +74,7 @@ class Body:
 
     def __init__(self, scope: Any, receive: Any, *, bytes_max: int | None, wait_s: float) -> None:
         headers = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"0")
-        self.announced_bytes = int(announced) if announced.isdigit() else 0
+        self.announced_bytes = announced_bytes(scope)
         self.is_expected = self.announced_bytes > 0 or b"transfer-encoding" in headers
         self.is_complete = not self.is_expected
         self.refusal: Refusal | None = None
@@ -76,7 +87,11 @@ class Body:
 
     @property
     def is_counted(self) -> bool:
-        return self._bytes_max is not None and self._bytes_max < FORM_UPLOAD_BYTES_MAX
+        return self._bytes_max is not None and not self.is_large_form
+
+    @property
+    def is_large_form(self) -> bool:
+        return self._bytes_max == FORM_UPLOAD_BYTES_MAX
 
     def refuse(self, status: int, sentence: str) -> dict[str, Any]:
         """From here on the application sees a client that has gone; the front door answers in its place."""

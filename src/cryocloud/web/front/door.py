@@ -8,7 +8,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cryocloud.web.core.client_address import address_block, current_block
-from cryocloud.web.front.bodies import Body, HeldBytes, body_bytes_max, is_form_upload
+from cryocloud.web.core.disk_room import REFUSAL, is_low
+from cryocloud.web.core.errors import Busy, PlatformError
+from cryocloud.web.front.bodies import (
+    HELD_BYTES_MAX,
+    HELD_BYTES_PER_CLIENT,
+    HELD_FORM_BYTES_MAX,
+    HELD_FORM_BYTES_PER_CLIENT,
+    Body,
+    HeldBytes,
+    body_bytes_max,
+    large_form,
+)
 from cryocloud.web.front.refusals import refusal
 from cryocloud.web.front.turns import Turns
 
@@ -18,24 +29,28 @@ BUSY = "More is asked for at this moment than can be answered. Try again in a fe
 
 
 class FrontDoor:
-    """Counts requests and bodies by client. What ``before_turns`` matches is answered without waiting for a turn."""
+    """Counts requests and bodies by client. What ``before_turns`` matches is answered without waiting for a turn.
+
+    ``admit_form`` raises unless a form of so many bytes may be sent to a dataset.
+    """
 
     def __init__(
         self,
         application: Application,
         *,
         before_turns: tuple[str, ...],
-        is_logged_in: Callable[[Any], Awaitable[bool]],
+        admit_form: Callable[[Any, str, int], Awaitable[None]],
         requests_per_client: int,
         body_wait_s: float,
     ) -> None:
         self._application = application
         self._before_turns = before_turns
-        self._is_logged_in = is_logged_in
+        self._admit_form = admit_form
         self._requests_per_client = requests_per_client
         self._body_wait_s = body_wait_s
         self._running: Counter[str] = Counter()
-        self._held = HeldBytes()
+        self._held = HeldBytes(HELD_BYTES_MAX, HELD_BYTES_PER_CLIENT)
+        self._held_forms = HeldBytes(HELD_FORM_BYTES_MAX, HELD_FORM_BYTES_PER_CLIENT)
         self._turns = Turns()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -46,16 +61,32 @@ class FrontDoor:
             return
         self._running[client] += 1
         try:
-            is_logged_in = is_form_upload(scope) and await self._is_logged_in(scope)
-            bytes_max = body_bytes_max(scope, is_logged_in=is_logged_in)
-            body = Body(scope, receive, bytes_max=bytes_max, wait_s=self._body_wait_s)
+            body = Body(scope, receive, bytes_max=body_bytes_max(scope), wait_s=self._body_wait_s)
             passage = _Passage(client, body, send, self._held, self._turns)
             passage.wants_turn = not scope["path"].startswith(self._before_turns)
-            await self._serve(scope, passage)
+            if dataset_id := large_form(scope):
+                await self._serve_large_form(scope, passage, client, dataset_id)
+            else:
+                await self._serve(scope, passage)
         finally:
             self._running[client] -= 1
             if not self._running[client]:
                 del self._running[client]
+
+    async def _serve_large_form(self, scope: Any, passage: _Passage, client: str, dataset_id: str) -> None:
+        size_bytes = passage.body.announced_bytes
+        try:
+            await self._admit_form(scope, dataset_id, size_bytes)
+            if not self._held_forms.take(client, size_bytes):
+                raise Busy(BUSY)
+        except PlatformError as error:
+            passage.body.refuse(error.status, str(error))
+            await self._serve(scope, passage)
+            return
+        try:
+            await self._serve(scope, passage)
+        finally:
+            self._held_forms.give_back(client, size_bytes)
 
     async def _serve(self, scope: Any, passage: _Passage) -> None:
         try:
@@ -92,6 +123,8 @@ class _Passage:
             if not self._held.take(self._client, arrived):
                 return self.body.refuse(503, BUSY)
             self._held_bytes += arrived
+        elif arrived and self.body.is_large_form and is_low():
+            return self.body.refuse(507, REFUSAL)
         # The last piece is handed over when it is this request's turn: a slow body keeps nobody else waiting.
         if self.body.is_complete and self.wants_turn:
             self.wants_turn = False

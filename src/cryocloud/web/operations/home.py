@@ -7,7 +7,18 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDERS = ("attempts", "results", "datasets", "previews", "uploads", "blobs", "mail", "logs", "static")
+FOLDERS = (
+    "attempts",
+    "results",
+    "datasets",
+    "previews",
+    "uploads",
+    "blobs",
+    "mail",
+    "logs",
+    "spool",
+    "static",
+)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +32,11 @@ class Command(BaseCommand):
             raise CommandError(str(reason)) from None
         heartbeat = begin_supervised("serve", options["heartbeat"])
         configuration = settings.CONFIGURATION
+        # Large forms wait on the disk whose room is watched, and what a killed process left there goes.
+        spool = configuration.home / "spool"
+        shutil.rmtree(spool, ignore_errors=True)
+        spool.mkdir(mode=0o700, parents=True)
+        tempfile.tempdir = str(spool)
         listener = (
             socket.create_server(("127.0.0.1", configuration.port), backlog=BACKLOG)
             if options["descriptor"] is None
