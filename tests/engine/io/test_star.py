@@ -286,8 +286,9 @@ def shortest_read_s(path: Path) -> float:
 
 def test_reading_costs_time_in_proportion_to_the_columns(tmp_path, monkeypatch):
     monkeypatch.setattr("cryocloud.engine.io.star.COLUMNS_MAX", 20_000)
-    half_s = shortest_read_s(wide_star(tmp_path / "half.star", 6_000))
-    assert shortest_read_s(wide_star(tmp_path / "wide.star", 12_000)) < 3 * half_s
+    # Four times in proportion, sixteen times if each column looked at all others; a busy machine blurs the difference.
+    quarter_s = shortest_read_s(wide_star(tmp_path / "quarter.star", 3_000))
+    assert shortest_read_s(wide_star(tmp_path / "wide.star", 12_000)) < 10 * quarter_s
 
 
 def test_sixty_thousand_columns_are_refused_at_once(tmp_path):
@@ -312,19 +313,19 @@ def test_too_many_tables_are_refused(tmp_path, monkeypatch):
 
 def test_quotes_that_nobody_closes_cost_no_more_than_other_text(tmp_path):
     seconds = []
-    for count in (20_000, 40_000):
+    for count in (10_000, 40_000):
         (tmp_path / "in.star").write_text("data_a\n\nloop_\n_a\n_b\n" + "\"a 'b " * count + "\n")
         begin_s = time.process_time()
         with pytest.raises(InputError, match=f"{2 * count} values for the 2 columns"):
             read_star(tmp_path / "in.star")
         seconds.append(time.process_time() - begin_s)
-    assert seconds[1] < max(3 * seconds[0], 0.5)
+    assert seconds[1] < max(10 * seconds[0], 0.5)
 
 
 def test_names_among_many_numbers_cost_one_more_reading_for_all_columns(tmp_path, monkeypatch):
     monkeypatch.setattr("cryocloud.engine.io.star._ROWS_A_CHUNK", 2)
     seconds = []
-    for columns in (400, 800):
+    for columns in (200, 800):
         path = wide_star(tmp_path / "in.star", columns, rows=40)
         with path.open("a") as stream:
             stream.write(" ".join(["2b"] * columns) + "\n")
@@ -332,4 +333,4 @@ def test_names_among_many_numbers_cost_one_more_reading_for_all_columns(tmp_path
         table = read_star(path)["wide"]
         seconds.append(time.process_time() - begin_s)
         assert table[f"rlnColumn{columns - 1}"].tolist() == ["1.5"] * 40 + ["2b"]
-    assert seconds[1] < 3 * seconds[0]
+    assert seconds[1] < 10 * seconds[0]

@@ -88,10 +88,10 @@ def test_the_job_that_fills_the_disk_is_stopped_and_what_it_wrote_is_removed(
     filling = count(owner, project, steps=2, mishap="sleep", mishap_step=0)
     harmless = count(stranger, make_project(stranger), steps=2, mishap="sleep", mishap_step=0)
     turn_until(lambda: bool(at_work(filling) and at_work(harmless)))
-    large, small = write(at_work(filling), 8 << 20), write(at_work(harmless), 1 << 20)
+    large, small = write(at_work(filling), 32 << 20), write(at_work(harmless), 1 << 20)
     body = at_work(filling).body()
-    # A quarter of the reserve lies between the two.
-    reserve(16 << 20)
+    # A quarter of the reserve lies between the two; each also has a few MiB of compiled kernels.
+    reserve(64 << 20)
     monkeypatch.setattr(disk_room, "is_low", lambda: True)
     turn_until(lambda: Job.unscoped.get(pk=filling.pk).state in Job.ENDED)
     filling.refresh_from_db()
