@@ -18,7 +18,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
+# pip takes a line that follows no backslash for a release of its own, indented or not.
+PIN = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?P<hashes>( \\\n +--hash=sha256:[0-9a-f]{64})*)\s*"
+)
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 # A virtual environment comes with these; the project itself is installed from its sources.
 NOT_LOCKED = frozenset({"cryocloud", "pip", "setuptools", "wheel"})
@@ -49,11 +52,11 @@ def read_lock(path: Path) -> dict[str, Pin]:
     for entry in re.split(r"\n(?=\S)", path.read_text(encoding="utf-8")):
         if entry.startswith("#") or not entry.strip():
             continue
-        match = PIN.match(entry)
-        if match is None:
-            raise ValueError(f"{path}: “{entry.splitlines()[0]}” is no pinned release; run make lock")
+        match = PIN.fullmatch(entry)
+        if match is None or canonicalize_name(match["name"]) in pins:
+            raise ValueError(f"{path}: “{entry.splitlines()[0]}” is not one pinned release; run make lock")
         name = canonicalize_name(match["name"])
-        pins[name] = Pin(name, match["version"], tuple(HASH.findall(entry)))
+        pins[name] = Pin(name, match["version"], tuple(HASH.findall(match["hashes"])))
     return pins
 
 

@@ -48,9 +48,19 @@ def test_a_lock_holds_what_is_asked_for_with_hashes(tmp_path: Path, text: str, c
     assert complaint is None or found[0].startswith(complaint)
 
 
-def test_a_range_in_the_lock_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no pinned release"):
-        locked(tmp_path, "a>=1\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a>=1\n",
+        pin("a==1") + pin("a==2"),
+        pin("a==1") + "    evil==1\n",
+        pin("a==1") + "    --index-url https://example.org\n",
+    ],
+    ids=["range", "twice", "hidden", "option"],
+)
+def test_what_is_not_one_pinned_release_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="not one pinned release"):
+        locked(tmp_path, text)
 
 
 def test_the_bill_of_materials_holds_what_is_shipped(tmp_path: Path) -> None:
@@ -86,8 +96,18 @@ def audit(folder: Path, python: str, npm: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
 
 
-CLEAN = ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', '{"vulnerabilities": {}}')
-FLAW = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}]}'
+def answer_about(**flawed: dict[str, object]) -> str:
+    """What pip-audit says about the lock of this repository."""
+    pins = lock.read_lock(CHECKS.parent / "requirements.lock").values()
+    facts = [
+        {"name": one.name, "version": one.version, "vulns": []} | flawed.get(one.name, {}) for one in pins
+    ]
+    return json.dumps({"dependencies": facts})
+
+
+CLEAN = (answer_about(), '{"vulnerabilities": {}}')
+FLAW = answer_about(django={"version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]})
+PASSED_OVER = CLEAN[0].replace('"vulns": []', '"skip_reason": "unknown"', 1)
 NPM_FLAW = '{"vulnerabilities": {"uplot": {"severity": "high", "range": "<2"}}}'
 
 
@@ -95,7 +115,9 @@ NPM_FLAW = '{"vulnerabilities": {"uplot": {"severity": "high", "range": "<2"}}}'
     ("python", "npm", "code", "words"),
     [
         pytest.param(*CLEAN, 0, ["lock: 0 vuln", "package-lock.json: 0 vuln"], id="clean"),
-        pytest.param(FLAW, CLEAN[1], 1, ["a 1: CVE-1, mended in ['2']"], id="python"),
+        pytest.param(FLAW, CLEAN[1], 1, ["django 1: CVE-1, mended in ['2']"], id="python"),
+        pytest.param(PASSED_OVER, CLEAN[1], 1, ["was not looked at", "lock: 1 vuln"], id="passed over"),
+        pytest.param('{"dependencies": []}', CLEAN[1], 1, ["django", "was not looked at"], id="none"),
         pytest.param(CLEAN[0], NPM_FLAW, 1, ["uplot: high, <2"], id="npm"),
         pytest.param("", "", 0, ["lock: skipped: ", "package-lock.json: skipped: "], id="no network"),
         pytest.param("", NPM_FLAW, 1, ["lock: skipped: ", "uplot: high"], id="half a network"),
