@@ -205,6 +205,21 @@ def test_a_crowd_at_the_second_factor_shuts_out_neither_known_devices_nor_recove
     assert owner.is_logged_in
 
 
+def test_who_reads_the_mails_gets_no_more_codes_with_each_reset(member):
+    """A reset makes a browser known; a thief of the mailbox would take a fresh one for every 20 codes."""
+    set_up_app(member)
+    statuses = []
+    for n in range(6):
+        thief = at(f"203.0.113.{n}")
+        thief.client.post("/accounts/password/reset/", {"email": "ada@lab.example"})
+        thief.client.post("/accounts/password/reset/confirm/", {"code": mailed_code("ada@lab.example")})
+        chosen = f"chosen by the thief {n}"
+        thief.client.post("/accounts/password/reset/complete/", {"password1": chosen, "password2": chosen})
+        thief.log_in(password=chosen)
+        statuses += [enter(thief, f"{number:06}").status_code for number in range(20)]
+    assert statuses.count(429) >= 20
+
+
 def test_wrong_passwords_close_no_second_factor(member):
     secret = set_up_app(member)
     owner = at("198.51.100.1")

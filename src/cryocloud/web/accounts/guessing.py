@@ -83,7 +83,11 @@ def _device(request: HttpRequest, user: User | None) -> str:
 
 def _limits(kind: Kind, place: str, account: str, device: str) -> tuple[Limit, ...]:
     if device:
-        return (Limit(f"{kind.name} by device", f"{device} {account}", *kind.by_device),)
+        limits = [Limit(f"{kind.name} by device", f"{device} {account}", *kind.by_device)]
+        # Whoever reads the person's mails makes as many known devices as resets.
+        if kind.by_account is not None:
+            limits.append(Limit(f"{kind.name} by all devices", account, *kind.by_account))
+        return tuple(limits)
     limits = [
         Limit(f"{kind.name} by place and account", f"{place} {account}", *kind.by_place_and_account),
         Limit(f"{kind.name} by place", place, *kind.by_place),
