@@ -166,9 +166,22 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
+    _require_apart(read)
     address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
     buried = read.tombstones and read.tombstones.absolute()
     return read.model_copy(update={"home": read.home.absolute(), "address": address, "tombstones": buried})
+
+
+def _require_apart(settings: Configuration) -> None:
+    """What may be imported must not hold the database, the key and the files of everybody."""
+    home = settings.home.resolve()
+    for folder in settings.server_folders:
+        opened = folder.path.resolve()
+        if home.is_relative_to(opened) or opened.is_relative_to(home):
+            raise ConfigurationError(
+                f"{PREFIX}SERVER_FOLDERS: {folder.path} and the home of the platform, {settings.home}, lie one in the "
+                "other; open a folder beside the home"
+            )
 
 
 def secret_key(settings: Configuration) -> str:

@@ -179,6 +179,34 @@ def test_a_file_that_became_a_link_before_it_was_copied_is_not_followed(owner, d
     assert "could not be copied" in Upload.unscoped.get().problem
 
 
+def test_a_folder_that_becomes_a_link_while_a_file_is_opened_is_not_followed(
+    owner, dataset, server_folder, monkeypatch
+):
+    add_server_folder(actor=owner.actor, dataset=dataset, folder=f"{server_folder}/session/grid")
+    grid, closed = server_folder / "session" / "grid", server_folder.parent / "closed"
+    (closed / "secret.txt").rename(closed / "b ü.star")
+    opening = os.open
+
+    def swap(path, *arguments, **named):
+        if str(path).endswith("b ü.star") and not grid.is_symlink():
+            grid.rename(server_folder / "moved")
+            grid.symlink_to(closed)
+        return opening(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", swap)
+    run_tasks()
+    assert grid.is_symlink()
+    assert not DatasetFile.unscoped.exists()
+    assert "could not be copied" in Upload.unscoped.get().problem
+
+
+@pytest.mark.parametrize("folder", ["/srv", "/srv/cryo", "/srv/cryo/blobs", "/srv/x/../cryo"])
+def test_a_folder_around_or_in_the_home_is_refused_at_the_start(folder):
+    with pytest.raises(ConfigurationError, match="beside the home"):
+        read_configuration({"CRYOCLOUD_HOME": "/srv/cryo", "CRYOCLOUD_SERVER_FOLDERS": f"{folder}=*"})
+    read_configuration({"CRYOCLOUD_HOME": "/srv/cryo", "CRYOCLOUD_SERVER_FOLDERS": "/srv/cryodata=*"})
+
+
 def test_a_folder_of_another_organization_is_as_if_it_were_not_there(stranger, server_folder, monkeypatch):
     theirs = create_dataset(actor=stranger.actor, organization=stranger.organization, name="theirs")
     with pytest.raises(Refused) as refused:

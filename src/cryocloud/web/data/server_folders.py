@@ -76,9 +76,10 @@ def open_source(text: str, organization_id: str) -> int:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise Refused(f"“{source.name}” cannot be opened any more ({error.strerror}).") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    is_there = Path(f"/proc/self/fd/{descriptor}").readlink() == source  # no folder became a link meanwhile
+    if not is_there or not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Refused(f"“{source.name}” is no regular file.")
+        raise Refused(f"“{source.name}” is no regular file in the folder that was named.")
     return descriptor
 
 
