@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -162,6 +165,63 @@ def test_a_tool_reaches_neither_network_nor_processes(run: Tool, kind: walls.Kin
     if kind == "namespaces" or landlock.holds_signals():
         expected["signal"] = False
     assert {name: found[name] for name in expected} == expected
+
+
+def test_landlock_leaves_nothing_of_what_it_does_not_see(run: Tool, tmp_path: Path) -> None:
+    """Modes, owners, times, sockets with a path, limits and priorities of others, inputs through their descriptors."""
+    if not landlock.version():
+        pytest.skip("not in this kernel")
+    other, given = tmp_path / "other", tmp_path / "given"
+    for file in (other, given):
+        file.write_text("theirs")
+    source = (
+        "import ctypes, resource, subprocess\n"
+        "libc, found, other = ctypes.CDLL(None), [], given['other']\n"
+        "def tried(name, act):\n"
+        "    try: found.append(name) if act() != -1 else None\n"
+        "    except OSError: pass\n"
+        "held = (ctypes.c_uint32 * 6)()\n"
+        "libc.capget((ctypes.c_uint32 * 2)(0x20080522, 0), held)\n"
+        "tried('powers', lambda: 1 if any(one & ~4 for one in held) else -1)\n"
+        "tried('mode', lambda: os.chmod(other, 0o777))\n"
+        "tried('mode of an input', lambda: os.fchmod(os.open(given['given'], os.O_RDONLY), 0o777))\n"
+        "tried('owner', lambda: os.chown(other, os.getuid(), os.getgid()))\n"
+        "tried('time', lambda: os.utime(other, (1, 1)))\n"
+        "tried('attribute', lambda: os.setxattr(other, 'user.x', b'1'))\n"
+        "tried('length', lambda: os.truncate(other, 0))\n"
+        "tried('socket', lambda: socket.socket(socket.AF_UNIX).connect(given['socket']))\n"
+        "tried('limits', lambda: resource.prlimit(given['pid'], resource.RLIMIT_CORE, (0, 0)))\n"
+        "tried('processors', lambda: os.sched_setaffinity(given['pid'], os.sched_getaffinity(0)))\n"
+        "tried('priority', lambda: os.setpriority(os.PRIO_PROCESS, given['pid'], 19))\n"
+        "tried('watch', lambda: libc.inotify_add_watch(libc.inotify_init(), os.path.dirname(other).encode(), 4095))\n"
+        "tried('group', lambda: subprocess.run(['true'], start_new_session=True).returncode)\n"
+        "tried('own limits', lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))\n"
+        "found = {'got': found}\n"
+    )
+    with socket.socket(socket.AF_UNIX) as door, subprocess.Popen(["sleep", "20"]) as neighbor:
+        place = f"{tempfile.mkdtemp()}/door"
+        door.bind(place)
+        door.listen()
+        around = replace(confinement("landlock"), readable=(str(given),))
+        found = run(around, source, other=str(other), given=str(given), pid=neighbor.pid, socket=place)
+        neighbor.kill()
+    assert found == {"got": ["own limits"]}
+
+
+def test_an_old_kernel_leaves_signals_to_the_own_group_only() -> None:
+    """Landlock holds signals from version 6 on."""
+    source = (
+        "import os, signal, sys\n"
+        "from cryocloud.compute.isolation import seccomp\n"
+        "seccomp.restrict_self(with_signals=False)\n"
+        "for act in (lambda: os.kill(os.getppid(), 0), lambda: os.kill(-1, 0), lambda: os.kill(1, 0),\n"
+        "            lambda: signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 0)):\n"
+        "    try: act(); sys.exit(1)\n"
+        "    except PermissionError: pass\n"
+        "os.kill(0, signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", source], check=False, process_group=0)
+    assert ended.returncode == -signal.SIGKILL
 
 
 def test_processor_time_ends(run: Tool, kind: walls.Kind, monkeypatch: pytest.MonkeyPatch) -> None:

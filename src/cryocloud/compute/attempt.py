@@ -19,7 +19,7 @@ from typing import Any
 
 from cryocloud.compute.files import read_json, write_json
 from cryocloud.compute.foreign import BadRecord, read_json_below
-from cryocloud.compute.isolation.processes import process_stat
+from cryocloud.compute.isolation.processes import group_lives, is_living, process_stat
 
 DONE = 0
 INTERNAL_ERROR = 1
@@ -97,12 +97,12 @@ class ProcessIdentity:
     def is_alive(self) -> bool:
         """Whether it runs, judged on its own machine."""
         try:
-            return _start_ticks(self.pid) == self.start_ticks and _state(self.pid) not in "ZX"
+            return _start_ticks(self.pid) == self.start_ticks and is_living(process_stat(self.pid))
         except (OSError, ValueError):
             return False
 
-    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
-        """Signal it, or the process group that it leads, if it is still the same process."""
+    def signal(self, number: signal.Signals) -> None:
+        """Signal it, if it is still the same process."""
         try:
             handle = os.pidfd_open(self.pid)
         except OSError:
@@ -111,12 +111,20 @@ class ProcessIdentity:
             # The number cannot pass to another process while the handle is open and this one has not been reaped.
             if self.is_here() and self.is_alive():
                 with suppress(ProcessLookupError):
-                    if group:
-                        os.killpg(self.pid, number)
-                    else:
-                        signal.pidfd_send_signal(handle, number)
+                    signal.pidfd_send_signal(handle, number)
         finally:
             os.close(handle)
+
+    def kill_group(self, session: int) -> bool:
+        """End what lives of the group that it leads, or has led, in a session; False if that is nothing.
+
+        While one of a group lives, no new process gets its number.
+        """
+        if not self.is_here() or not group_lives(self.pid, session):
+            return False
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return True
 
 
 @dataclass(frozen=True)
@@ -223,10 +231,6 @@ class Attempt:
     @staticmethod
     def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
-
-
-def _state(pid: int) -> str:
-    return process_stat(pid)[0]
 
 
 def _start_ticks(pid: int) -> int:

@@ -14,7 +14,7 @@ from cryocloud.compute.attempt import Attempt, AttemptSpec
 from cryocloud.compute.foreign import open_to_append
 from cryocloud.compute.isolation.cells import Cell, make_cell
 from cryocloud.compute.isolation.confine import ENVIRONMENT, THREAD_LIMITS, Confinement, start_confined
-from cryocloud.compute.isolation.processes import Use, tree_of, use_of
+from cryocloud.compute.isolation.processes import Use, tree_of, use_of_children
 
 COMMAND_LINE_ENVIRONMENT = (*ENVIRONMENT, "HOME", "TMPDIR", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 ASK_TO_STOP = b"c"
@@ -55,7 +55,7 @@ class Body:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def use(self) -> Use:
-        return use_of(self.pid)
+        return use_of_children()
 
     def ask_to_stop(self) -> None:
         """Through the pipe that also tells it of our death: signals end at the wall."""

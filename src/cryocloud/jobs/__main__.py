@@ -153,8 +153,7 @@ def _obey_the_runner(stop: threading.Event) -> None:
     def wait() -> None:
         while os.read(0, 1):
             stop.set()
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(0, signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     if limits.by_landlock:
         landlock.restrict_self(limits.readable, limits.writable)
         if seccomp.is_supported():
-            seccomp.restrict_self()
+            seccomp.restrict_self(with_signals=landlock.holds_signals())
     sys.argv = arguments[1:]
     try:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -21,6 +21,8 @@ _MAKE_DEVICES = 1 << 6 | 1 << 11
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _SIGNALS_SINCE = 6
+_CAPABILITIES_VERSION = 0x20080522
+_MAY_READ_ALL = 1 << 2  # CAP_DAC_READ_SEARCH
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -35,7 +37,10 @@ def holds_signals() -> bool:
 
 
 def restrict_self(readable: Iterable[str], writable: Iterable[str]) -> None:
-    """Leave the calling process reading and running below ``readable``, and everything below ``writable``."""
+    """Leave the calling process reading and running below ``readable``, and everything below ``writable``.
+
+    Of root's powers it keeps reading what Landlock leaves.
+    """
     abi = version()
     every = _every_access(abi)
     ruleset = _create(abi, every)
@@ -46,8 +51,18 @@ def restrict_self(readable: Iterable[str], writable: Iterable[str]) -> None:
             _allow(ruleset, path, every & ~_MAKE_DEVICES)
         if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.syscall(_RESTRICT_SELF, ruleset, 0):
             raise OSError(ctypes.get_errno(), "Landlock could not be put in force")
+        _drop_capabilities()
     finally:
         os.close(ruleset)
+
+
+def _drop_capabilities() -> None:
+    """For good: without new privileges no program that root starts gets them back."""
+    header, held = struct.pack("=Ii", _CAPABILITIES_VERSION, 0), (ctypes.c_uint32 * 6)()
+    failed = _libc.capget(header, held)
+    kept = (ctypes.c_uint32 * 6)(held[0] & _MAY_READ_ALL, held[1] & _MAY_READ_ALL)
+    if failed or _libc.capset(header, kept):
+        raise OSError(ctypes.get_errno(), "the powers of root could not be given up")
 
 
 def _every_access(abi: int) -> int:

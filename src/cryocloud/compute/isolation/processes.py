@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PARENT, _GROUP, _SESSION, _THREADS = 1, 2, 3, 17
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,9 @@ def process_stat(pid: int) -> list[str]:
 def tree_of(root: int) -> list[int]:
     """``root`` and its descendants, those of other process groups, sessions and namespaces too."""
     children: dict[int, list[int]] = defaultdict(list)
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with suppress(OSError, ValueError):
-                pid = int(entry.name)
-                children[int(process_stat(pid)[1])].append(pid)
+    for pid in _all_processes():
+        if fields := _fields(pid):
+            children[int(fields[_PARENT])].append(pid)
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
@@ -42,10 +41,24 @@ def tree_of(root: int) -> list[int]:
     return found
 
 
-def use_of(root: int) -> Use:
-    """What ``root`` and its descendants use; what they have waited for is in their processor time."""
+def group_lives(leader: int, session: int) -> bool:
+    """Whether anything is left of the process group, which goes on when its leader has ended."""
+    wanted = [str(leader), str(session)]
+    return any(
+        fields[_GROUP : _SESSION + 1] == wanted and is_living(fields)
+        for fields in map(_fields, _all_processes())
+    )
+
+
+def is_living(fields: list[str]) -> bool:
+    """By the fields of its stat. One whose first thread has ended looks dead while others go on."""
+    return fields[0] not in "ZX" or int(fields[_THREADS]) > 1
+
+
+def use_of_children() -> Use:
+    """What descends from this process and uses; what they have waited for is in their processor time."""
     cpu_s, memory_bytes = 0.0, 0
-    tree = tree_of(root)
+    tree = tree_of(os.getpid())[1:]
     for pid in tree:
         with suppress(OSError, ValueError):
             cpu_s += sum(int(ticks) for ticks in process_stat(pid)[11:15]) / _TICKS_PER_S
@@ -54,8 +67,21 @@ def use_of(root: int) -> Use:
 
 
 def _own_memory_bytes(pid: int) -> int:
-    total = 0
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:")):
-            total += int(line.split()[1]) * 1024
-    return total
+    """All threads tell of the same memory, except one that has ended, which may be the first."""
+    for thread in (f"/proc/{pid}", *map(str, Path(f"/proc/{pid}/task").iterdir())):
+        lines = Path(f"{thread}/status").read_text(encoding="ascii", errors="replace").splitlines()
+        found = [line for line in lines if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:"))]
+        if found:
+            return sum(int(line.split()[1]) for line in found) * 1024
+    return 0
+
+
+def _all_processes() -> list[int]:
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
+def _fields(pid: int) -> list[str]:
+    """Empty for a process that has gone."""
+    with suppress(OSError, ValueError):
+        return process_stat(pid)
+    return []

@@ -81,10 +81,14 @@ def report(wish: str = "auto") -> list[Wall]:
     return [
         Wall("isolation of jobs", kind != "none", _words(kind)),
         Wall("filter of system calls", kind != "none" and seccomp.is_supported(), _CALLS),
-        Wall("signals", kind == "namespaces" or (kind == "landlock" and landlock.holds_signals()), _SIGNALS),
+        Wall("signals", kind == "namespaces" or (kind == "landlock" and _holds_signals()), _SIGNALS),
         Wall("memory limit by the kernel", "memory" in limited, _MEMORY),
         Wall("process limit by the kernel", "pids" in limited, _PROCESSES),
     ]
+
+
+def _holds_signals() -> bool:
+    return landlock.holds_signals() or seccomp.is_supported()
 
 
 _CALLS = "mounts, tracing, kernel keys, BPF, io_uring and sockets are refused to jobs"

@@ -14,10 +14,10 @@ POLL_S = 0.02
 
 def end_body(attempt: Attempt) -> None:
     """Make sure that nothing computes in the folder of an attempt whose runner is dead."""
-    body = attempt.body()
+    body, runner = attempt.body(), attempt.runner()
     deadline_s = time.monotonic() + END_S
-    while body is not None and body.is_here() and body.is_alive() and time.monotonic() < deadline_s:
-        body.signal(signal.SIGKILL, group=True)
+    # The runner leads the session of both.
+    while body and runner and body.kill_group(runner.pid) and time.monotonic() < deadline_s:
         time.sleep(POLL_S)
     cell_of(attempt.folder.name).end()
 
