@@ -11,6 +11,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.credentials import TOKEN_PREFIX, actor_of_token
 from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.orders import SAFE_METHODS, count_order
 from cryocloud.web.accounts.second_factor import require_factor_of_operators
 from cryocloud.web.core.errors import Forbidden
 
@@ -24,6 +25,8 @@ class TokenCredential(HttpBearer):
         found = actor_of_token(token)
         if found is None:
             count_wrong_secret("token", place_of(request))
+        elif request.method not in SAFE_METHODS:
+            count_order(found)
         return found
 
 
@@ -47,6 +50,8 @@ class SessionCredential(APIKeyCookie):
             return None
         found = Actor(request.user)
         require_factor_of_operators(found)
+        if request.method not in SAFE_METHODS:
+            count_order(found)
         return found
 
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.orders import count_given_up
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core import places
@@ -60,6 +61,7 @@ def _unsaved(actor: Actor, dataset: Dataset, path: str, size_bytes: int) -> Uplo
     _require_open(dataset)
     _require_free_path(dataset, path)
     for former in Upload.unscoped.filter(dataset=dataset, path=path, state=Upload.State.OPEN):
+        count_given_up(actor)
         _give_way(former)
     return Upload(
         organization_id=dataset.organization_id,
@@ -81,6 +83,7 @@ def abort_upload(*, actor: Actor, upload: Upload) -> None:
     """Drop what has arrived; an upload that is done stays."""
     if upload.state != Upload.State.OPEN:
         raise Conflict(f"{upload.path}: this upload is {upload.state} already.")
+    count_given_up(actor)
     drop_upload(upload, "stopped by a person")
     record_event(
         "upload.abort",

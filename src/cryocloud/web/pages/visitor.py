@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.orders import SAFE_METHODS, count_order
 from cryocloud.web.core.errors import NotFound
 from cryocloud.web.organizations.access import organizations_of
 from cryocloud.web.organizations.models import Organization
@@ -25,7 +26,10 @@ def members_only(view: MemberView) -> MemberView:
     @wraps(view)
     def for_members(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         assert isinstance(request.user, User)
-        return view(request, Actor(request.user), *arguments, **named)
+        actor = Actor(request.user)
+        if request.method not in SAFE_METHODS:
+            count_order(actor)
+        return view(request, actor, *arguments, **named)
 
     return for_members
 
