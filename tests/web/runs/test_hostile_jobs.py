@@ -18,6 +18,7 @@ import pytest
 
 from cryocloud.compute.isolation import walls
 from cryocloud.web.configuration import configuration
+from cryocloud.web.core import disk_room
 from cryocloud.web.core.places import attempt_folder, dataset_folder, result_folder
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.projects.models import Project
@@ -27,6 +28,7 @@ from cryocloud.web.results.viewers import plot_file, plots_of
 from cryocloud.web.runs.log import log_tail
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.services import cancel_job, create_job
+from cryocloud.web.scheduling import room, scheduler
 from platform_orders import make_dataset, make_project
 
 pytestmark = [
@@ -188,7 +190,9 @@ def test_the_slot_is_free_soon_after(
     assert 0 <= usage.billed_s <= time.monotonic() - began_s + 60
     assert 0 <= usage.wall_s <= time.monotonic() - began_s + 60 and usage.cpu_s >= 0
     _nothing_of_others(job)
-    assert not any((attempt_folder(job.attempts.get().pk) / name).exists() for name in ("tmp", "inputs"))
+    assert not any(
+        (attempt_folder(job.attempts.get().pk) / name).exists() for name in ("tmp", "inputs", "handover")
+    )
     if job.state == Job.State.DONE:
         assert owner.client.get(f"/jobs/{job.pk}/files/download/").status_code == 200
     after = create_job(
@@ -200,6 +204,25 @@ def test_the_slot_is_free_soon_after(
     )
     turn_until(ended(after))
     assert after.state == Job.State.DONE
+
+
+@pytest.mark.parametrize("escape", ["fill_unseen", "fill_deep", "fill_closed", "fill_handover"])
+def test_what_fills_the_disk_out_of_sight_is_stopped(
+    owner: Any, project: Project, turn_until: Callable[..., None], facts: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch, escape: str,
+) -> None:  # fmt: skip
+    job = attack(owner, project, facts, escape)
+    filled = lambda: any((attempt_folder(one.pk) / "out/filled").exists() for one in job.attempts.all())  # noqa: E731
+    turn_until(filled)
+    monkeypatch.setattr(scheduler, "ROOM_EVERY_S", 0.0)
+    monkeypatch.setattr(disk_room, "is_low", lambda: True)
+    fresh = configuration().model_copy(update={"disk_reserve_bytes": 64 << 20})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    turn_until(ended(job))
+    assert (job.state, job.message) == ("failed", room.STOPPED)
+    folder = attempt_folder(job.attempts.get().pk)
+    assert not any(path.stat().st_size > 1 << 20 for path in folder.rglob("*") if path.is_file())
+    assert not any((folder / name).exists() for name in room.WRITTEN)
 
 
 def _nothing_of_others(job: Job) -> None:

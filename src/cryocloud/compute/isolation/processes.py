@@ -66,6 +66,16 @@ def use_of_children() -> Use:
     return Use(len(tree), cpu_s, memory_bytes)
 
 
+def written_by(root: int) -> int:
+    """Bytes that a tree of processes has sent to disks, with those of children that have been waited for."""
+    size_bytes = 0
+    for pid in tree_of(root):
+        with suppress(OSError, ValueError):
+            counts = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+            size_bytes += int(counts["write_bytes"]) - int(counts["cancelled_write_bytes"])
+    return size_bytes
+
+
 def _own_memory_bytes(pid: int) -> int:
     """All threads tell of the same memory, except one that has ended, which may be the first."""
     for thread in (f"/proc/{pid}", *map(str, Path(f"/proc/{pid}/task").iterdir())):

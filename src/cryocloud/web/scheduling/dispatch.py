@@ -162,5 +162,5 @@ def start_runner(attempt: Attempt) -> subprocess.Popen[bytes]:
 
 
 def clear_scratch(attempt_id: str) -> None:
-    for name in ("tmp", "inputs"):
+    for name in ("tmp", "inputs", "handover"):
         remove_tree(attempt_folder(attempt_id) / name)

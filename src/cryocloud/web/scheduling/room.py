@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.foreign import remove_tree
+from cryocloud.compute.isolation.processes import written_by
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.runs.models import Attempt, Job
@@ -25,6 +28,9 @@ STOPPED = (
 # A job that has written less does not fill a disk.
 SHARE_OF_RESERVE = 0.25
 ENTRIES_MAX = 200_000
+DEPTH_MAX = 64
+ENDLESS = (math.inf, math.inf)
+WRITTEN = ("out", "tmp", "handover")
 
 
 def tell_those_who_wait() -> None:
@@ -39,16 +45,24 @@ def tell_those_who_wait() -> None:
 
 
 def attempt_that_fills() -> Attempt | None:
-    """Of the organization whose running jobs have written the most, the attempt with the largest part of it."""
-    found = disk_room.room()
+    """Of the organization whose running jobs hold the most, the attempt with the largest part of it.
+
+    Where none holds much, the one whose processes have written the most: files that were removed while they are open
+    can be seen by nobody.
+    """
     at_work = [one for one in Attempt.unscoped.filter(state__in=Attempt.OPEN) if read_ending(one) is None]
-    written = {one: _written(attempt_folder(one.pk)) for one in at_work}
+    return _largest(at_work, _held) or _largest(at_work, _written)
+
+
+def _largest(at_work: list[Attempt], measure: Callable[[Path], tuple[float, float]]) -> Attempt | None:
+    found = disk_room.room()
+    measured = {one: measure(attempt_folder(one.pk)) for one in at_work}
     shares = {
         one: max(
             size_bytes / max(1, found.reserved_bytes),
             entries / found.reserved_inodes if found.reserved_inodes else 0.0,
         )
-        for one, (size_bytes, entries) in written.items()
+        for one, (size_bytes, entries) in measured.items()
     }
     of_organization: defaultdict[str, float] = defaultdict(float)
     for one, share in shares.items():
@@ -62,20 +76,34 @@ def stop_and_clear(attempt: Attempt) -> Ending:
     directory = protocol.Attempt(attempt_folder(attempt.pk))
     kill_attempt(directory)
     ending = replace(lost_ending(attempt), code=protocol.DISK_FULL, message=STOPPED)
-    for name in ("out", "tmp"):
+    for name in WRITTEN:
         remove_tree(directory.folder / name)
     return ending
 
 
-def _written(folder: Path) -> tuple[int, int]:
-    """Bytes on the disk and entries; of a folder made to be walked for ever, as many as tell enough."""
+def _held(folder: Path) -> tuple[float, float]:
+    """Bytes on the disk and entries; endless for folders that are made to be walked for ever, or by nobody."""
     size_bytes = entries = 0
-    for parent, _, names in os.walk(folder):
-        entries += 1
-        for name in names:
-            with suppress(OSError):
-                size_bytes += 512 * Path(parent, name).lstat().st_blocks
-            entries += 1
-            if entries > ENTRIES_MAX:
-                return size_bytes, entries
+    waiting = [(folder / name, 0) for name in WRITTEN]
+    while waiting:
+        parent, depth = waiting.pop()
+        try:
+            with os.scandir(parent) as found:
+                for entry in found:
+                    entries += 1
+                    with suppress(FileNotFoundError):
+                        size_bytes += 512 * entry.stat(follow_symlinks=False).st_blocks
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((Path(entry.path), depth + 1))
+                    if entries > ENTRIES_MAX or depth > DEPTH_MAX:
+                        return ENDLESS
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return ENDLESS
     return size_bytes, entries
+
+
+def _written(folder: Path) -> tuple[float, float]:
+    runner = protocol.Attempt(folder).runner()
+    return (written_by(runner.pid) if runner is not None and runner.is_alive() else 0), 0

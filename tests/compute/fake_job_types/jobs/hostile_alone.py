@@ -103,6 +103,43 @@ def pipes_everywhere(facts):
     os._exit(0)
 
 
+def fill_unseen(facts):
+    """A file that no folder names any more."""
+    with open(f"{facts['out']}/unseen", "wb") as file:
+        os.unlink(file.name)
+        for _ in range(32):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+        wait_for_the_end(facts)
+
+
+def fill_deep(facts):
+    os.chdir(facts["out"])
+    for _ in range(20):
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    Path("large").write_bytes(os.urandom(32 << 20))
+    os.chdir("/")
+    wait_for_the_end(facts)
+
+
+def fill_closed(facts):
+    os.mkdir(f"{facts['out']}/closed")
+    Path(facts["out"], "closed/large").write_bytes(os.urandom(32 << 20))
+    os.chmod(f"{facts['out']}/closed", 0)
+    wait_for_the_end(facts)
+
+
+def fill_handover(facts):
+    Path(facts["attempt"], "handover/large").write_bytes(os.urandom(32 << 20))
+    wait_for_the_end(facts)
+
+
+def wait_for_the_end(facts):
+    Path(facts["out"], "filled").write_text("")
+    time.sleep(600)
+
+
 def many_links(facts):
     for number in range(3000):
         os.symlink("/etc/passwd", f"{facts['out']}/link{number}")
