@@ -12,7 +12,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.accounts.models import ApiToken, KeptAnswer, User
 from cryocloud.web.accounts.services import deactivate_person, follow_password
 from cryocloud.web.audit.models import AuditEvent, Tombstone
 from cryocloud.web.audit.tombstones import NotReplayed, require_replayed, tombstone_file
@@ -90,6 +90,20 @@ def test_a_lowered_role_stays_low(begun, owner, editor):
     kept.restore()
     replay()
     assert Membership.unscoped.get(user=editor.user).role == Role.VIEWER
+
+
+@pytest.mark.parametrize("verb", ["remove", "role"])
+def test_answers_to_repeated_orders_end_with_the_right_to_hear_them(begun, owner, editor, verb):
+    order = {"organization_id": owner.organization.pk, "name": "secret plan"}
+    editor.api("POST", "/projects", order, **{"Idempotency-Key": "k"})
+    kept, answers = Backup(), list(KeptAnswer.objects.all())
+    given = {"role": str(Role.VIEWER.value), "confirmed": "yes"}
+    owner.client.post(path_of(editor, verb), given if verb == "role" else {})
+    assert not KeptAnswer.objects.exists()
+    kept.restore()
+    KeptAnswer.objects.bulk_create(answers)
+    replay()
+    assert not KeptAnswer.objects.exists()
 
 
 def test_a_revoked_token_stays_revoked(begun, owner):

@@ -12,6 +12,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db import transaction
 
+from cryocloud.web.accounts.answers import forget_answers
 from cryocloud.web.accounts.models import ApiToken, User
 from cryocloud.web.audit.models import Tombstone
 from cryocloud.web.audit.services import record_event
@@ -107,11 +108,16 @@ def _end_all_sessions() -> None:
 
 
 def _remove_membership(membership_id: str, _: dict[str, Any]) -> None:
-    Membership.unscoped.filter(pk=membership_id).delete()
+    for membership in Membership.unscoped.filter(pk=membership_id):
+        forget_answers(membership.user_id)
+        membership.delete()
 
 
 def _lower_role(membership_id: str, detail: dict[str, Any]) -> None:
-    Membership.unscoped.filter(pk=membership_id, role__gt=detail["role"]).update(role=detail["role"])
+    for membership in Membership.unscoped.filter(pk=membership_id, role__gt=detail["role"]):
+        forget_answers(membership.user_id)
+        membership.role = detail["role"]
+        membership.save(update_fields=["role"])
 
 
 def _revoke_token(token_id: str, _: dict[str, Any]) -> None:
