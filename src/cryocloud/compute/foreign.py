@@ -61,6 +61,15 @@ def parse_json(content: bytes, name: str) -> Any:
         raise BadRecord(f"{name} is no JSON of finite numbers ({str(error)[:80]})") from None
 
 
+def is_own_file(path: Path, bytes_max: int) -> bool:
+    """Whether a regular file of at most ``bytes_max`` lies there, and under no other name."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and facts.st_size <= bytes_max
+
+
 def open_to_append(path: Path) -> int:
     """A regular file to write at its end; what else lies there under that name is removed first."""
     with suppress(BadRecord, OSError):

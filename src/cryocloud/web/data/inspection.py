@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from cryocloud.compute.foreign import is_own_file, remove_tree
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core import places
 from cryocloud.web.core.events import dataset_topic, publish
@@ -24,6 +26,7 @@ FILE_S = 20.0
 BEGIN_SHARE = 0.25
 MEMORY_BYTES = 3 << 30
 HEADER_LENGTH_MAX = 100_000
+PREVIEW_BYTES_MAX = 16 << 20
 
 # How many of the next files of an organization are read alone, because a batch with them got no answer.
 _alone: dict[str, int] = {}
@@ -74,12 +77,26 @@ def _next_batch(organization_id: str, count: int) -> list[DatasetFile]:
 
 
 def _ask_tool(files: list[DatasetFile]) -> list[dict[str, Any]]:
+    """Its pictures lie in a folder of their own until the tool has ended: what else it leaves there is removed."""
+    kept = places.preview_folder(files[0].dataset_id)
+    made = Path(tempfile.mkdtemp(prefix=".made-", dir=kept))
+    try:
+        found = _answer_of_tool(files, made)
+        for picture in [preview_file(file, size) for file in files for size in PREVIEW_SIZES]:
+            if is_own_file(made / picture.name, PREVIEW_BYTES_MAX):
+                (made / picture.name).replace(picture)
+    finally:
+        remove_tree(made)
+    return found
+
+
+def _answer_of_tool(files: list[DatasetFile], made: Path) -> list[dict[str, Any]]:
     order = {
         "files": [
             {
                 "path": str(places.blob_file(file.stored.key)),
                 "name": file.name,
-                "previews": {size: str(preview_file(file, size)) for size in PREVIEW_SIZES},
+                "previews": {size: str(made / preview_file(file, size).name) for size in PREVIEW_SIZES},
             }
             for file in files
         ],
@@ -87,7 +104,7 @@ def _ask_tool(files: list[DatasetFile]) -> list[dict[str, Any]]:
     }
     walls = confinement(
         readable=[places.blob_file(file.stored.key) for file in files],
-        writable=[places.preview_folder(files[0].dataset_id)],
+        writable=[made],
         memory_bytes=MEMORY_BYTES,
     )
     found = run_tool(TOOL, order, timeout_s=FILE_S, confinement=walls).get("files")

@@ -21,6 +21,10 @@ MEDIA_TYPES = {
 _NAME = re.compile(r"[a-z0-9_]{1,80}\.(json|png|webp|mrc|bin)", re.ASCII)
 
 
+def is_preview_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def preview_file(job: Job, name: str) -> tuple[Path, str]:
     """A preview and its media type."""
     match = _NAME.fullmatch(name)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from django_tasks import task
 
 from cryocloud.compute.files import write_text
-from cryocloud.compute.foreign import remove_tree
+from cryocloud.compute.foreign import is_own_file, remove_tree
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import job_topic, project_topic, publish
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.tasks import DRAWING
 from cryocloud.web.results.files import job_folder, preview_folder_of
+from cryocloud.web.results.previews import is_preview_name
 from cryocloud.web.results.viewers import INDEX
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Job
@@ -32,6 +34,7 @@ PART_FILES = {
     "micrographs": ("picks.star", "micrographs.star"),
 }
 MEMORY_BYTES = 3 << 30
+PREVIEWS_BYTES_MAX = 1 << 30
 _STOP_BEFORE_S = 20
 
 _log = logging.getLogger("cryocloud.results")
@@ -55,12 +58,26 @@ def make_previews(job_id: str, *, organization_id: str) -> None:
         found = _run_part(job, part, folder, fresh)
         index["problems"] += found.pop("problems", [])
         index |= found
+    _drop_strangers(fresh)
     index["viewers"] = _viewers(index)
     # By rename: what lies there was left by the tool, a link to one of our own files perhaps.
     write_text(fresh / INDEX, json.dumps(index))
     _swap(fresh, kept)
     topics = [job_topic(job.pk), project_topic(job.project_id)]
     publish(job.organization_id, topics, "previews", {"id": job.pk, "viewers": index["viewers"]})
+
+
+def _drop_strangers(fresh: Path) -> None:
+    """Keep previews of a bounded size: what else the tool left would count for nobody and stay for ever."""
+    fresh.chmod(0o700)
+    left_bytes = PREVIEWS_BYTES_MAX
+    with os.scandir(fresh) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if is_preview_name(entry.name) and is_own_file(path, left_bytes):
+                left_bytes -= 512 * path.lstat().st_blocks
+            else:
+                remove_tree(path)
 
 
 def _parts_of(folder: Path) -> list[str]:

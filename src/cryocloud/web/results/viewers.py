@@ -6,6 +6,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ TITLES = {
     "micrographs": "Micrographs",
 }
 PLOTS_MAX = 200
+PLOTS_LOOKED_AT = 10_000
 INDEX = "index.json"
 _INDEX_BYTES_MAX = 4 << 20
 _PLOT = re.compile(r"[^/\\\x00-\x1f]{1,200}\.png")
@@ -85,6 +87,8 @@ def _plot_names(job: Job) -> list[str]:
         return []
     try:
         with os.scandir(plots) as entries:
-            return sorted(entry.name for entry in entries if _PLOT.fullmatch(entry.name))
+            # A running job may leave millions, on a page that everybody waits for.
+            looked_at = islice(entries, PLOTS_LOOKED_AT)
+            return sorted(entry.name for entry in looked_at if _PLOT.fullmatch(entry.name))
     finally:
         os.close(plots)
