@@ -38,6 +38,14 @@ def test_orders_by_token_and_by_page_are_counted_together_and_reading_is_not(edi
     assert editor.api("GET", path).status_code == editor.client.get(f"{path}/").status_code == 200
 
 
+def test_a_folder_of_many_files_is_announced_without_being_counted(editor, dataset):
+    announced = [
+        editor.api("POST", f"/datasets/{dataset.pk}/uploads", {"path": f"{n}.mrc", "size_bytes": 1})
+        for n in range(2 * ENOUGH)
+    ]
+    assert {answer.status_code for answer in announced} == {201}
+
+
 def test_who_has_ordered_too_much_can_still_be_removed(editor, owner, dataset):
     for n in range(ENOUGH + 1):
         editor.api("PATCH", f"/datasets/{dataset.pk}", {"description": f"{n}"})
