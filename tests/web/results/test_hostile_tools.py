@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -31,9 +30,8 @@ LEAVES = (
 
 
 @pytest.fixture
-def taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = tmp_path / "code"
-    code.mkdir()
+def taken_over(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = tmp_path_factory.mktemp("code")
     (code / "taken_over.py").write_text(LEAVES)
     monkeypatch.setenv("PYTHONPATH", str(code), prepend=os.pathsep)
     monkeypatch.setattr(tasks, "TOOL", "taken_over")
@@ -44,6 +42,8 @@ def test_nothing_stays_of_who_reads_an_upload(owner, taken_over):
     dataset = make_dataset(owner, {})
     file = add_file(owner, dataset, "a.mrc", b"pixels")
     run_tasks()
+    file.refresh_from_db()
+    assert file.state == "read", file.problem
     assert list(places.preview_folder(dataset.pk).iterdir()) == []
     assert owner.client.get(f"/files/{file.pk}/preview/thumb/").status_code == 404
 
@@ -53,6 +53,7 @@ def test_nothing_stays_of_who_draws_previews(owner, taken_over):
         owner.organization, owner.user, "refine", lambda folder: (folder / "map.mrc").touch()
     )
     make_previews.func(job.pk, organization_id=job.organization_id)
+    assert viewers.preview_index(job)["problems"] == []
     assert [path.name for path in preview_folder_of(job).iterdir()] == ["index.json"]
 
 
