@@ -208,6 +208,13 @@ def test_landlock_leaves_nothing_of_what_it_does_not_see(run: Tool, tmp_path: Pa
     assert found == {"got": ["own limits"]}
 
 
+def test_a_job_with_a_gpu_sees_no_groups_of_others(run: Tool) -> None:
+    if walls.namespaces_problem():
+        pytest.skip(walls.namespaces_problem())
+    source = "found = {'devices': len(os.listdir('/sys/devices')) > 0, 'groups': os.listdir('/sys/fs')}\n"
+    assert run(confinement("namespaces", gpu=True), source) == {"devices": True, "groups": []}
+
+
 def test_an_old_kernel_leaves_signals_to_the_own_group_only() -> None:
     """Landlock holds signals from version 6 on."""
     source = (

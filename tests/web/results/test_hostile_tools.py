@@ -57,6 +57,29 @@ def test_nothing_stays_of_who_draws_previews(owner, taken_over):
     assert [path.name for path in preview_folder_of(job).iterdir()] == ["index.json"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"charts": [{"x": [1]}]},
+        {"orientations": {"heights": 3, "azimuths": 1, "counts": []}},
+        {"problems": 7},
+    ],
+    ids=["chart", "orientations", "problems"],
+)
+def test_pages_show_what_they_can_of_a_strange_answer(owner, tmp_path_factory, monkeypatch, answer):
+    code = tmp_path_factory.mktemp("code")
+    (code / "strange.py").write_text(f"import json; print(json.dumps({answer!r}))\n")
+    monkeypatch.setenv("PYTHONPATH", str(code), prepend=os.pathsep)
+    monkeypatch.setattr(tasks, "TOOL", "strange")
+    job = examples.publish(
+        owner.organization, owner.user, "refine", lambda folder: (folder / "map.mrc").touch()
+    )
+    make_previews.func(job.pk, organization_id=job.organization_id)
+    assert viewers.preview_index(job)["problems"]
+    for viewer in ("curves", "orientations", "map"):
+        assert owner.client.get(f"/jobs/{job.pk}/look/{viewer}/").status_code == 200
+
+
 def test_a_page_looks_at_some_plots_of_millions(owner, monkeypatch):
     monkeypatch.setattr(viewers, "PLOTS_LOOKED_AT", 50)
     job = examples.publish(

@@ -177,13 +177,15 @@ def _bubblewrap(confinement: Confinement, calls: IO[bytes] | None, inside: list[
     walls += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]
     for device in _gpu_devices() if confinement.gpu else ():
         walls += ["--dev-bind", device, device]
-    walls += ["--ro-bind", "/sys", "/sys"] if confinement.gpu else []
+    # Without the control groups, whose names and figures are those of other jobs.
+    walls += ["--ro-bind", "/sys", "/sys", "--tmpfs", "/sys/fs"] if confinement.gpu else []
     walls += ["--size", "1048576", "--tmpfs", confinement.hidden] if confinement.hidden else []
     walls += _mounts(
         "--ro-bind-try", [*confinement.readable, *([confinement.warm] if confinement.warm else [])]
     )
     walls += _mounts("--bind", confinement.writable)
-    made_up = ["/proc", "/dev", *([confinement.hidden] if confinement.hidden else []), "/"]
+    made_up = ["/proc", "/dev", *(["/sys/fs"] if confinement.gpu else [])]
+    made_up += [*([confinement.hidden] if confinement.hidden else []), "/"]
     walls += [word for path in made_up for word in ("--remount-ro", path)]
     return [*walls, "--chdir", "/tmp", "--", *inside]
 

@@ -18,7 +18,7 @@ from cryocloud.web.core.events import job_topic, project_topic, publish
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.tasks import DRAWING
 from cryocloud.web.results.files import job_folder, preview_folder_of
-from cryocloud.web.results.previews import is_preview_name
+from cryocloud.web.results.previews import chart_tables, is_preview_name, orientation_rows
 from cryocloud.web.results.viewers import INDEX
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Job
@@ -97,12 +97,25 @@ def _run_part(job: Job, part: str, folder: Path, out: Path) -> dict[str, Any]:
     }
     walls = confinement(readable=[folder, *readable], writable=[out], memory_bytes=MEMORY_BYTES)
     try:
-        return run_tool(TOOL, order, timeout_s=PART_SECONDS[part], confinement=walls)
+        found = run_tool(TOOL, order, timeout_s=PART_SECONDS[part], confinement=walls)
+        _require_shown(found)
+        return found
     except ToolFailed as error:
         _log.warning("previews failed", extra={"job_id": job.pk, "part": part, "reason": str(error)})
         return {
             "problems": [{"file": part, "reason": "no preview could be made of this; the files are whole"}]
         }
+
+
+def _require_shown(found: dict[str, Any]) -> None:
+    """Pages are made of it: what they cannot show is no answer."""
+    try:
+        chart_tables(found)
+        orientation_rows(found)
+        _viewers(found)
+        [*found.get("problems", [])]
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise ToolFailed(f"{TOOL} answered what no page can show ({error})") from None
 
 
 def _upstream_folders(job: Job) -> list[Path]:
