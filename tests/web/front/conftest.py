@@ -40,6 +40,9 @@ def served_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(served_home: Path, django_db_setup: None, django_db_blocker: Any) -> Iterator[Served]:
     with serving(served_home, str(connection.settings_dict["NAME"]), prelude=SHORT, **LIMITS) as served:
+        first = RawConnection(served.address, timeout_s=60)
+        first.ask("GET", "/health/live")  # its memory is that of a server, not of one that starts
+        first.close()
         yield served
 
 
