@@ -1,4 +1,4 @@
-"""Compiled kernels for confined jobs, where none came with the installation."""
+"""Compiled kernels for confined jobs, where none came with the installation; what unfinished attempts left behind."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from datetime import timedelta
 
 from django_tasks import task
 
+from cryocloud.compute.foreign import remove_tree
 from cryocloud.compute.warm import ATTACHED, is_warm
+from cryocloud.web.core import disk_room
+from cryocloud.web.core.clock import now
 from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.core.periodic import every
-from cryocloud.web.core.places import warm_folder
+from cryocloud.web.core.places import attempt_folder, warm_folder
+from cryocloud.web.runs.models import Attempt, Job
 
 TIMEOUT_S = 3600
 NICENESS = 10
+UNFINISHED_KEPT = timedelta(days=7)
+LOG = "log.txt"
 
 
 @every(timedelta(hours=24))
@@ -39,3 +45,30 @@ def warm_kernels() -> None:
             warming.terminate()
     if code:
         raise RuntimeError(f"the kernels were not compiled: it ended with code {code}")
+
+
+@every(timedelta(minutes=30))
+def remove_unfinished_work() -> None:
+    """What attempts left that did not succeed, a week after; while the disk is low at once, the oldest first.
+
+    Until then a retry goes on from there. The log stays, and so does everything of a job that is queued or at work.
+    """
+    is_low = disk_room.is_low()
+    unfinished = Attempt.unscoped.filter(
+        state__in=(Attempt.State.FAILED, Attempt.State.CANCELLED, Attempt.State.LOST),
+        job__state__in=Job.ENDED,
+    )
+    if not is_low:
+        unfinished = unfinished.filter(finished_at__lte=now() - UNFINISHED_KEPT)
+    for attempt_id in unfinished.order_by("finished_at").values_list("pk", flat=True).iterator():
+        if _remove_results(attempt_id) and is_low and not disk_room.is_low():
+            return
+
+
+def _remove_results(attempt_id: str) -> bool:
+    """Whether there was anything."""
+    out = attempt_folder(attempt_id) / "out"
+    left = [path for path in out.iterdir() if path.name != LOG] if out.is_dir() else []
+    for path in left:
+        remove_tree(path)
+    return bool(left)
