@@ -48,8 +48,9 @@ def main() -> None:
         "class2d": examples.write_class2d,
     }
     told = {"refine": refine.pk}
+    inputs = {"input": f"dataset:{dataset.pk}"}
     for job_type, write in writers.items():
-        job = examples.publish(organization, user, job_type, write, project=refine.project)
+        job = examples.publish(organization, user, job_type, write, project=refine.project, inputs=inputs)
         told[job_type] = job.pk
     for job_id in told.values():
         make_previews.func(job_id, organization_id=organization.pk)
