@@ -68,7 +68,7 @@ def test_noise_is_not_trusted(run_job: Callable[..., Any], write_particle_files:
     assert json.loads((result.out / "trust.json").read_text())["reasons"]
 
 
-@pytest.mark.parametrize("dies_after", [2, 3])
+@pytest.mark.parametrize("dies_after", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_interrupted_job_ends_as_an_uninterrupted_one(
     run_job: Callable[..., Any],
     write_particle_files: Any,

@@ -102,7 +102,8 @@ def _open(part: str | Path, flags: int, at: int | None) -> int:
 
 def _regular(descriptor: int, name: str) -> int:
     facts = os.fstat(descriptor)
-    if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1:
+    # None: another record took its place by rename since it was opened.
+    if stat.S_ISREG(facts.st_mode) and facts.st_nlink <= 1:
         return descriptor
     os.close(descriptor)
     raise BadRecord(f"{name} is no file of its own")

@@ -430,6 +430,7 @@ def relay_that_loses_the_first_answer(address):
             if not lost.is_set():
                 server.recv(16)
                 lost.set()
+                line.shutdown(socket.SHUT_RDWR)
                 return
             pump(server, line)
 

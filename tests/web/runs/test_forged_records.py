@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,28 @@ def test_a_record_of_a_stranger_is_never_signalled(
     turn_until(lambda: not Attempt.unscoped.filter(state__in=Attempt.OPEN).exists())
     attempt.refresh_from_db()
     assert attempt.state == Attempt.State.LOST
+
+
+def test_a_claim_that_is_taken_while_the_scheduler_looks_is_no_lost_runner(
+    owner: Any, project: Project, scheduler: Scheduler, turn_until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The runner takes it between two looks of the same turn."""
+    look = Directory.is_running
+
+    def look_too_early(self: Directory) -> bool:
+        found = look(self)
+        runner = scheduler.runners.get(self.folder.name)
+        while runner is not None and not self.claim_file.exists() and runner.poll() is None:
+            time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(Directory, "is_running", look_too_early)
+    job = create_job(
+        actor=owner.actor, project=project, job_type="counting", parameters={"steps": 1}, inputs={}
+    )
+    turn_until(lambda: Job.unscoped.get(pk=job.pk).state in Job.ENDED)
+    assert list(job.attempts.values_list("state", flat=True)) == [Attempt.State.SUCCEEDED]
 
 
 def test_an_attempt_that_cannot_be_attended_gives_up_its_slot(

@@ -136,11 +136,13 @@ class Scheduler:
     def _attend(self, attempt: Attempt) -> None:
         directory = protocol.Attempt(attempt_folder(attempt.pk))
         self._reap(attempt.pk)
+        # In this order: a claim that is taken meanwhile must not look like one whose runner is gone.
+        was_claimed = directory.claim_file.exists()
         was_running = directory.is_running()
         ending = read_ending(attempt)
         if ending is not None:
             self._conclude(attempt, ending)
-        elif not directory.claim_file.exists():
+        elif not was_claimed:
             self._start(attempt)
         elif not was_running:
             end_body(directory)
