@@ -55,7 +55,7 @@ check: $(STAMP) ## style, types, architecture, size limits, licenses, names of t
 test test-slow e2e: export OMP_NUM_THREADS = 1
 test test-slow e2e: export NUMBA_NUM_THREADS = 1
 
-test: $(STAMP) ## all quick tests (4 minutes on 2 cores)
+test: $(STAMP) ## all quick tests (8 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
 test-slow: $(STAMP) ## the long tests
