@@ -13,13 +13,19 @@ from pathlib import Path
 from cryocloud.compute.attempt import Attempt, AttemptSpec
 from cryocloud.compute.foreign import open_to_append
 from cryocloud.compute.isolation.cells import Cell, make_cell
-from cryocloud.compute.isolation.confine import ENVIRONMENT, THREAD_LIMITS, Confinement, start_confined
+from cryocloud.compute.isolation.confine import (
+    ENVIRONMENT,
+    THREAD_LIMITS,
+    Confinement,
+    kept_environment,
+    own_status,
+    start_confined,
+)
 from cryocloud.compute.isolation.processes import Use, tree_of, use_of_children
 
 COMMAND_LINE_ENVIRONMENT = (*ENVIRONMENT, "HOME", "TMPDIR", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 ASK_TO_STOP = b"c"
 SWEEP_S = 10.0
-_SIGNAL_CODES = 128
 
 
 class Body:
@@ -78,8 +84,7 @@ class Body:
                     os.kill(pid, signal.SIGKILL)
             _reap()
         self.cell.end()
-        is_namespaced = self.confinement is not None and self.confinement.kind == "namespaces"
-        return _SIGNAL_CODES - status if is_namespaced and status > _SIGNAL_CODES else status
+        return own_status(self.confinement, status)
 
 
 def _reap() -> None:
@@ -91,7 +96,7 @@ def _reap() -> None:
 
 def _start(spec: AttemptSpec, arguments: list[str], log: int) -> subprocess.Popen[bytes]:
     """Without walls: a person's own job on their own machine."""
-    environment = {name: os.environ[name] for name in COMMAND_LINE_ENVIRONMENT if name in os.environ}
+    environment = kept_environment(COMMAND_LINE_ENVIRONMENT)
     environment |= dict.fromkeys(THREAD_LIMITS, str(spec.threads)) | {"OMP_WAIT_POLICY": "passive"}
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],

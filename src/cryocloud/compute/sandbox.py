@@ -20,14 +20,13 @@ from typing import IO, Any
 
 from cryocloud.compute.foreign import remove_tree
 from cryocloud.compute.isolation.cells import make_cell
-from cryocloud.compute.isolation.confine import Confinement, start_confined
+from cryocloud.compute.isolation.confine import Confinement, own_status, start_confined
 from cryocloud.compute.isolation.inside import OUT_OF_MEMORY
 
 ANSWER_BYTES_MAX = 64 << 20
 TOOL_FILE_BYTES = 8 << 30
 _ORPHAN_GRACE_S = 5
 _SAID_BYTES = 4000
-_SIGNAL_CODES = 128
 
 
 class ToolFailed(Exception):
@@ -84,7 +83,7 @@ def _run(module: str, walls: Confinement, timeout_s: float, streams: tuple[IO[by
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         cell.end()
-    return _SIGNAL_CODES - status if walls.kind == "namespaces" and status > _SIGNAL_CODES else status
+    return own_status(walls, status)
 
 
 def _reason(module: str, status: int, memory_bytes: int, said: IO[bytes]) -> str:

@@ -7,10 +7,8 @@ without it each of them compiles for itself.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import cryocloud
+from cryocloud.compute.attached import ATTACHED, run_attached
 from cryocloud.compute.isolation.inside import WARM_CACHES
 
-ATTACHED = "--attached"
 SOURCES = "sources"
 SYMMETRY = {"symmetry": "D2"}
 OPTICS = {"voltage_kv": 300.0, "spherical_aberration_mm": 2.7, "amplitude_contrast": 0.1}
@@ -88,22 +86,7 @@ def _run(
 ) -> None:
     given = {name: str(work / text) if "/" in text else text for name, text in inputs.items()}
     order = {"job_type": job_type, "parameters": parameters, "inputs": given, "out": str(work / job_type)}
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            [sys.executable, "-m", "cryocloud.compute.lane", ATTACHED],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment,
-        ) as lane,
-    ):  # fmt: skip
-        assert lane.stdin is not None
-        lane.stdin.write(json.dumps({**order, "progress": "json"}).encode() + b"\n")
-        lane.stdin.flush()
-        code = lane.wait()
-        said.seek(0)
-        if code:
-            raise RuntimeError(
-                f"{job_type} ended with {code}: {said.read().decode(errors='replace')[-2000:]}"
-            )
+    run_attached(order, environment=environment)
 
 
 if __name__ == "__main__":

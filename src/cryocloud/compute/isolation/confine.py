@@ -29,6 +29,7 @@ FILE_BYTES = 4 << 40
 CPU_S = 30 * 24 * 3600
 SHARED_MEMORY_BYTES = 64 << 20
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvidia-caps", "/dev/kfd", "/dev/dri")
+_SIGNAL_CODES = 128
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 _LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -76,7 +77,7 @@ def start_confined(
         sys.executable,
         "-m",
         "cryocloud.compute.isolation.inside",
-        _limits(confinement, cell),
+        _limits(confinement),
         *arguments,
     ]
     calls = _filter_file() if is_namespaced and seccomp.is_supported() else None
@@ -97,8 +98,19 @@ def start_confined(
             calls.close()
 
 
+def own_status(confinement: Confinement | None, status: int) -> int:
+    """The exit status of what ran inside, negative for the signal that ended it; bubblewrap tells signals as codes."""
+    is_code = confinement is not None and confinement.kind == "namespaces" and status > _SIGNAL_CODES
+    return _SIGNAL_CODES - status if is_code else status
+
+
+def kept_environment(names: tuple[str, ...]) -> dict[str, str]:
+    """Of our own environment, what others may see."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def _environment(confinement: Confinement) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    kept = kept_environment(ENVIRONMENT)
     own = "/tmp" if confinement.kind == "namespaces" else confinement.scratch
     threads = dict.fromkeys(THREAD_LIMITS, str(confinement.threads))
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_package()), kept.get("PYTHONPATH"))))
@@ -106,7 +118,7 @@ def _environment(confinement: Confinement) -> dict[str, str]:
     return kept | threads | {"OMP_WAIT_POLICY": "passive", "TMPDIR": own, "HOME": own, "USER": "job"}
 
 
-def _limits(confinement: Confinement, cell: Cell) -> str:
+def _limits(confinement: Confinement) -> str:
     by_landlock = confinement.kind == "landlock"
     readable = (*_interpreter(), *confinement.readable, *_FACTS) if by_landlock else ()
     limits = Limits(
@@ -153,21 +165,9 @@ def _package() -> Path:
 def _bubblewrap(confinement: Confinement, calls: IO[bytes] | None, inside: list[str]) -> list[str]:
     """The command. Outer folders come before inner ones, and everything that was made up is read-only at the end."""
     walls = [
-        shutil.which("bwrap") or "bwrap",
-        "--unshare-user",
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-    ]
-    walls += [
-        "--unshare-net",
-        "--unshare-cgroup-try",
-        "--hostname",
-        "job",
-        "--die-with-parent",
-        "--cap-drop",
-        "ALL",
-    ]
+        shutil.which("bwrap") or "bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+        "--unshare-net", "--unshare-cgroup-try", "--hostname", "job", "--die-with-parent", "--cap-drop", "ALL",
+    ]  # fmt: skip
     walls += [] if calls is None else ["--seccomp", str(calls.fileno())]
     # First, because the platform's home may lie below /tmp.
     walls += ["--bind", confinement.scratch, "/tmp"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from cryocloud.compute.isolation import landlock, seccomp
 
 OUT_OF_MEMORY = 77
+_CPU_GRACE_S = 5
 WARM_CACHES = {"numba": "NUMBA_CACHE_DIR", "matplotlib": "MPLCONFIGDIR"}
 
 
@@ -73,7 +74,6 @@ def _set_limits(limits: Limits) -> None:
         resource.RLIMIT_DATA: limits.memory_bytes,
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_FSIZE: limits.file_bytes,
-        resource.RLIMIT_CPU: limits.cpu_s,
     }
     if limits.processes:
         wanted[resource.RLIMIT_NPROC] = limits.processes
@@ -81,6 +81,8 @@ def _set_limits(limits: Limits) -> None:
         hard = resource.getrlimit(kind)[1]
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (least, least))
+    # SIGXCPU first, which says what happened; the kernel's SIGKILL looks like a lack of memory.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + _CPU_GRACE_S))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,9 @@ from typing import Any
 from django.db import transaction
 from django_tasks import task
 
+from cryocloud.compute.attached import run_attached
 from cryocloud.compute.body import COMMAND_LINE_ENVIRONMENT
+from cryocloud.compute.isolation.confine import kept_environment
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core import places
@@ -143,26 +141,5 @@ def make_sample() -> None:
 
 def _run(job_type: str, parameters: dict[str, Any], inputs: dict[str, str], out: Path) -> None:
     order = {"job_type": job_type, "parameters": parameters, "inputs": inputs, "out": str(out), "seed": SEED}
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            ["nice", "-n", str(NICENESS), sys.executable, "-m", "cryocloud.compute.lane", "--attached"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            env={name: os.environ[name] for name in COMMAND_LINE_ENVIRONMENT if name in os.environ},
-        ) as lane,
-    ):
-        assert lane.stdin is not None
-        lane.stdin.write(json.dumps({**order, "progress": "json"}).encode() + b"\n")
-        lane.stdin.flush()
-        try:
-            # Standard input stays open meanwhile: it closes with this process, however that ends.
-            code = lane.wait(TIMEOUT_S)
-        finally:
-            lane.terminate()
-        if code:
-            said.seek(0)
-            raise RuntimeError(
-                f"{job_type} ended with {code}: {said.read().decode(errors='replace')[-2000:]}"
-            )
+    environment = kept_environment(COMMAND_LINE_ENVIRONMENT)
+    run_attached(order, environment=environment, niceness=NICENESS, timeout_s=TIMEOUT_S)

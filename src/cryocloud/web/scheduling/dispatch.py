@@ -16,6 +16,7 @@ from cryocloud.compute import attempt as protocol
 from cryocloud.compute.attempt import AttemptSpec
 from cryocloud.compute.body import COMMAND_LINE_ENVIRONMENT
 from cryocloud.compute.foreign import remove_tree
+from cryocloud.compute.isolation.confine import kept_environment
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.isolation import confinement
@@ -147,7 +148,7 @@ def _checkpoint_of_former(attempt: Attempt, out: Path) -> Spent | None:
 def start_runner(attempt: Attempt) -> subprocess.Popen[bytes]:
     """A runner in a session of its own, without the platform's settings and secrets in its environment."""
     folder = attempt_folder(attempt.pk)
-    environment = {name: os.environ[name] for name in COMMAND_LINE_ENVIRONMENT if name in os.environ}
+    environment = kept_environment(COMMAND_LINE_ENVIRONMENT)
     with (folder / "runner.log").open("ab") as log:
         return subprocess.Popen(
             ["nice", "-n", "5", sys.executable, "-m", "cryocloud.compute.runner", str(folder)],

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from django_tasks import task
 
+from cryocloud.compute.attached import ATTACHED
 from cryocloud.compute.foreign import remove_tree
-from cryocloud.compute.warm import ATTACHED, is_warm
+from cryocloud.compute.warm import is_warm
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.models import BackgroundTask
