@@ -49,6 +49,18 @@ def test_report_is_self_contained_and_starts_with_the_warning(cryocloud, project
     assert "one more than the first sum" in page
 
 
+def test_warnings_of_a_job_stand_first_too(cryocloud, project):
+    ended = cryocloud(*tally("--mishap", "doubt"))
+    assert ended.returncode == 0, ended.stderr
+    said = f"{project / '002_counting/sum.txt'} may be <wrong>"
+    assert f"002_counting: WARNING: {said}" in ended.stderr
+    assert f"WARNING: {said}" in (project / "002_counting/log.txt").read_text()
+    assert read(project / "002_counting/job.json")["warnings"] == [said]
+    assert read(project / "decisions.json")["warnings"][0] == f"Counting: {said}"
+    page = (project / "report.html").read_text()
+    assert page.index("may be &lt;wrong&gt;") < page.index("second count")
+
+
 def test_killed_workflow_keeps_its_finished_jobs(cryocloud, start, wait_until, project):
     process = start(*tally("--step-s", 0.3, "--steps", 5))
     wait_until((project / "002_counting/.checkpoint/checkpoint.npz").exists)

@@ -44,6 +44,7 @@ class JobContext:
         self.threads = spec.threads
         self.device = device
         self.decisions: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
         self.exceptions: dict[str, str] = {}
         # On a platform what others read of a job names files as they lie in their dataset, not on the server.
         places = [] if spec.readable is None else [Path(place) for place in (*spec.readable, spec.out)]
@@ -102,6 +103,13 @@ class JobContext:
         """Record a choice that the job made by itself."""
         self.decisions.append({"what": what, "value": value, "why": why})
         self._event("decision", what=what, value=value, why=why)
+
+    def warning(self, text: str) -> None:
+        """Say something that casts doubt on the result; it stands first where the job or its workflow is shown."""
+        text = self._without_places(text)
+        self.warnings.append(text)
+        self.log(f"WARNING: {text}")
+        self._event("warning", message=text)
 
     def log(self, text: str) -> None:
         """Write a line to ``log.txt`` (which holds all that the job prints)."""

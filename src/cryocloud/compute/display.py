@@ -61,7 +61,7 @@ class JsonDisplay:
 
 
 class PlainDisplay:
-    """Lines for a log: bad items, and progress now and then."""
+    """Lines for a log: warnings, bad items, and progress now and then."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -70,6 +70,8 @@ class PlainDisplay:
     def event(self, event: dict[str, Any]) -> None:
         if event["event"] == "exception":
             self._write(f"{self.title}: {event['item']}: {event['reason']}")
+        elif event["event"] == "warning":
+            self._write(f"{self.title}: WARNING: {event['message']}")
         elif event["event"] == "progress" and time.monotonic() - self.shown_at_s > PLAIN_INTERVAL_S:
             self.shown_at_s = time.monotonic()
             self._write(f"{self.title}: {event['fraction']:.0%} {event['message']}")
@@ -97,6 +99,8 @@ class BarDisplay:
     def event(self, event: dict[str, Any]) -> None:
         if event["event"] == "exception":
             self._lasting(f"{self.title}: {event['item']}: {event['reason']}")
+        elif event["event"] == "warning":
+            self._lasting(f"{self.title}: WARNING: {event['message']}")
         elif event["event"] == "progress":
             filled = round(BAR_WIDTH * event["fraction"])
             bar = "█" * filled + "░" * (BAR_WIDTH - filled)

@@ -16,6 +16,7 @@ CODES = (
 MESSAGE_LENGTH = 2000
 NAME_LENGTH = 200
 DECISIONS_MAX = 1000
+WARNINGS_MAX = 1000
 METRICS_MAX = 1000
 COUNT_MAX = 10**9
 NUMBER_MAX = 1e300
@@ -31,6 +32,7 @@ class Outcome:
     message: str = ""
     device: str | None = None
     decisions: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
     exceptions: int = 0
 
 
@@ -44,6 +46,7 @@ def read_outcome(value: Any) -> Outcome:
         message=_text(value.get("message", ""), MESSAGE_LENGTH, "message"),
         device=None if value.get("device") is None else _text(value["device"], NAME_LENGTH, "device"),
         decisions=checked_decisions(value.get("decisions", [])),
+        warnings=checked_warnings(value.get("warnings", [])),
         exceptions=checked_count(value.get("exceptions", 0), "exceptions"),
     )
 
@@ -52,6 +55,12 @@ def checked_decisions(value: Any) -> tuple[dict[str, Any], ...]:
     """Decisions, each of what was decided, the value and the reason."""
     _require(isinstance(value, list) and len(value) <= DECISIONS_MAX, "decisions is no short list")
     return tuple(_decision(one) for one in value)
+
+
+def checked_warnings(value: Any) -> tuple[str, ...]:
+    """Sentences about what casts doubt on the result."""
+    _require(isinstance(value, list) and len(value) <= WARNINGS_MAX, "warnings is no short list")
+    return tuple(_text(one, MESSAGE_LENGTH, "a warning") for one in value)
 
 
 def checked_metrics(value: Any) -> dict[str, float | None]:

@@ -226,6 +226,7 @@ class _Run:
             "peak_memory_bytes": spent["peak_memory_bytes"],
             "exceptions": outcome.exceptions,
             "decisions": outcome.decisions,
+            "warnings": outcome.warnings,
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 

@@ -143,6 +143,7 @@ class Project:
         job = read_json(folder / "job.json")
         self.exceptions += job["exceptions"]
         self._record(folder.name, tuple(Decision(**decision) for decision in job["decisions"]))
+        self.warnings += [f"{load_job_type(step.job_type).title}: {text}" for text in job["warnings"]]
         return Finished(str(folder), read_json(folder / "metrics.json"))
 
     def _job_order(self, step: Step, folder: Path) -> Order:

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     _obey_the_runner(stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    outcome: dict[str, Any] = {"device": None, "decisions": [], "exceptions": 0}
+    outcome: dict[str, Any] = {"device": None, "decisions": [], "warnings": [], "exceptions": 0}
     try:
         job = _run(attempt, spec, outcome, stop)
         end = Ending(protocol.DONE_WITH_EXCEPTIONS if job.exceptions else protocol.DONE)
@@ -64,7 +64,7 @@ def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any], stop: thr
     parameters = job_type.parameters.model_validate(spec.parameters)
     outcome["device"] = device = _resolve_device(spec.device)
     job = JobContext(attempt, spec, parameters, device, stop)
-    outcome["decisions"] = job.decisions
+    outcome |= {"decisions": job.decisions, "warnings": job.warnings}
     _restrict_names(attempt, spec)
     resumed = " (resumed)" if spec.resumed else ""
     job.log(f"{spec.job_type} {spec.version}, CryoCloud {__version__}, seed {spec.seed}, {device}{resumed}")

@@ -202,8 +202,8 @@ def _compare_with_headers(
     }
     if differing:
         path, size = next(iter(differing.items()))
-        job.log(
-            f"WARNING: {len(differing)} headers have another pixel size ({path.name}: {size:g} A); "
+        job.warning(
+            f"{len(differing)} headers have another pixel size ({path.name}: {size:g} A); "
             f"{pixel_size_angstrom:g} A is used"
         )
     job.metrics(pixel_size_mismatches=len(differing), pixel_size_unknown=unknown)

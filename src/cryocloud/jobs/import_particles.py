@@ -79,7 +79,7 @@ def _tables(job: JobContext) -> ParticleTables:
         tables = read_cs(source)
         tables = replace(tables, optics=tables.optics.assign(**given))
         for name in unconverted_aberrations(source):
-            job.log(f"WARNING: {name} of cryoSPARC is not carried over; higher aberrations are neglected")
+            job.warning(f"{name} of cryoSPARC is not carried over; higher aberrations are neglected")
     else:
         tables = read_particles(source, optics=given)
     if len(tables) == 0:
@@ -200,8 +200,8 @@ def _report_contrast(job: JobContext, contrast: NDArray[np.float64]) -> None:
     error = float(contrast.std() / np.sqrt(len(contrast)))
     job.metrics(contrast=mean)
     if len(contrast) > 1 and mean < -CONTRAST_CERTAINTY * error:
-        job.log(
-            f"WARNING: the middle of the images is darker than their rim ({-mean:.2f} standard deviations): "
+        job.warning(
+            f"the middle of the images is darker than their rim ({-mean:.2f} standard deviations): "
             "the particles seem dark on bright; if so, import them with --invert-contrast yes"
         )
 

@@ -48,6 +48,18 @@ def test_a_run_concludes_with_numbers_warnings_decisions_and_its_result(
     assert made == [(first.pk, "limit"), (second.pk, "second count"), ("", "evidence")]
 
 
+def test_warnings_of_its_jobs_are_those_of_the_run(owner: Any, project: Project, turn_until: Turn) -> None:
+    run = tally(owner, project, steps=2, mishap="doubt")
+    turn_until(has_ended(run))
+    assert run.state == "done", run.message
+    doubt = "sum.txt may be <wrong>"
+    assert [job.warnings for job in run.jobs.order_by("number")] == [[], [doubt]]
+    assert run.warnings == [f"Counting: {doubt}", "counts are <not> to be trusted"]
+    page = owner.client.get(f"/jobs/{run.result_job_id}/").content.decode()
+    assert "may be &lt;wrong&gt;" in page.split("Look and download")[0]
+    assert owner.client.get(f"/api/v1/jobs/{run.result_job_id}").json()["warnings"] == [doubt]
+
+
 def test_a_failed_step_fails_the_run_which_goes_on_once_it_can(
     owner: Any, project: Project, turn_until: Turn
 ) -> None:

@@ -25,6 +25,8 @@ def _follow_job(server: CryoCloud, job_id: str) -> int:
         progress = progress or Progress(_title(job))
         progress.show(job.progress, job.progress_message or job.state)
     assert progress is not None
+    for warning in job.warnings:
+        progress.say(f"warning: {warning}")
     progress.say(_ending(job))
     return EXIT_CODES.get(job.state, FAILED)
 

@@ -91,6 +91,7 @@ class Job(Shape):
     progress_message: str
     message: str
     metrics: dict[str, Any]
+    warnings: tuple[str, ...] = ()
     exceptions: int
     created_at: datetime
     started_at: datetime | None = None

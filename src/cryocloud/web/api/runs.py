@@ -46,6 +46,7 @@ class JobOut(Schema):
     message: str
     metrics: dict[str, Any]
     decisions: list[dict[str, Any]]
+    warnings: list[str]
     exceptions: int
     notes: str
     cloned_from_id: str

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cryocloud.compute.foreign import BadRecord, open_below, read_json_below, remove_tree
-from cryocloud.compute.outcome import checked_count, checked_decisions, checked_metrics
+from cryocloud.compute.outcome import checked_count, checked_decisions, checked_metrics, checked_warnings
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.core.zip_stream import MANIFEST
 from cryocloud.web.results.models import Artifact
@@ -39,6 +39,7 @@ class Publication:
     files: tuple[ResultFile, ...]
     metrics: dict[str, Any]
     decisions: list[dict[str, Any]]
+    warnings: list[str]
     exceptions: int
 
 
@@ -65,6 +66,7 @@ def move_result(attempt: Attempt) -> Publication:
         files=tuple(_described(place, path) for path in _files(place)),
         metrics=_metrics(place),
         decisions=list(checked_decisions(record.get("decisions", []))),
+        warnings=list(checked_warnings(record.get("warnings", []))),
         exceptions=checked_count(record.get("exceptions", 0), "exceptions"),
     )
 

@@ -42,6 +42,7 @@ class Replay:
         self.run = run
         self.jobs = list(run.jobs.order_by("number"))
         self.decisions: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
 
     def next_step(self) -> Step | Conclusion:
         """The first step that has no job, or the conclusion."""
@@ -63,6 +64,7 @@ class Replay:
             raise _Waiting
         if job.state in Job.SUCCEEDED:
             self._record(job.pk, (asdict(Decision(**decision)) for decision in job.decisions))
+            self.warnings += [f"{load_job_type(job.job_type).title}: {text}" for text in job.warnings]
             return Finished(f"job:{job.pk}", job.metrics)
         latest = job.attempts.order_by("-number").first()
         if job.optional and job.state == Job.State.FAILED and latest and latest.exit_code == BAD_INPUT:
@@ -95,9 +97,10 @@ def advance_run(run_id: str) -> Job | None:
     else:
         if isinstance(following, Conclusion):
             _conclude(run, following)
+            replay.warnings += following.warnings
         if isinstance(following, Step) and made:
             replay._record(made.pk, (asdict(decision) for decision in following.decisions))
-    run.decisions = replay.decisions
+    run.decisions, run.warnings = replay.decisions, replay.warnings
     run.save()
     publish_run(run)
     return made
@@ -132,7 +135,6 @@ def add_job(job: Job) -> Job:
 
 
 def _conclude(run: Run, conclusion: Conclusion) -> None:
-    run.warnings = list(conclusion.warnings)
     run.key_numbers = dict(conclusion.key_numbers)
     run.result_job_id = conclusion.result.removeprefix("job:")
     _end(run, Run.State.DONE, "")

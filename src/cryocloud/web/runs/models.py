@@ -74,6 +74,7 @@ class Job(TenantRecord):
     message = models.TextField(blank=True)
     metrics = models.JSONField(default=dict)
     decisions = models.JSONField(default=list)
+    warnings = models.JSONField(default=list)
     exceptions = models.PositiveIntegerField(default=0)
     notes = models.TextField(blank=True, max_length=20000)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)

@@ -104,7 +104,8 @@ def _settle_job(job: Job, attempt: Attempt, ending: Ending, publication: Publica
             assert publication is not None
             job.state = states.EXCEPTIONS if ending.code == protocol.DONE_WITH_EXCEPTIONS else states.DONE
             job.progress, job.metrics = 1.0, publication.metrics
-            job.decisions, job.exceptions = publication.decisions, publication.exceptions
+            job.decisions, job.warnings = publication.decisions, publication.warnings
+            job.exceptions = publication.exceptions
         case Attempt.State.FAILED:
             job.state = states.FAILED
         case Attempt.State.CANCELLED if job.cancel_requested_at is not None:

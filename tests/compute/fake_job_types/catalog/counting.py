@@ -5,7 +5,7 @@ from typing import Literal
 from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Input, JobType, Parameters, parameter
 
 Mishap = Literal[
-    "none", "bad_input", "bug", "memory", "disk_full", "killed", "segfault", "bad_items", "sleep"
+    "none", "bad_input", "bug", "memory", "disk_full", "killed", "segfault", "bad_items", "doubt", "sleep"
 ]
 
 

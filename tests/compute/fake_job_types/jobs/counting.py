@@ -51,6 +51,8 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
         case "bad_items":
             job.quarantine("a.mrc", "NaN pixels")
             job.quarantine("b.mrc", "truncated, 3 bytes")
+        case "doubt":
+            job.warning(f"{job.out / 'sum.txt'} may be <wrong>")
         case "sleep":
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             time.sleep(600)
