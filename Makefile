@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit demo up check test test-slow e2e bench docs
+.PHONY: help setup lock audit demo up check test test-slow e2e bench device-check docs
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -11,7 +11,7 @@ LOCKED := --require-hashes --requirement requirements.lock
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## a virtual environment with everything in it
 
@@ -66,6 +66,9 @@ e2e: $(STAMP) ## the whole journey in a browser (Debian's chromium) with simulat
 
 bench: $(STAMP) ## speed and accuracy against known truth and against RELION
 	$(BIN)/python -m benchmarks
+
+device-check: $(STAMP) ## the engine on this machine's GPU against the CPU and the hardware's limits (8 minutes); tiny without one
+	$(BIN)/python -m benchmarks.device
 
 docs: $(STAMP) ## the manual as web pages in site/
 	$(BIN)/mkdocs build --strict --quiet
