@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from cryocloud.engine.abinitio import (
     Solution,
     StartComparison,
     Sums,
+    Verdict,
+    judge,
     load_observations,
     progress_fraction,
     reconstruct,
@@ -40,26 +42,6 @@ from cryocloud.jobs.kit.plots import Curve, Mark, plot_curves, plot_orthogonal_s
 
 CHECKPOINT_EVERY = 10
 FSC_THRESHOLD = 0.5
-# Right maps agree above 0.99 on simulated and to 0.68 and 0.80 on weak real particles, maps of noise to 0.44.
-AGREEMENT_WANTED = 0.6
-GAIN_ERRORS_WANTED = 5.0
-# How much of the map the point group must explain, between what a random frame does (0) and all (1): 0.84 on simulated
-# and 0.32 to 0.41 on weak real particles; 0.15 of noise, 0.12 to 0.34 by groups that are not there.
-SYMMETRY_WANTED = 0.27
-# The share of the evidence gain that must be left with the group imposed: 1.3 and 0.66 on the same particles; 0.18 to
-# 0.48 with wrong groups, and 0.84 with one that explains only 0.22.
-GAIN_KEPT_WANTED = 0.55
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a map can be trusted, with the numbers and the reasons against it in plain words."""
-
-    trusted: bool
-    reasons: tuple[str, ...]
-    seed_agreement_cc: float
-    log_evidence_gain: float
-    log_evidence_gain_error: float
 
 
 def run(job: JobContext) -> None:
@@ -77,37 +59,6 @@ def run(job: JobContext) -> None:
             _plot_maps(job, current.solution)
         state = current
     _write(job, tables, particles, observations, state)
-
-
-def judge(state: AbInitioState) -> Verdict:
-    """The verdict on a finished reconstruction."""
-    assert state.comparison is not None
-    assert state.final_gain is not None
-    comparison = state.comparison
-    agreement = comparison.agreement_of_best
-    gain, error = state.final_gain
-    reasons = []
-    if agreement < AGREEMENT_WANTED:
-        reasons.append(
-            f"no other start agrees with the best one (correlation {agreement:.2f}, {AGREEMENT_WANTED} is wanted)"
-        )
-    if gain < GAIN_ERRORS_WANTED * error:
-        reasons.append(
-            f"particles kept aside are explained hardly better than by a map without information "
-            f"(log-evidence gain {gain:.2f} +- {error:.2f} a particle)"
-        )
-    before = comparison.gain[comparison.best]
-    if state.symmetry_fit and gain < GAIN_KEPT_WANTED * before:
-        reasons.append(
-            f"with the point group imposed the map explains particles kept aside much worse than without it "
-            f"(log-evidence gain {gain:.2f} instead of {before:.2f} a particle)"
-        )
-    for explained, by_chance in zip(state.symmetry_fit, state.symmetry_fit_by_chance, strict=True):
-        if (explained - by_chance) / (1 - by_chance) < SYMMETRY_WANTED:
-            reasons.append(
-                f"the point group explains {explained:.2f} of the map made without it, a random frame {by_chance:.2f}"
-            )
-    return Verdict(not reasons, tuple(reasons), agreement, gain, error)
 
 
 def _parameters(job: JobContext, particles: ParticleSet) -> AbInitioParameters:

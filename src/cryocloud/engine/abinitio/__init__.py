@@ -9,6 +9,7 @@ from cryocloud.engine.abinitio.records import (
     StartComparison,
     Sums,
 )
+from cryocloud.engine.abinitio.verdict import Verdict, judge
 
 __all__ = [
     "AbInitioParameters",
@@ -17,6 +18,8 @@ __all__ = [
     "Solution",
     "StartComparison",
     "Sums",
+    "Verdict",
+    "judge",
     "load_observations",
     "progress_fraction",
     "reconstruct",

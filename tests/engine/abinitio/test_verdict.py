@@ -7,8 +7,7 @@ import re
 import pytest
 import torch
 
-from cryocloud.engine.abinitio import AbInitioState, Solution, StartComparison, Sums
-from cryocloud.jobs.abinitio import judge
+from cryocloud.engine.abinitio import AbInitioState, Solution, StartComparison, Sums, judge
 
 
 def _state(
