@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Beside torch, numpy, scipy, numba, pandas, pyarrow, matplotlib, einops, jaxtyping, pytest and hypothesis.
 MISSING = (
     "mrcfile", "starfile", "gemmi", "pydantic", "pydantic-core", "annotated-types", "typing-inspection",
+    "typing-extensions",
     "beartype", "torch-ctf", "torch-grid-utils",
 )  # fmt: skip
 PLATFORMS = (
