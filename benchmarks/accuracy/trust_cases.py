@@ -25,7 +25,7 @@ SNRS = (0.02, 0.03, 0.05, 0.1)
 JUNK_SHARES = (0.0, 0.2, 0.4)
 SEEDS = 3
 NULL_SEEDS = 20
-PARTICLES = (1000, 500, 1500)
+PARTICLES = (800, 500, 1200)
 """Particles of seeds 1, 2, 3 and so on in turn."""
 BOX_PER_DIAMETER = 1.5
 _MICROSCOPE = Microscope(300.0, 2.7, 0.1, 0.0)
@@ -49,16 +49,16 @@ class TrueObject:
 
 
 OBJECTS = (
-    TrueObject("c1_100", "C1", 100, 1),
-    TrueObject("c1_150", "C1", 150, 2),
-    TrueObject("c1_220", "C1", 220, 3),
-    TrueObject("c1_300", "C1", 300, 4),
-    TrueObject("c1_180", "C1", 180, 5),
+    TrueObject("c1_60", "C1", 60, 1),
+    TrueObject("c1_75", "C1", 75, 2),
+    TrueObject("c1_90", "C1", 90, 3),
+    TrueObject("c1_110", "C1", 110, 4),
+    TrueObject("c1_80", "C1", 80, 5),
     TrueObject("c2_120", "C2", 120, 6),
-    TrueObject("c4_240", "C4", 240, 7),
-    TrueObject("d2_200", "D2", 200, 8),
-    TrueObject("d3_300", "D3", 300, 9),
-    TrueObject("o_480", "O", 480, 10),
+    TrueObject("c4_160", "C4", 160, 7),
+    TrueObject("d2_150", "D2", 150, 8),
+    TrueObject("d3_160", "D3", 160, 9),
+    TrueObject("o_200", "O", 200, 10),
 )
 
 
