@@ -68,8 +68,11 @@ def test_parameters_are_those_of_the_job_types():
 
 
 def test_untrusted_start_map_is_said_plainly():
-    _, conclusion = play({"abinitio": {"trusted": 0, "seed_agreement_cc": 0.41}})
+    steps, conclusion = play({"abinitio": {"trusted": 0, "seed_agreement_cc": 0.41}})
     assert "not to be trusted" in conclusion.warnings[0]
+    doubts = [step.doubt for step in steps]
+    assert doubts.index(conclusion.warnings[0]) == 8, "the first step after the ab-initio map"
+    assert not any(step.doubt for step in play()[0])
 
 
 @pytest.mark.parametrize(("control_angstrom", "warned"), [(13.0, False), (6.0, True)])

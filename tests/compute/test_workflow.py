@@ -98,6 +98,26 @@ def test_exit_code_is_that_of_the_jobs(cryocloud, project, mishap, code):
     assert ("a.mrc" in page) == (mishap == "bad_items")
 
 
+def test_workflow_ends_where_a_result_is_not_to_be_trusted(cryocloud, project):
+    doubtful = tally("--doubt", "the first count is a <guess>.")
+    ended = cryocloud(*doubtful)
+    assert ended.returncode == 4, ended.stderr
+    assert "the first count is a <guess>. The workflow ends here" in ended.stderr
+    assert "--accept-untrusted" in ended.stderr
+    assert (project / "001_counting/job.json").exists()
+    assert not (project / "002_counting").exists()
+    record = read(project / "decisions.json")
+    assert not record["finished"]
+    assert record["warnings"] == ["the first count is a <guess>."]
+    assert "the first count is a &lt;guess&gt;." in (project / "report.html").read_text()
+    first = (project / "001_counting/job.json").stat().st_mtime_ns
+    accepted = cryocloud(*doubtful, "--accept-untrusted")
+    assert accepted.returncode == 0, accepted.stderr
+    assert (project / "001_counting/job.json").stat().st_mtime_ns == first
+    assert read(project / "decisions.json")["finished"]
+    assert cryocloud(*doubtful).returncode == 0, "what is finished is only read"
+
+
 def test_interrupted_workflow_says_cancelled(start, wait_until, project):
     process = start(*tally("--step-s", 0.3, "--steps", 5))
     wait_until((project / "002_counting/.checkpoint/checkpoint.npz").exists)

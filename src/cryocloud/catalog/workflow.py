@@ -23,7 +23,8 @@ class Decision:
 class Step:
     """The next job: its inputs are paths, its parameters those that differ from the defaults.
 
-    If an ``optional`` step refuses its input, the workflow learns why and goes on.
+    If an ``optional`` step refuses its input, the workflow learns why and goes on. ``doubt`` says why what the step
+    builds on is not to be trusted: the command line ends there, unless it was told to accept that.
     """
 
     job_type: str
@@ -31,6 +32,7 @@ class Step:
     parameters: Mapping[str, Any]
     decisions: tuple[Decision, ...] = ()
     optional: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,12 @@ def entry_parser(command: str, entry: CatalogEntry) -> argparse.ArgumentParser:
         inputs="inputs",
         metavar="PATH",
     )
-    _add_run_options(parser.add_argument_group("run"))
+    group = parser.add_argument_group("run")
+    _add_run_options(group)
+    if isinstance(entry, Workflow):
+        group.add_argument(
+            "--accept-untrusted", action="store_true", help="build even on a result that is not to be trusted"
+        )
     return parser
 
 
@@ -103,7 +108,9 @@ def make_order(entry: CatalogEntry, options: dict[str, Any]) -> dict[str, Any]:
     """What the lane needs to know, with validated parameters and absolute paths."""
     parameters = entry.parameters.model_validate(parameter_values(entry.parameters, options))
     given = {item: options[f"input:{item.name}"] for item in entry.inputs}
+    only_workflows = {"accept_untrusted": options["accept_untrusted"]} if isinstance(entry, Workflow) else {}
     return {
+        **only_workflows,
         "parameters": parameters.model_dump(mode="json"),
         "inputs": {item.name: resolve_input(item, text) for item, text in given.items() if text is not None},
         "out": str(Path(options["out"]).expanduser().absolute()),

@@ -25,6 +25,7 @@ DONE = 0
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
 DONE_WITH_EXCEPTIONS = 3
+UNTRUSTED = 4
 DISK_FULL = 74
 """Only between the job process, the runner and the lane; the command line answers 1."""
 CLAIM_TAKEN = 75

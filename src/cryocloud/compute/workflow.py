@@ -40,6 +40,7 @@ class WorkflowOrder:
     device: str
     overwrite: bool
     progress: str
+    accept_untrusted: bool
 
 
 class StepFailed(Exception):
@@ -48,6 +49,10 @@ class StepFailed(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class Untrusted(Exception):
+    """The next job would build on a result that is not to be trusted; the message is for the user."""
 
 
 def main() -> int:
@@ -60,6 +65,9 @@ def main() -> int:
         return protocol.BAD_INPUT
     except StepFailed as failure:
         return command_line_code(failure.code)
+    except Untrusted as doubt:
+        display.error(str(doubt))
+        return protocol.UNTRUSTED
     except KeyboardInterrupt:
         return protocol.CANCELLED
     except OSError as error:
@@ -129,10 +137,13 @@ class Project:
     def _finish(self, step: Step) -> Finished:
         """Run one job, or read the records of one that is finished."""
         folder = self.out / f"{len(self.folders) + 1:03d}_{step.job_type}"
+        order = self._job_order(step, folder)
+        finished = _is_finished(folder, order)
+        if not finished:
+            self._stop_if_untrusted(step)
         self.folders.append(folder)
         self._record(folder.name, step.decisions)
-        order = self._job_order(step, folder)
-        if not _is_finished(folder, order):
+        if not finished:
             self._save(None)
             ending = run(order, make_display(self.order.progress, folder.name))
             if step.optional and ending.code == protocol.BAD_INPUT:
@@ -145,6 +156,15 @@ class Project:
         self._record(folder.name, tuple(Decision(**decision) for decision in job["decisions"]))
         self.warnings += [f"{load_job_type(step.job_type).title}: {text}" for text in job["warnings"]]
         return Finished(str(folder), read_json(folder / "metrics.json"))
+
+    def _stop_if_untrusted(self, step: Step) -> None:
+        if not step.doubt or self.order.accept_untrusted:
+            return
+        self.warnings.append(step.doubt)
+        self._save(None)
+        raise Untrusted(
+            f"{step.doubt} The workflow ends here; the same command with --accept-untrusted goes on all the same."
+        )
 
     def _job_order(self, step: Step, folder: Path) -> Order:
         model = load_job_type(step.job_type).parameters

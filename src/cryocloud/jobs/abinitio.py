@@ -189,7 +189,7 @@ def _report_trust(job: JobContext, verdict: Verdict) -> None:
         job.decision("trust in the map", "trusted", why)
         return
     job.decision("trust in the map", "not to be trusted", "; ".join(verdict.reasons))
-    job.log("this map is not to be trusted: " + "; ".join(verdict.reasons))
+    job.warning("this map is not to be trusted: " + "; ".join(verdict.reasons))
 
 
 def _plot_maps(job: JobContext, solution: Solution) -> None:

@@ -53,7 +53,7 @@ class StartMap:
     path: str
     resolution_angstrom: float
     why: str
-    warnings: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 def plan(parameters: SpaParameters, inputs: Mapping[str, str]) -> Plan:
@@ -67,7 +67,7 @@ def plan(parameters: SpaParameters, inputs: Mapping[str, str]) -> Plan:
     picked = yield Step("pick", {"input": curated.file("micrographs.star")}, diameter)
     selected = yield from _good_particles(sampling, picked)
     start = yield from _start_map(parameters, sampling, selected, inputs.get("reference"))
-    particles = yield _extracted_again(sampling, selected)
+    particles = yield _extracted_again(sampling, selected, start)
     refined = yield _refinement(parameters, sampling, particles, start)
     post = yield Step("postprocess", {"input": refined.folder}, {"symmetry": parameters.symmetry})
     control = yield from _null_control(parameters, sampling, picked, refined, start)
@@ -99,13 +99,13 @@ def choose_start_resolution_angstrom(diameter_angstrom: float) -> float:
     return round(min(max(wanted_angstrom, START_FINEST_ANGSTROM), START_COARSEST_ANGSTROM), 1)
 
 
-def trust_warnings(abinitio: Finished) -> tuple[str, ...]:
+def start_map_doubt(abinitio: Finished) -> str:
     """What must be said plainly when the ab-initio map may be wrong."""
     if abinitio.metric("trusted") >= 1:
-        return ()
+        return ""
     return (
-        "The ab-initio map is not to be trusted, nor is anything that was refined from it; the decisions of the "
-        "ab-initio job name the doubts. More particles, a cleaner selection of classes or a known reference may help.",
+        "The ab-initio map is not to be trusted, nor is anything that is refined from it; the warning of the "
+        "ab-initio job names the doubts. More particles, a cleaner selection of classes or a known reference may help."
     )
 
 
@@ -181,10 +181,10 @@ def _start_map(
     reached_angstrom = abinitio.metric("resolution_angstrom")
     if reached_angstrom > resolution_angstrom:
         resolution_angstrom, why = round(reached_angstrom, 1), "what the ab-initio map reaches"
-    return StartMap(abinitio.file("volume_class1.mrc"), resolution_angstrom, why, trust_warnings(abinitio))
+    return StartMap(abinitio.file("volume_class1.mrc"), resolution_angstrom, why, start_map_doubt(abinitio))
 
 
-def _extracted_again(sampling: Sampling, selected: Finished) -> Step:
+def _extracted_again(sampling: Sampling, selected: Finished, start: StartMap) -> Step:
     decision = Decision(
         "particles cut again",
         f"{sampling.box_size_px} px, unbinned",
@@ -196,6 +196,7 @@ def _extracted_again(sampling: Sampling, selected: Finished) -> Step:
         {"input": selected.file("particles.star")},
         {"box_size_px": sampling.box_size_px},
         (decision,),
+        doubt=start.doubt,
     )
 
 
@@ -240,7 +241,7 @@ def _null_control(
 
 def _conclusion(refined: Finished, post: Finished, control: Finished, start: StartMap) -> Conclusion:
     resolution_angstrom = post.metric("resolution_angstrom")
-    warnings = start.warnings
+    warnings: tuple[str, ...] = (start.doubt,) if start.doubt else ()
     if control.failure:
         evidence = Decision("evidence", "no null control", control.failure)
     else:

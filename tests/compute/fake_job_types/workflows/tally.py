@@ -9,6 +9,7 @@ from cryocloud.catalog.workflow import Conclusion, Decision, Plan, Step, Workflo
 class TallyParameters(Parameters):
     steps: int = parameter(2, help="Steps of the first count", ge=1, le=100)
     step_s: float = parameter(0.0, unit="s", help="Time of a step of the second count", ge=0)
+    doubt: str = parameter("", help="Why the first count is not to be trusted")
     mishap: str = parameter("none", help="What goes wrong in the second count")
 
 
@@ -21,6 +22,7 @@ def plan(parameters: TallyParameters, inputs: Mapping[str, str]) -> Plan:
         {"input": first.file("sum.txt")},
         {"steps": steps, "step_s": parameters.step_s, "mishap": parameters.mishap, "mishap_step": 1},
         (decision,),
+        doubt=parameters.doubt,
     )
     return Conclusion(
         result=second.folder,
