@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from cryocloud.engine.fourier import coefficients_to_images, make_pixel_list, phase_ramps
 from cryocloud.engine.fourier.space import sample_space, space_grid
 from cryocloud.engine.geometry import random_rotations, rotation_from_euler
+from cryocloud.engine.io.atomic_model import read_atomic_model
 from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
 from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
 from cryocloud.engine.optics import ctf
+from cryocloud.engine.records.atomic_model import AtomicModel
 from cryocloud.engine.records.ctf_parameters import CtfParameters
 from cryocloud.engine.simulate.density import density_map
 from cryocloud.engine.simulate.protein import procedural_model
 
+MODELS = Path(os.environ.get("CRYOCLOUD_TEST_DATA", "../shared/data")) / "models"
 PARTICLES_A_MICROGRAPH = 50
 BATCH = 500
 
@@ -40,6 +45,20 @@ class ParticleBenchmark:
     snr: float
     b_factor_angstrom2: float = 100.0
     seed: int = 1
+    mass_kda: float | None = None
+    model: str = ""
+    chains: str = "ABCD"
+    ball_angstrom: float = 1e3
+
+    def atoms(self) -> AtomicModel:
+        """The object: made up from the seed, or what a ball off the center holds of some chains of a model file."""
+        if not self.model:
+            return procedural_model(self.symmetry, np.random.default_rng(self.seed), mass_kda=self.mass_kda)
+        model = read_atomic_model(MODELS / self.model)
+        first = model.positions_angstrom[model.chain == self.chains[0]].mean(0)
+        center = (first + model.positions_angstrom.mean(0)) / 2
+        near = np.linalg.norm(model.positions_angstrom - center, axis=1) < self.ball_angstrom
+        return _centered(model, near & np.isin(model.chain, list(self.chains)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,13 @@ ABINITIO_SETS = (
     ParticleBenchmark("o", "O", 2000, 96, 2.4, 0.1),
     ParticleBenchmark("noise", "C1", 2000, 96, 2.4, 0.0),
 )
+# Weak and without symmetry: a long, a flat and a round object; the last has no shape that would tell its views apart.
+WEAK_SETS = (
+    ParticleBenchmark("weak_protein", "C1", 3000, 96, 2.8, 0.015, mass_kda=400.0),
+    ParticleBenchmark("weak_trpv1", "C1", 3000, 96, 2.8, 0.02, model="3j5p_refined.pdb", chains="AB"),
+    ParticleBenchmark("weak_ball", "C1", 3000, 96, 2.8, 0.018, model="5a1a_betagal.pdb", ball_angstrom=70.0),
+    ParticleBenchmark("weak_d2", "D2", 2000, 128, 1.8, 0.035),
+)
 VIEWS_SET = FewViews("views", "C1", 1500, 64, 3.6, 0.1)
 
 
@@ -71,9 +97,8 @@ def prepare(benchmark: ParticleBenchmark, work: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     box, pixel = benchmark.box_size_px, benchmark.pixel_size_angstrom
-    model = procedural_model(benchmark.symmetry, np.random.default_rng(benchmark.seed))
     volume = density_map(
-        model,
+        benchmark.atoms(),
         box_size_px=box,
         pixel_size_angstrom=pixel,
         b_factor_angstrom2=benchmark.b_factor_angstrom2,
@@ -108,6 +133,13 @@ def _write_particles(benchmark: ParticleBenchmark, volume: torch.Tensor, folder:
     blank = ParticleTables(*_tables(benchmark, parameters), folder)
     write_particles(folder / "particles.star", blank)
     write_particles(folder / "truth.star", with_poses(blank, rotation, shift_px))
+
+
+def _centered(model: AtomicModel, rows: NDArray[np.bool_]) -> AtomicModel:
+    kept = {field.name: getattr(model, field.name)[rows] for field in fields(model)}
+    positions = kept.pop("positions_angstrom")
+    middle = (positions.max(0) + positions.min(0)) / 2
+    return AtomicModel(positions_angstrom=positions - middle, **kept)
 
 
 def view_of(row: int, views: int) -> int:

@@ -16,7 +16,7 @@ METRICS = {
     "class2d": {"classes": 36},
     "select2d": {"particles": 2500},
     "abinitio": {"trusted": 1, "seed_agreement_cc": 0.97, "resolution_angstrom": 12.0},
-    "refine": {"particles": 2500, "resolution_angstrom": 7.2},
+    "refine": {"particles": 2500, "resolution_unmasked_angstrom": 7.2},
     "postprocess": {"resolution_angstrom": 6.8, "b_factor_angstrom2": -200.0},
 }
 
@@ -77,7 +77,7 @@ def test_untrusted_start_map_is_said_plainly():
 
 @pytest.mark.parametrize(("control_angstrom", "warned"), [(13.0, False), (6.0, True)])
 def test_resolution_that_noise_reaches_too_is_no_evidence(control_angstrom, warned):
-    steps, conclusion = play({"013_refine": {"resolution_angstrom": control_angstrom}})
+    steps, conclusion = play({"013_refine": {"resolution_unmasked_angstrom": control_angstrom}})
     assert bool(conclusion.warnings) == warned
     assert conclusion.decisions[0].evidence["null_control_resolution_angstrom"] == control_angstrom
     particles, noise = steps[9], steps[12]

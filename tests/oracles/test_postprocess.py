@@ -10,8 +10,8 @@ import torch
 from cryocloud.engine.fourier import fsc, low_pass, resolution_angstrom
 from cryocloud.engine.io.mrc import read_mrc, write_mrc
 from cryocloud.engine.io.star import read_star
-from cryocloud.engine.masking import MaskShape, mask_from_map
-from cryocloud.engine.postprocess import correlate_half_maps, guinier_plot, sharpen
+from cryocloud.engine.masking import MaskShape, correlate_half_maps, mask_from_map
+from cryocloud.engine.postprocess import guinier_plot, sharpen
 
 BOX, PIXEL_SIZE = 64, 1.5
 DRAWS = 4

@@ -21,14 +21,15 @@ from cryocloud.engine.io.mrc import read_mrc, read_mrc_header, write_mrc
 from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.engine.io.star import write_star
 from cryocloud.engine.io.tables import read_particles
-from cryocloud.engine.masking import MaskShape, density_threshold, mask_from_map
-from cryocloud.engine.postprocess import (
+from cryocloud.engine.masking import (
     FscCurves,
-    GuinierPlot,
+    MaskShape,
     correlate_half_maps,
-    guinier_plot,
-    sharpen,
+    density_threshold,
+    mask_from_map,
 )
+from cryocloud.engine.postprocess import GuinierPlot, guinier_plot, sharpen
+from cryocloud.jobs.kit.half_map_fsc import FSC_THRESHOLD, fsc_table, plot_fsc
 from cryocloud.jobs.kit.plots import Curve, Mark, draw_image, panels, plot_curves, plot_orthogonal_slices
 from cryocloud.jobs.kit.preflight import (
     pixel_sizes_differ,
@@ -38,7 +39,6 @@ from cryocloud.jobs.kit.preflight import (
     require_resources,
 )
 
-FSC_THRESHOLD = 0.143
 HALF_MAPS = ("half1.mrc", "half2.mrc")
 
 
@@ -193,21 +193,7 @@ def _write(job: JobContext, maps: HalfMaps, mask: Tensor, sharpened: Tensor) -> 
 
 
 def _write_fsc(job: JobContext, maps: HalfMaps, curves: FscCurves, guinier: GuinierPlot) -> None:
-    index = np.arange(len(curves.unmasked))
-    frequency = index / (maps.box_size_px * maps.pixel_size_angstrom)
-    prefix = "rlnFourierShellCorrelation"
-    table = pd.DataFrame(
-        {
-            "rlnSpectralIndex": index,
-            "rlnResolution": frequency,
-            # RELION writes 999 Å for the zero frequency.
-            "rlnAngstromResolution": np.append(999.0, 1 / frequency[1:]),
-            f"{prefix}Corrected": curves.corrected.cpu().numpy(),
-            f"{prefix}UnmaskedMaps": curves.unmasked.cpu().numpy(),
-            f"{prefix}MaskedMaps": curves.masked.cpu().numpy(),
-            f"rlnCorrected{prefix[3:]}PhaseRandomizedMaskedMaps": curves.phase_randomized.cpu().numpy(),
-        }
-    )
+    table = fsc_table(curves, maps.box_size_px * maps.pixel_size_angstrom)
     shown = torch.isfinite(guinier.log_weighted)
     lines = pd.DataFrame(
         {
@@ -258,22 +244,8 @@ def _plot(
 ) -> None:
     resolution = maps.resolution(curves.corrected)
     frequency = np.arange(len(curves.unmasked)) / (maps.box_size_px * maps.pixel_size_angstrom)
-    marks = [Mark(FSC_THRESHOLD, "0.143", axis="y"), Mark(1 / resolution, f"{resolution:.2f} Å")]
-    family = {
-        "corrected": curves.corrected,
-        "masked": curves.masked,
-        "not masked": curves.unmasked,
-        "masked, phases randomized": curves.phase_randomized,
-    }
-    plot_curves(
-        job.plots / "fsc.png",
-        [Curve(frequency[1:], curve.cpu().numpy()[1:], name) for name, curve in family.items()],
-        x_label="resolution",
-        y_label="Fourier shell correlation",
-        title=f"{resolution:.2f} Å at FSC 0.143",
-        marks=marks,
-        x_is_frequency=True,
-    )
+    box_angstrom = maps.box_size_px * maps.pixel_size_angstrom
+    plot_fsc(job.plots / "fsc.png", curves, box_angstrom, title=f"{resolution:.2f} Å at FSC 0.143")
     cone_curves = cones.curve.cpu().numpy()[:, 1:]
     across = frequency[1 : cone_curves.shape[1] + 1]
     plot_curves(
@@ -286,7 +258,7 @@ def _plot(
         x_label="resolution",
         y_label="masked FSC in a cone of 20 deg",
         title=f"Evenness of directions: {cones.area_ratio():.2f} (1 = even)",
-        marks=marks,
+        marks=[Mark(FSC_THRESHOLD, "0.143", axis="y"), Mark(1 / resolution, f"{resolution:.2f} Å")],
         x_is_frequency=True,
     )
     _plot_guinier(job.plots / "guinier.png", guinier)

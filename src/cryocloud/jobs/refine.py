@@ -23,6 +23,7 @@ from cryocloud.engine.io.tables import (
 )
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.engine.refinement import (
+    PER_PARTICLE,
     RefinementParameters,
     RefinementState,
     combined_map,
@@ -30,22 +31,20 @@ from cryocloud.engine.refinement import (
     start_refinement,
 )
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
+from cryocloud.jobs.kit.half_map_fsc import FSC_THRESHOLD, fsc_table, plot_fsc
 from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom
 from cryocloud.jobs.kit.plots import (
-    Curve,
     Mark,
     draw_heat_map,
     label_axes,
     panels,
-    plot_curves,
     plot_histogram,
     plot_orthogonal_slices,
 )
 from cryocloud.jobs.kit.preflight import require_cube, require_pixel_size
 
-FSC_THRESHOLD = 0.143
 ITERATIONS_LEFT = 3  # how many remain is not known; the bar slows down instead of jumping back
-_PER_PARTICLE = ("rotation", "shift_px", "half_set", "pose_change_deg", "best_probability")
+_ON_THE_CPU = (*PER_PARTICLE, "half_set", "pose_change_deg")
 
 
 def run(job: JobContext) -> None:
@@ -110,30 +109,39 @@ def _restored(job: JobContext) -> RefinementState | None:
         return None
     job.log(f"resumed after iteration {stored.step}")
     arrays = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
-    on_device = {name: arrays[name].to(job.device) for name in arrays if name not in _PER_PARTICLE}
+    on_device = {name: arrays[name].to(job.device) for name in arrays if name not in _ON_THE_CPU}
     plain = {**stored.state, "history": tuple(stored.state["history"])}
     return RefinementState(**{**arrays, **on_device, **plain})
 
 
 def _report_iteration(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:
-    resolution = _resolution(state.fsc, particles, FSC_THRESHOLD)
-    in_sphere = _resolution(state.fsc_in_sphere, particles, FSC_THRESHOLD)
+    resolution = _resolution(state.fsc_corrected, particles, FSC_THRESHOLD)
+    unmasked = _resolution(state.fsc, particles, FSC_THRESHOLD)
     changed = float(state.pose_change_deg.median())
     job.log(
-        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} A ({in_sphere:.2f} A in the sphere), "
+        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} A ({unmasked:.2f} A without mask), "
         f"poses moved {changed:.2f} deg (median); "
         f"next: {state.phase}, rings up to {state.r_max_px}"
     )
     job.metrics(
         iterations=state.iteration,
         resolution_angstrom=resolution,
-        resolution_in_sphere_angstrom=in_sphere,
-        fsc_0_5_angstrom=_resolution(state.fsc, particles, 0.5),
+        resolution_unmasked_angstrom=unmasked,
+        fsc_0_5_angstrom=_resolution(state.fsc_corrected, particles, 0.5),
+        mask_fraction=float(state.mask.mean()),
         particles=len(particles),
+        particles_without_signal=int((state.log_gain <= 0).sum()),
         pose_change_median_deg=changed,
         shift_width_px=state.sigma_shift_px,
     )
-    _plot_fsc(job, particles, state)
+    start = job.parameters.start_resolution_angstrom
+    plot_fsc(
+        job.plots / "fsc.png",
+        state.curves,
+        particles.box_size_px * particles.pixel_size_angstrom,
+        title=f"{resolution:.2f} Å at FSC 0.143, {unmasked:.2f} Å without mask (iteration {state.iteration})",
+        marks=[Mark(1 / start, f"low-pass of the start map, {start:g} Å", color="#c8553d")],
+    )
     plot_orthogonal_slices(
         job.plots / "slices.png",
         combined_map(state).cpu().numpy(),
@@ -146,10 +154,11 @@ def _write(job: JobContext, tables: ParticleTables, particles: ParticleSet, stat
     for half in (0, 1):
         write_mrc(job.out / f"half{half + 1}.mrc", state.half_maps[half].cpu().numpy(), pixel)
     write_mrc(job.out / "map.mrc", combined_map(state).cpu().numpy(), pixel)
+    write_mrc(job.out / "mask.mrc", state.mask.cpu().numpy(), pixel)
     posed = with_poses(tables, state.rotation, state.shift_px)
     rows = posed.particles.assign(rlnRandomSubset=state.half_set.numpy())
     write_particles(job.out / "particles.star", replace(posed, particles=rows))
-    write_star(job.out / "fsc.star", {"fsc": _fsc_table(state, particles)})
+    write_star(job.out / "fsc.star", {"fsc": fsc_table(state.curves, pixel * particles.box_size_px)})
     _plot_orientations(job, state)
     _write_envelopes(job, posed, particles, state)
     plot_histogram(
@@ -188,49 +197,8 @@ def _write_envelopes(
         )
 
 
-def _fsc_table(state: RefinementState, particles: ParticleSet) -> pd.DataFrame:
-    index = np.arange(len(state.fsc))
-    frequency = index / (particles.box_size_px * particles.pixel_size_angstrom)
-    with np.errstate(divide="ignore"):
-        angstrom = np.where(index > 0, 1 / frequency, 999.0)
-    return pd.DataFrame(
-        {
-            "rlnSpectralIndex": index,
-            "rlnResolution": frequency,
-            "rlnAngstromResolution": angstrom,
-            "rlnFourierShellCorrelationUnmaskedMaps": state.fsc.cpu().numpy(),
-            "rlnFourierShellCorrelationMaskedMaps": state.fsc_in_sphere.cpu().numpy(),
-        }
-    )
-
-
 def _resolution(curve: Tensor, particles: ParticleSet, threshold: float) -> float:
     return resolution_angstrom(curve, threshold, particles.box_size_px, particles.pixel_size_angstrom)
-
-
-def _plot_fsc(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:
-    table = _fsc_table(state, particles)
-    frequency = table["rlnResolution"].to_numpy()
-    curve = table["rlnFourierShellCorrelationUnmaskedMaps"].to_numpy()
-    in_sphere = table["rlnFourierShellCorrelationMaskedMaps"].to_numpy()
-    resolution = _resolution(state.fsc, particles, FSC_THRESHOLD)
-    start = job.parameters.start_resolution_angstrom
-    plot_curves(
-        job.plots / "fsc.png",
-        [
-            Curve(frequency[1:], curve[1:], "half maps, no mask"),
-            Curve(frequency[1:], in_sphere[1:], "inside the soft sphere"),
-        ],
-        x_label="resolution",
-        y_label="Fourier shell correlation",
-        title=f"{resolution:.2f} Å at FSC 0.143, no mask (iteration {state.iteration})",
-        marks=[
-            Mark(FSC_THRESHOLD, "0.143", axis="y"),
-            Mark(1 / resolution, f"{resolution:.2f} Å"),
-            Mark(1 / start, f"low-pass of the start map, {start:g} Å", color="#c8553d"),
-        ],
-        x_is_frequency=True,
-    )
 
 
 def _plot_orientations(job: JobContext, state: RefinementState) -> None:

@@ -21,7 +21,7 @@ from cryocloud.engine.refinement import (
     start_refinement,
 )
 from cryocloud.engine.refinement.amplitude import matched_amplitude
-from cryocloud.engine.refinement.refine import resolution_shell
+from cryocloud.engine.refinement.maximization import resolution_shell
 
 PIXEL_ANGSTROM = 3.0
 START_ANGSTROM = 24.0

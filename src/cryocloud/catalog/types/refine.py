@@ -47,6 +47,6 @@ JOB_TYPE = JobType(
         Input("input", "particles", "particles.star"),
         Input("reference", "map", "Start map (MRC); its pixel size and gray scale are matched by itself"),
     ),
-    outputs=("particles.star", "half1.mrc", "half2.mrc", "map.mrc", "fsc.star"),
+    outputs=("particles.star", "half1.mrc", "half2.mrc", "map.mrc", "mask.mrc", "fsc.star"),
     forecast=forecast,
 )

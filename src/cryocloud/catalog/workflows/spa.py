@@ -245,8 +245,8 @@ def _conclusion(refined: Finished, post: Finished, control: Finished, start: Sta
     if control.failure:
         evidence = Decision("evidence", "no null control", control.failure)
     else:
-        control_angstrom = control.metric("resolution_angstrom")
-        unmasked_angstrom = refined.metric("resolution_angstrom")
+        control_angstrom = control.metric("resolution_unmasked_angstrom")
+        unmasked_angstrom = refined.metric("resolution_unmasked_angstrom")
         evidence = Decision(
             "evidence",
             f"detail finer than {control_angstrom:.1f} Å",

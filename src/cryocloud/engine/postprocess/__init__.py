@@ -1,6 +1,5 @@
 """From two half maps to a resolution and a sharpened map, and how that agrees with a model."""
 
-from cryocloud.engine.postprocess.correlation import FscCurves, correlate_half_maps
 from cryocloud.engine.postprocess.model_agreement import (
     MagnificationFit,
     PlacedModel,
@@ -11,11 +10,9 @@ from cryocloud.engine.postprocess.model_agreement import (
 from cryocloud.engine.postprocess.sharpening import GuinierPlot, guinier_plot, sharpen
 
 __all__ = [
-    "FscCurves",
     "GuinierPlot",
     "MagnificationFit",
     "PlacedModel",
-    "correlate_half_maps",
     "fit_magnification",
     "guinier_plot",
     "model_fsc",

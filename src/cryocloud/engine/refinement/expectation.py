@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from cryocloud.engine.alignment.direct import prepare_scoring
 from cryocloud.engine.alignment.local_pose import LocalPoses, Observations, refine_local_poses
 from cryocloud.engine.fourier import PixelList, image_coefficients, phase_ramps
 from cryocloud.engine.geometry import angular_distance_deg
+from cryocloud.engine.native.modes import distinct_modes
 from cryocloud.engine.noise import residual_power
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.reconstruction import Accumulator, VolumeTransform, slice_volume
@@ -20,8 +22,12 @@ from cryocloud.engine.refinement.envelope import EnvelopeSums, damping
 from cryocloud.engine.refinement.records import RefinementParameters
 from cryocloud.engine.refinement.search import GlobalSearch, search_modes
 
-_MASK_EDGE_PX = 5.0
 _SAME_POSE_DEG = 1.0
+# From the orientations that the coarse band offers to those that the whole band decides between.
+_FIRST_MODES = 32
+_NARROWING = 3
+_WIDENING = 1.6
+_SAME_OPTIMUM_DEG = 3.0
 _MIN_WEIGHT = 1e-3
 
 
@@ -47,6 +53,24 @@ class BatchPoses:
     rotation: Tensor
     shift_px: Tensor
     weight: Tensor
+
+
+@dataclass(frozen=True)
+class CurrentPoses:
+    """What is known of b images: poses from before, none in the first iteration, and which are to be searched for.
+
+    ``shift_px`` is where a search begins also where ``is_known`` is False.
+    """
+
+    rotation: Tensor
+    shift_px: Tensor
+    is_known: bool
+    is_searched: Tensor
+
+    def known(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(image, rotation, shift) of the poses from before."""
+        n = len(self.rotation) if self.is_known else 0
+        return torch.arange(n, device=self.rotation.device), self.rotation[:n], self.shift_px[:n]
 
 
 def read_batches(
@@ -75,43 +99,41 @@ def micrograph_numbers(particles: ParticleSet) -> Tensor:
     return particles.micrograph
 
 
+@dataclass(frozen=True)
+class PoseSearch:
+    """How the poses of a batch are looked for.
+
+    ``wide`` is the global search, none where poses only move within their basin; ``sigma_shift_px`` the width of the
+    prior on shifts, ``max_modes`` how many orientations an image keeps at the end, ``operators`` the point group.
+    """
+
+    wide: GlobalSearch | None
+    sigma_shift_px: float
+    max_modes: int
+    operators: Tensor
+
+
 def estimate_poses(
     batch: Batch,
     reference: VolumeTransform,
-    search: GlobalSearch | None,
-    current: tuple[Tensor, Tensor],
+    search: PoseSearch,
+    current: CurrentPoses,
     *,
     sigma2: Tensor,
     pixels: PixelList,
-    settings: tuple[float, int],
 ) -> BatchPoses:
-    """Poses of a batch: global search where one is given, then local refinement in the band of ``pixels``.
+    """Poses of a batch in the band of ``pixels``: the best of what a global search finds and of the current pose.
 
-    ``current`` are the particles' rotations and shifts so far; ``settings`` = (sigma_shift_px, max_modes).
+    The images that are to be searched start from many orientations of the coarse band. Local refinement in wider and
+    wider bands moves these to their optima while the worse ones fall away: what 30 Angstrom cannot tell apart, the
+    finer rings decide. Then the survivors and the current pose are refined in the whole band.
     """
-    sigma_shift_px, max_modes = settings
-    rotation, shift_px = current
     n = len(pixels)
     observations = Observations(batch.coefficients[:, :n], batch.transfer[:, :n], sigma2, pixels)
-    image = torch.arange(len(batch.rows), device=rotation.device)
-    if search is not None:
-        band = search.pixels
-        n = len(band)
-        centered = batch.coefficients[:, :n] * phase_ramps(shift_px, band)
-        scoring = prepare_scoring(centered, batch.transfer[:, :n], sigma2[: band.r_max_px + 1], band)
-        image, rotation, shift_px = search_modes(
-            search, scoring, shift_px, sigma_shift_px=sigma_shift_px, max_modes=max_modes
-        )
-        rough = refine_local_poses(
-            reference,
-            observations.within(band.r_max_px),
-            image,
-            rotation,
-            shift_px,
-            n_steps=3,
-            sigma_shift_px=sigma_shift_px,
-        )
-        rotation, shift_px = rough.rotation, rough.shift_px
+    candidates = [current.known()]
+    if search.wide is not None and bool(current.is_searched.any()):
+        candidates.append(_candidates(batch, reference, observations, search, current))
+    image, rotation, shift_px = (torch.cat(parts) for parts in zip(*candidates, strict=True))
     fine = refine_local_poses(
         reference,
         observations,
@@ -119,32 +141,101 @@ def estimate_poses(
         rotation,
         shift_px,
         n_steps=4,
-        sigma_shift_px=sigma_shift_px,
+        sigma_shift_px=search.sigma_shift_px,
     )
-    return _weigh(image, fine, len(batch.rows))
+    return _weigh(image, fine, len(batch.rows), search.operators)
+
+
+def _candidates(
+    batch: Batch,
+    reference: VolumeTransform,
+    observations: Observations,
+    search: PoseSearch,
+    current: CurrentPoses,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(image, rotation, shift) of the few best optima of each searched image."""
+    assert search.wide is not None
+    band = search.wide.pixels
+    rows = current.is_searched.nonzero()[:, 0]
+    coarse = observations.within(band.r_max_px)
+    centered = coarse.coefficients[rows] * phase_ramps(current.shift_px[rows], band)
+    scoring = prepare_scoring(centered, coarse.transfer[rows], coarse.sigma2, band)
+    image, rotation, shift_px = search_modes(
+        search.wide,
+        scoring,
+        current.shift_px[rows],
+        sigma_shift_px=search.sigma_shift_px,
+        max_modes=_FIRST_MODES,
+    )
+    image = rows[image]
+    r_max_px, kept = band.r_max_px, _FIRST_MODES
+    while kept > search.max_modes:
+        kept = max(search.max_modes, kept // _NARROWING)
+        poses = refine_local_poses(
+            reference,
+            observations.within(r_max_px),
+            image,
+            rotation,
+            shift_px,
+            n_steps=2,
+            sigma_shift_px=search.sigma_shift_px,
+        )
+        image, rotation, shift_px = _best_optima(image, poses, kept)
+        r_max_px = min(math.ceil(_WIDENING * r_max_px), observations.pixels.r_max_px)
+    return image, rotation, shift_px
+
+
+def _best_optima(image: Tensor, poses: LocalPoses, kept: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The likeliest, mutually distinct poses of each image."""
+    order = torch.argsort(poses.misfit, stable=True)
+    order = order[torch.argsort(image[order], stable=True)]
+    image, rotation = image[order], poses.rotation[order]
+    chosen = distinct_modes(
+        image.cpu().numpy(), rotation.cpu().numpy(), math.cos(math.radians(_SAME_OPTIMUM_DEG)), kept
+    )
+    mask = torch.from_numpy(chosen).to(image.device)
+    return image[mask], rotation[mask], poses.shift_px[order][mask]
 
 
 def accumulate(
-    accumulator: Accumulator, batch: Batch, poses: BatchPoses, sigma2: Tensor, pixels: PixelList
+    accumulator: Accumulator,
+    batch: Batch,
+    poses: BatchPoses,
+    particle_weight: Tensor,
+    noise: tuple[Tensor, PixelList],
 ) -> None:
-    """Insert the unmasked images at their weighted poses."""
+    """Insert the unmasked images at their weighted poses; ``noise`` = (sigma2 of each ring, pixels)."""
+    sigma2, pixels = noise
     inverse = (1 / sigma2).to(torch.float32)[pixels.ring]
+    weight = (poses.weight * particle_weight[poses.image]).to(torch.float32)
     centered = batch.coefficients[poses.image] * phase_ramps(poses.shift_px, pixels)
-    weighted = batch.transfer[poses.image] * (inverse * poses.weight[:, None].to(torch.float32))
+    weighted = batch.transfer[poses.image] * (inverse * weight[:, None])
     accumulator.insert(centered * weighted, batch.transfer[poses.image] * weighted, poses.rotation, pixels)
+
+
+@dataclass(frozen=True)
+class ModelFit:
+    """How well the best poses' models fit b images: the sum over images of the ring means of |X - model|^2 [r], the
+    log-likelihood gained over no model at all, and its mean where the model is right (half its power), both [b].
+    """
+
+    residual: Tensor
+    log_gain: Tensor
+    log_gain_expected: Tensor
 
 
 def compare_with_models(
     batch: Batch,
     poses: BatchPoses,
     reference: VolumeTransform,
-    pixels: PixelList,
+    noise: tuple[Tensor, PixelList],
     sums: EnvelopeSums,
-) -> Tensor:
-    """Add the batch to ``sums``; returns the sum over images of the ring means of |X - model|^2.
+) -> ModelFit:
+    """Add the batch to ``sums`` and see how it fits; there is no model beyond the reference's rings.
 
-    The model is that of each image's best pose; there is none beyond the reference's rings.
+    The gain of a right model is normal around its power P (of the model over the noise's) with variance 2 P.
     """
+    sigma2, pixels = noise
     best = _first_of_each(poses.image)
     models = torch.zeros_like(batch.coefficients)
     band = pixels.within(reference.r_max_px)
@@ -153,7 +244,11 @@ def compare_with_models(
     models[:, :n] = slices * batch.transfer[:, :n] * phase_ramps(-poses.shift_px[best], band)
     sums.add_(batch.micrograph, batch.coefficients, models, pixels)
     ones = torch.ones(len(batch.rows), device=models.device)
-    return residual_power(batch.coefficients, models, ones, pixels)
+    inverse = (1 / sigma2).to(torch.float32)[band.ring]
+    power = ((models[:, :n].abs() ** 2) @ inverse).to(torch.float64)
+    cross = ((batch.coefficients[:, :n] * models[:, :n].conj()).real @ inverse).to(torch.float64)
+    residual = residual_power(batch.coefficients, models, ones, pixels)
+    return ModelFit(residual, 2 * cross - power, power)
 
 
 def best_poses(poses: BatchPoses) -> tuple[Tensor, Tensor, Tensor]:
@@ -168,7 +263,7 @@ def _first_of_each(image: Tensor) -> Tensor:
     return starts.nonzero()[:, 0]
 
 
-def _weigh(image: Tensor, poses: LocalPoses, n_images: int) -> BatchPoses:
+def _weigh(image: Tensor, poses: LocalPoses, n_images: int, operators: Tensor) -> BatchPoses:
     """Laplace weights exp(-misfit) / sqrt(det H) of the modes, best first; modes that met are counted once."""
     log_weight = -poses.misfit - 0.5 * torch.logdet(poses.normal).nan_to_num(neginf=0.0)
     order = torch.argsort(log_weight, descending=True, stable=True)
@@ -177,7 +272,7 @@ def _weigh(image: Tensor, poses: LocalPoses, n_images: int) -> BatchPoses:
     rotation, shift_px = poses.rotation[order], poses.shift_px[order]
     first = torch.searchsorted(image, torch.arange(n_images, device=image.device))
     weight = torch.exp(log_weight - log_weight[first][image])
-    same = angular_distance_deg(rotation, rotation[first][image]) < _SAME_POSE_DEG
+    same = angular_distance_deg(rotation, rotation[first][image], operators) < _SAME_POSE_DEG
     same[first] = False
     keep = ~same & (weight > _MIN_WEIGHT)
     keep[first] = True

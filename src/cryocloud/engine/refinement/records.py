@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cryocloud.engine.masking import FscCurves
+
 Phase = Literal["global", "local", "final", "done"]
 
 
@@ -38,9 +40,11 @@ class RefinementState:
     ``references`` float32 [2, D, D, D] are the regularized half maps, ``half_maps`` the same without regularization,
     ``sigma2`` float64 [2, r] the noise variances and ``ring_weight`` float64 [2, r] the inverse noise variances of the
     half maps. ``envelope`` float64 [2, m, 2] holds scale and B-factor (Angstrom^2) of each micrograph in each half.
-    ``fsc`` [D//2 + 1] compares the half maps, ``fsc_in_sphere`` what the soft sphere of the mask holds of them;
-    ``history`` holds the latter's resolution shell of each iteration. ``pose_change_deg`` and ``best_probability`` [n]
-    describe each particle's last update.
+    ``mask`` float32 [D, D, D] is that of the references. The curves [D//2 + 1] compare the half maps: ``fsc`` without
+    mask, ``fsc_masked`` in it, ``fsc_randomized`` in it after the phases were randomized, and ``fsc_corrected``, freed
+    of the latter; ``history`` holds the last one's resolution shell of each iteration. Of each particle's last update
+    [n], ``pose_change_deg`` and ``best_probability`` tell how sure it is, ``log_gain`` how much better its model
+    explains the image than nothing does, and ``log_gain_expected`` what that is on average if the model is right.
     """
 
     iteration: int
@@ -54,9 +58,22 @@ class RefinementState:
     sigma2: Tensor
     ring_weight: Tensor
     envelope: Tensor
+    mask: Tensor
     fsc: Tensor
-    fsc_in_sphere: Tensor
+    fsc_masked: Tensor
+    fsc_randomized: Tensor
+    fsc_corrected: Tensor
     sigma_shift_px: float
     pose_change_deg: Tensor
     best_probability: Tensor
+    log_gain: Tensor
+    log_gain_expected: Tensor
     history: tuple[int, ...]
+    randomized_from_shell: int = 1
+
+    @property
+    def curves(self) -> FscCurves:
+        """The curves together."""
+        return FscCurves(
+            self.fsc, self.fsc_masked, self.fsc_randomized, self.fsc_corrected, self.randomized_from_shell
+        )

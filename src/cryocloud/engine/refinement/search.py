@@ -24,7 +24,7 @@ from cryocloud.engine.reconstruction import VolumeTransform, slice_volume
 _MAX_ORDER = 5
 _GRID_PHASE_RAD = 1.5  # phase error at the particle's rim half a grid step away, at the highest ring searched
 _SHIFT_PHASE_RAD = 1.2
-_CANDIDATES = 60
+_CANDIDATES = 500
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from cryocloud.engine.fourier import fsc, rfftn, shell_index
-from cryocloud.engine.masking import soft_sphere
-from cryocloud.engine.postprocess import correlate_half_maps
-from cryocloud.engine.postprocess.correlation import randomize_phases
+from cryocloud.engine.masking import correlate_half_maps, soft_sphere
+from cryocloud.engine.masking.correlation import randomize_phases
 
 BOX = 48
 
