@@ -80,9 +80,9 @@ ABINITIO_SETS = (
 )
 # Weak and without symmetry: a long, a flat and a round object; the last has no shape that would tell its views apart.
 WEAK_SETS = (
-    ParticleBenchmark("weak_protein", "C1", 3000, 96, 2.8, 0.015, mass_kda=400.0),
-    ParticleBenchmark("weak_trpv1", "C1", 3000, 96, 2.8, 0.02, model="3j5p_refined.pdb", chains="AB"),
-    ParticleBenchmark("weak_ball", "C1", 3000, 96, 2.8, 0.018, model="5a1a_betagal.pdb", ball_angstrom=70.0),
+    ParticleBenchmark("weak_protein", "C1", 3000, 96, 2.8, 0.03, mass_kda=400.0),
+    ParticleBenchmark("weak_trpv1", "C1", 3000, 96, 2.8, 0.03, model="3j5p_refined.pdb", chains="AB"),
+    ParticleBenchmark("weak_ball", "C1", 3000, 96, 2.8, 0.03, model="5a1a_betagal.pdb", ball_angstrom=70.0),
     ParticleBenchmark("weak_d2", "D2", 2000, 128, 1.8, 0.035),
 )
 VIEWS_SET = FewViews("views", "C1", 1500, 64, 3.6, 0.1)

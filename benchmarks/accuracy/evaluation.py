@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,24 +14,48 @@ from cryocloud.engine.alignment.volumes import (
     apply_alignment,
     poses_in_fixed_frame,
 )
-from cryocloud.engine.fourier import fsc, low_pass, resolution_angstrom
+from cryocloud.engine.fourier import (
+    fsc,
+    image_coefficients,
+    low_pass,
+    make_pixel_list,
+    phase_ramps,
+    resolution_angstrom,
+)
 from cryocloud.engine.geometry import angular_distance_deg, rotation_from_euler, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc
-from cryocloud.engine.io.tables import ParticleTables, read_particles
+from cryocloud.engine.io.tables import ParticleTables, particle_set, read_particles
 from cryocloud.engine.masking import MaskShape, mask_from_map, soft_sphere
+from cryocloud.engine.optics import ctf
+from cryocloud.engine.reconstruction import Accumulator, solve
 
 ALIGN_ANGSTROM = 12.0
 FRAME_STEPS = 5
 EDGE_PX = 3.0
+LOST_DEG = 20.0
+BATCH = 500
 
 
-def evaluate(star: Path, half_maps: tuple[Path, Path], data: Path, symmetry: str) -> dict[str, float]:
-    """Resolutions and median errors after laying the result on the truth as a whole."""
+@dataclass(frozen=True)
+class RefinedMaps:
+    """What a refinement wrote: its particles, its half maps as they are, and the map that it offers to its user."""
+
+    star: Path
+    half_maps: tuple[Path, Path]
+    map: Path
+
+
+def evaluate(refined: RefinedMaps, data: Path, symmetry: str) -> dict[str, float]:
+    """Resolutions and errors after laying the result on the truth as a whole.
+
+    The map from true poses shows what the particles hold: their images inserted where they belong, by our own
+    reconstruction.
+    """
     truth, pixel = _volume(data / "map.mrc")
     box = truth.shape[0]
     # RELION cuts its maps to the sphere that the box holds, which takes away half of the noise.
     sphere = soft_sphere(box, box / 2 - EDGE_PX, EDGE_PX)
-    halves = [_volume(path)[0] * sphere for path in half_maps]
+    halves = [_volume(path)[0] * sphere for path in refined.half_maps]
     mask = mask_from_map(low_pass(truth, 15.0, pixel), pixel, MaskShape(edge_angstrom=15.0))
     mean = halves[0] + halves[1]
     operators = symmetry_operators(symmetry)
@@ -39,19 +64,40 @@ def evaluate(star: Path, half_maps: tuple[Path, Path], data: Path, symmetry: str
     )
     aligned = [apply_alignment(half, alignment) * mask for half in halves]
     to_truth = fsc(aligned[0] + aligned[1], truth * mask)
+    map_to_truth = fsc(apply_alignment(_volume(refined.map)[0] * sphere, alignment) * mask, truth * mask)
+    best_to_truth = fsc(map_from_true_poses(data, operators) * mask, truth * mask)
     unmasked, masked = fsc(*halves), fsc(*aligned)
-    angle_deg, shift_px = pose_errors(star, data / "truth.star", alignment, operators)
+    angle_deg, shift_px = pose_errors(refined.star, data / "truth.star", alignment, operators)
     return {
         "half_fsc_0143_angstrom": resolution_angstrom(unmasked, 0.143, box, pixel),
         "half_fsc_0143_shell": box * pixel / resolution_angstrom(unmasked, 0.143, box, pixel),
         "masked_half_fsc_0143_angstrom": resolution_angstrom(masked, 0.143, box, pixel),
         "truth_fsc_05_angstrom": resolution_angstrom(to_truth, 0.5, box, pixel),
         "truth_fsc_05_shell": box * pixel / resolution_angstrom(to_truth, 0.5, box, pixel),
+        "map_truth_fsc_05_shell": box * pixel / resolution_angstrom(map_to_truth, 0.5, box, pixel),
+        "best_truth_fsc_05_shell": box * pixel / resolution_angstrom(best_to_truth, 0.5, box, pixel),
+        "masked_half_fsc_0143_shell": box * pixel / resolution_angstrom(masked, 0.143, box, pixel),
         "pose_error_median_deg": float(angle_deg.median()),
+        "lost_fraction": float((angle_deg > LOST_DEG).double().mean()),
         "pose_error_90_percent_deg": float(angle_deg.quantile(0.9)),
         "shift_error_median_px": float(shift_px.median()),
         "mirrored": float(alignment.mirrored),
     }
+
+
+def map_from_true_poses(data: Path, operators: Tensor) -> Tensor:
+    """The best map that the particles can give: all inserted at their true poses."""
+    tables = read_particles(data / "truth.star")
+    particles = particle_set(tables)
+    box = particles.box_size_px
+    pixels = make_pixel_list(box, box // 2 - 1)
+    accumulator = Accumulator(box, box // 2 - 1)
+    for rows in torch.arange(len(particles)).split(BATCH):
+        images = torch.from_numpy(particles.read_images(rows.numpy()))
+        transfer = ctf(particles.ctf.select(rows), pixels, particles.pixel_size_angstrom)
+        centered = image_coefficients(images, pixels) * phase_ramps(particles.shift_px[rows], pixels)
+        accumulator.insert(centered * transfer, transfer**2, particles.rotation[rows], pixels)
+    return solve(accumulator, operators=operators)
 
 
 def pose_errors(

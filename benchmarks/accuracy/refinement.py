@@ -10,12 +10,13 @@ import argparse
 import json
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.abinitio import start_map
-from benchmarks.accuracy.evaluation import evaluate
-from benchmarks.datasets import SETS, ParticleBenchmark, prepare
+from benchmarks.accuracy.evaluation import RefinedMaps, evaluate
+from benchmarks.datasets import SETS, WEAK_SETS, ParticleBenchmark, prepare
 from benchmarks.peer import OURS, PeerRun, key_of, run_program, run_ranks, version
 
 RELION = "relion_refine_mpi"
@@ -59,7 +60,9 @@ def relion_result(benchmark: ParticleBenchmark, work: Path, start: Path) -> Path
     return work / f"relion_refine_{benchmark.name}_{key}.json"
 
 
-def run_relion(benchmark: ParticleBenchmark, work: Path, start: Path) -> dict[str, Any]:
+def run_relion(
+    benchmark: ParticleBenchmark, work: Path, start: Path, *, ranks: int = RANKS
+) -> dict[str, Any]:
     """RELION's result, from the work folder if the same run was done before."""
     stored = relion_result(benchmark, work, start)
     if stored.is_file():
@@ -72,7 +75,7 @@ def run_relion(benchmark: ParticleBenchmark, work: Path, start: Path) -> dict[st
     folder.mkdir(parents=True)
     # RELION finds the images from its working directory.
     command = [RELION, *options, "--o", str(folder / "run")]
-    finished = run_ranks(command, RANKS, data, folder / "log.txt")
+    finished = run_ranks(command, ranks, data, folder / "log.txt")
     result = _relion_result(finished, folder)
     stored.write_text(json.dumps(result, indent=1))
     return result
@@ -89,6 +92,7 @@ def _relion_result(finished: PeerRun, folder: Path) -> dict[str, Any]:
         "wall_s": finished.wall_s,
         "iterations": iterations,
         "star": str(folder / "run_data.star"),
+        "map": str(folder / "run_class001.mrc"),
         "half_maps": [str(folder / f"run_half{half}_class001_unfil.mrc") for half in (1, 2)],
     }
 
@@ -121,6 +125,7 @@ def run_ours(benchmark: ParticleBenchmark, work: Path, start: Path) -> dict[str,
         "wall_s": finished.wall_s,
         "iterations": json.loads((folder / "metrics.json").read_text())["iterations"],
         "star": str(folder / "particles.star"),
+        "map": str(folder / "map.mrc"),
         "half_maps": [str(folder / f"half{half}.mrc") for half in (1, 2)],
     }
     (work / f"refine_{benchmark.name}.json").write_text(json.dumps(result, indent=1))
@@ -131,7 +136,8 @@ def measured(result: dict[str, Any], benchmark: ParticleBenchmark, work: Path) -
     """A run's cost and quality in one row."""
     half_1, half_2 = (Path(path) for path in result["half_maps"])
     data = prepare(benchmark, work)
-    quality = evaluate(Path(result["star"]), (half_1, half_2), data, benchmark.symmetry)
+    maps = RefinedMaps(Path(result["star"]), (half_1, half_2), Path(result["map"]))
+    quality = evaluate(maps, data, benchmark.symmetry)
     cost = {name: result[name] for name in ("program", "cpu_s", "wall_s", "iterations")}
     return {"set": benchmark.name, **cost, **quality}
 
@@ -139,12 +145,13 @@ def measured(result: dict[str, Any], benchmark: ParticleBenchmark, work: Path) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", choices=["relion", "ours"])
-    parser.add_argument("set", choices=[b.name for b in SETS])
+    parser.add_argument("set", choices=[b.name for b in (*SETS, *WEAK_SETS)])
     parser.add_argument("--work", type=Path, default=Path("benchmarks/work"))
+    parser.add_argument("--ranks", type=int, default=RANKS, help="MPI ranks of RELION, one leads")
     parser.add_argument("--start", type=Path, help="start map; from our ab-initio job if not given")
     given = parser.parse_args()
-    benchmark = next(b for b in SETS if b.name == given.set)
-    run = run_relion if given.side == "relion" else run_ours
+    benchmark = next(b for b in (*SETS, *WEAK_SETS) if b.name == given.set)
+    run = partial(run_relion, ranks=given.ranks) if given.side == "relion" else run_ours
     work = given.work.absolute()
     start = given.start.absolute() if given.start else start_map(benchmark, work)
     result = run(benchmark, work, start)

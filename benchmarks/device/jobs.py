@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from benchmarks.accuracy.evaluation import evaluate
+from benchmarks.accuracy.evaluation import RefinedMaps, evaluate
 from benchmarks.datasets import ParticleBenchmark, prepare
 from benchmarks.device.rows import Row
 from cryocloud.catalog import load_job_type
@@ -163,7 +163,8 @@ def _judge_poses(trial: Trial, out: Path, others: list[Path]) -> Iterator[Row]:
     data = prepare(trial.benchmark, out.parent)
     for folder in (out, *others):
         halves = (folder / "half1.mrc", folder / "half2.mrc")
-        for name, value in evaluate(folder / "particles.star", halves, data, "C1").items():
+        refined = RefinedMaps(folder / "particles.star", halves, folder / "map.mrc")
+        for name, value in evaluate(refined, data, "C1").items():
             yield Row(f"{folder.name}: {name}", value)
     for other in others:
         (found, _), (theirs, pixel) = (read_mrc(folder / "map.mrc") for folder in (out, other))

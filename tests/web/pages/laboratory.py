@@ -37,10 +37,10 @@ CHAIN = [
     ("select2d", 6, "particles.star", {"particles": 10240, "rejected_particles": 2561}, 7),
     ("abinitio", 7, "particles.star", {"resolution_angstrom": 11.8, "trusted": 1}, 322),
     ("extract", 7, "particles.star", {"particles": 10240, "pixel_size_angstrom": 1.5}, 120),
-    ("refine", 9, "particles.star", {"resolution_angstrom": 4.02, "resolution_unmasked_angstrom": 4.63, "particles": 10240}, 1904),
+    ("refine", 9, "particles.star", {"resolution_angstrom": 4.02, "particles": 10240}, 1904),
     ("postprocess", 10, "", {"resolution_angstrom": 3.94, "b_factor_angstrom2": -112.4}, 35),
     ("extract", 4, "picks.star", {"particles": 10240}, 77),
-    ("refine", 12, "particles.star", {"resolution_angstrom": 17.2, "resolution_unmasked_angstrom": 17.2, "particles": 10240}, 1655),
+    ("refine", 12, "particles.star", {"resolution_angstrom": 17.2, "particles": 10240}, 1655),
 ]
 DECISION = {
     "what": "2D classes",

@@ -233,7 +233,9 @@ def compare_with_models(
 ) -> ModelFit:
     """Add the batch to ``sums`` and see how it fits; there is no model beyond the reference's rings.
 
-    The gain of a right model is normal around its power P (of the model over the noise's) with variance 2 P.
+    The gain of a right model is normal around its power P (of the model over the noise's) with variance 2 P. Both
+    are for models of the gray scale that fits the batch best, as the reference's is only roughly known at first; so
+    the images of a batch gain something on average, whatever they show.
     """
     sigma2, pixels = noise
     best = _first_of_each(poses.image)
@@ -247,8 +249,9 @@ def compare_with_models(
     inverse = (1 / sigma2).to(torch.float32)[band.ring]
     power = ((models[:, :n].abs() ** 2) @ inverse).to(torch.float64)
     cross = ((batch.coefficients[:, :n] * models[:, :n].conj()).real @ inverse).to(torch.float64)
+    scale = float(cross.sum() / power.sum().clamp(min=1e-30))
     residual = residual_power(batch.coefficients, models, ones, pixels)
-    return ModelFit(residual, 2 * cross - power, power)
+    return ModelFit(residual, 2 * scale * cross - scale**2 * power, scale**2 * power)
 
 
 def best_poses(poses: BatchPoses) -> tuple[Tensor, Tensor, Tensor]:

@@ -212,8 +212,12 @@ def _process_half(
     found: list[tuple[Tensor, ...]] = []
     done = 0
     for batch in read_batches(particles, rows, pixels, envelope, parameters):
-        known = (values[batch.rows].to(device) for values in (state.rotation, state.shift_px))
-        current = CurrentPoses(*known, state.iteration > 0, is_searched[batch.rows].to(device))
+        current = CurrentPoses(
+            state.rotation[batch.rows].to(device),
+            state.shift_px[batch.rows].to(device),
+            is_known=state.iteration > 0,
+            is_searched=is_searched[batch.rows].to(device),
+        )
         poses = estimate_poses(
             batch, reference, search, current, sigma2=sigma2[: band.r_max_px + 1], pixels=band
         )

@@ -39,7 +39,9 @@ def plot_fsc(
 ) -> None:
     """The four curves over resolution, with the corrected one's crossing of 0.143 marked."""
     frequency = _frequency(curves, box_angstrom)
-    resolution = resolution_angstrom(curves.corrected, FSC_THRESHOLD, 1, box_angstrom)  # only their product counts
+    resolution = resolution_angstrom(
+        curves.corrected, FSC_THRESHOLD, 1, box_angstrom
+    )  # only their product counts
     family = {
         "corrected": curves.corrected,
         "masked": curves.masked,
