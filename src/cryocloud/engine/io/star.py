@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.atomic_write import replaced_when_complete
-from cryocloud.engine.io.name_gate import require_readable
 from cryocloud.engine.io.star_fields import number_fields, text_fields
+from cryocloud.engine.io.text import read_lines
 
 VERSION_COMMENT = "# version 30001"
 
@@ -75,13 +75,7 @@ def read_star(path: Path | str) -> dict[str, pd.DataFrame]:
         or column names, more than `COLUMNS_MAX` columns or `TABLES_MAX` tables. The message holds file and line.
     """
     path = Path(path)
-    require_readable(path)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not text (byte {error.start}); a STAR file is needed") from error
+    lines = read_lines(path, needed="a STAR file")
     tables: dict[str, pd.DataFrame] = {}
     for block in _blocks(lines, path):
         if block.name in tables:
