@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,13 @@ from cryocloud.engine.io.mrc import MrcHeader, open_mrc, read_mrc_header
 from cryocloud.engine.io.name_gate import is_readable_file, named_file
 from cryocloud.engine.io.tables import MicrographTables, read_micrographs, write_micrographs
 from cryocloud.jobs.kit.micrographs import NAME_LABEL
-from cryocloud.jobs.kit.optics import given_optics, require_optics
+from cryocloud.jobs.kit.optics import (
+    compare_with_headers,
+    given_optics,
+    require_optics,
+    require_possible_optics,
+    warn_of_optics,
+)
 from cryocloud.jobs.kit.plots import draw_histogram, draw_image, label_axes, panels
 from cryocloud.jobs.kit.preflight import (
     find_files,
@@ -34,15 +41,20 @@ PIXEL_LABEL = "rlnMicrographPixelSize"
 SUFFIXES = (".mrc", ".map", ".mrcs")
 SHEET_COUNT = 12
 SHEET_EDGE_PX = 256
+COPIES_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a pass over the pixels of one micrograph found; ``fault`` is empty for a good one."""
+    """What a pass over the pixels of one micrograph found; ``fault`` is empty for a good one.
+
+    ``checksum`` is that of the pixels as they are stored: copies may differ in their headers.
+    """
 
     fault: str
     mean: float
     deviation: float
+    checksum: str
 
 
 def run(job: JobContext) -> None:
@@ -55,14 +67,13 @@ def run(job: JobContext) -> None:
     require_resources(JOB_TYPE.forecast(job.parameters, facts), job.out)
     tables = _with_optics(job, listed, files, headers)
     pixels = _checked_pixels(job, list(headers))
-    good = [path for path, found in pixels.items() if not found.fault]
-    if not good:
+    usable = _each_once(job, files, pixels)
+    if not usable:
         raise InputError(
             f"none of {count} micrographs is usable; the reasons are in {job.out}/exceptions.csv"
         )
-    usable = set(good)
-    chosen = np.array([path in usable for path in files])
-    write_micrographs(job.out / "micrographs.star", tables.select(chosen))
+    write_micrographs(job.out / "micrographs.star", tables.select(np.array(list(usable))))
+    good = list(usable.values())
     _plot_sheet(job, good[:SHEET_COUNT])
     _plot_statistics(job, good, pixels)
     job.metrics(
@@ -156,9 +167,11 @@ def _with_optics(
     else:
         tables = listed
     require_optics(tables.optics)
+    require_possible_optics(tables.optics, str(job.inputs["input"]))
+    warn_of_optics(job, tables.optics)
     for pixel_size_angstrom in tables.optics[PIXEL_LABEL]:
         require_pixel_size(float(pixel_size_angstrom), "optics")
-    _compare_with_headers(job, float(tables.optics[PIXEL_LABEL].iloc[0]), headers)
+    compare_with_headers(job, float(tables.optics[PIXEL_LABEL].iloc[0]), headers)
     return tables
 
 
@@ -189,26 +202,6 @@ def _new_tables(out: Path, files: list[Path], given: dict[str, float]) -> Microg
     return MicrographTables(optics, micrographs, out)
 
 
-def _compare_with_headers(
-    job: JobContext, pixel_size_angstrom: float, headers: dict[Path, MrcHeader]
-) -> None:
-    unknown = sum(not header.has_pixel_size for header in headers.values())
-    if unknown:
-        job.log(f"{unknown} headers have no pixel size (0 or 1); {pixel_size_angstrom:g} A is used")
-    differing = {
-        path: header.pixel_size_angstrom
-        for path, header in headers.items()
-        if header.has_pixel_size and pixel_sizes_differ(header.pixel_size_angstrom, pixel_size_angstrom)
-    }
-    if differing:
-        path, size = next(iter(differing.items()))
-        job.warning(
-            f"{len(differing)} headers have another pixel size ({path.name}: {size:g} A); "
-            f"{pixel_size_angstrom:g} A is used"
-        )
-    job.metrics(pixel_size_mismatches=len(differing), pixel_size_unknown=unknown)
-
-
 def _checked_pixels(job: JobContext, paths: list[Path]) -> dict[Path, Pixels]:
     """A pass over all pixels; a resumed job looks only at the files that it has not seen."""
     job.checkpoints.mkdir(exist_ok=True)
@@ -228,6 +221,30 @@ def _checked_pixels(job: JobContext, paths: list[Path]) -> dict[Path, Pixels]:
         if checked[path].fault:
             job.quarantine(str(path), checked[path].fault)
     return {path: checked[path] for path in paths}
+
+
+def _each_once(job: JobContext, files: list[Path], pixels: dict[Path, Pixels]) -> dict[int, Path]:
+    """Good micrographs by the row of the list; of copies the first, the others are set aside."""
+    first_of: dict[str, Path] = {}
+    good: dict[int, Path] = {}
+    copies: list[str] = []
+    for row, path in enumerate(files):
+        if path not in pixels or pixels[path].fault:
+            continue
+        first = first_of.get(pixels[path].checksum)
+        if first is None:
+            good[row] = first_of[pixels[path].checksum] = path
+            continue
+        fault = "is listed twice" if path == first else f"has the same pixels as {first}"
+        job.quarantine(str(path), f"{fault}; used once")
+        copies.append(f"{path.name} ({first.name})")
+    if copies:
+        job.warning(
+            f"{len(copies)} of {len(files)} micrographs are copies of others and left out, so that no particle "
+            f"counts twice: {', '.join(copies[:COPIES_NAMED])}{', ...' * (len(copies) > COPIES_NAMED)}"
+        )
+    job.metrics(duplicates=len(copies))
+    return good
 
 
 def _read_journal(journal: Path, paths: set[Path]) -> dict[Path, Pixels]:
@@ -254,11 +271,14 @@ def _inspect(path: Path) -> Pixels:
     try:
         image = open_mrc(path)[0]
     except InputError as error:
-        return Pixels(str(error), 0.0, 0.0)
+        return Pixels(str(error), 0.0, 0.0, "")
+    checksum = hashlib.blake2b(digest_size=16)
     bad, total, squares = 0, 0.0, 0.0
     reference = float(image[0, 0]) if np.isfinite(image[0, 0]) else 0.0
     for row in range(0, len(image), ROWS_AT_A_TIME):
-        rows = image[row : row + ROWS_AT_A_TIME].astype(np.float64)
+        stored = np.ascontiguousarray(image[row : row + ROWS_AT_A_TIME])
+        checksum.update(stored.data)
+        rows = stored.astype(np.float64)
         finite = np.isfinite(rows)
         bad += rows.size - int(np.count_nonzero(finite))
         # Differences to one pixel keep the variance of bright images exact.
@@ -272,7 +292,7 @@ def _inspect(path: Path) -> Pixels:
         fault = f"{bad:,} of {image.size:,} pixels are NaN or infinite; make the micrograph again"
     elif deviation == 0:
         fault = f"all pixels are {reference:g}; the micrograph is blank"
-    return Pixels(fault, mean + reference, deviation)
+    return Pixels(fault, mean + reference, deviation, checksum.hexdigest())
 
 
 def _plot_sheet(job: JobContext, paths: list[Path]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,14 @@ from cryocloud.engine.io.tables import (
     write_particles,
 )
 from cryocloud.engine.records.particle_set import ParticleSet
-from cryocloud.jobs.kit.optics import given_optics, require_optics
+from cryocloud.jobs.kit.optics import (
+    compare_with_headers,
+    given_optics,
+    require_optics,
+    require_possible_optics,
+    warn_of_optics,
+)
+from cryocloud.jobs.kit.particle_rows import each_image_once, each_place_once, set_copies_aside, with_numbers
 from cryocloud.jobs.kit.plots import plot_histogram, plot_image_grid
 from cryocloud.jobs.kit.preflight import most_common_shape, require_pixel_size, require_resources
 
@@ -41,7 +50,13 @@ def run(job: JobContext) -> None:
     """Check all particles and write ``particles.star``."""
     tables = _tables(job)
     listed = len(tables)
+    tables = each_image_once(job, tables)
+    duplicates = listed - len(tables)
+    tables = with_numbers(job, tables)
     tables = _with_found_images(job, tables)
+    found = len(tables)
+    tables = each_place_once(job, tables, particle_set(tables))
+    duplicates += found - len(tables)
     particles = particle_set(tables)
     require_pixel_size(particles.pixel_size_angstrom, "optics")
     job.log(f"{len(tables)} particles, box {particles.box_size_px} px of {particles.pixel_size_angstrom:g} A")
@@ -49,7 +64,8 @@ def run(job: JobContext) -> None:
     sign = _signs(job, tables)
     settled = job.parameters.model_copy(update={"invert_contrast": "yes" if (sign < 0).any() else "no"})
     require_resources(JOB_TYPE.forecast(settled, facts), job.out)
-    good, contrast = _checked_images(job, tables, particles, sign)
+    good, copies, contrast = _checked_images(job, tables, particles, sign)
+    duplicates += copies
     if not good.any():
         raise InputError(f"none of {listed} particles is usable; the reasons are in {job.out}/exceptions.csv")
     tables, particles = tables.select(good), particle_set(tables.select(good))
@@ -64,6 +80,7 @@ def run(job: JobContext) -> None:
     job.metrics(
         particles=len(tables),
         quarantined=listed - len(tables),
+        duplicates=duplicates,
         box_size_px=particles.box_size_px,
         pixel_size_angstrom=particles.pixel_size_angstrom,
         optics_groups=len(tables.optics),
@@ -85,6 +102,8 @@ def _tables(job: JobContext) -> ParticleTables:
     if len(tables) == 0:
         raise InputError(f"{source}: lists no particles; give another file")
     require_optics(tables.optics)
+    require_possible_optics(tables.optics, str(source))
+    warn_of_optics(job, tables.optics)
     ctf_parameters(tables.optics, tables.particles)
     _compare_pixel_sizes(tables)
     return tables
@@ -105,16 +124,22 @@ def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTable
     names, first_row, file_of_row = np.unique(np.array(split.files), return_index=True, return_inverse=True)
     counts = np.bincount(file_of_row)
     headers: dict[int, MrcHeader] = {}
+    paths: dict[int, Path] = {}
     for number, name in enumerate(names.tolist()):
         try:
             row = int(first_row[number]) + 1
-            path = named_file(tables.folder, name, label=tables.image_label, row=row)
-            headers[number] = read_mrc_header(path)
+            paths[number] = named_file(tables.folder, name, label=tables.image_label, row=row)
+            headers[number] = read_mrc_header(paths[number])
         except InputError as error:
             job.quarantine(name, f"{error} ({counts[number]} particles)")
     if not headers:
         reason = next(iter(job.exceptions.values()))
         raise InputError(f"none of {len(names)} image stacks can be read; the first: {reason}")
+    compare_with_headers(
+        job,
+        float(optics_of_rows(tables.optics, tables.particles, PIXEL_LABEL)[0]),
+        {paths[number]: header for number, header in headers.items()},
+    )
     common = most_common_shape(header.shape_zyx[1:] for header in headers.values())
     for number, header in list(headers.items()):
         if header.shape_zyx[1:] != common:
@@ -151,14 +176,19 @@ def _signs(job: JobContext, tables: ParticleTables) -> NDArray[np.float32]:
 
 def _checked_images(
     job: JobContext, tables: ParticleTables, particles: ParticleSet, sign: NDArray[np.float32]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which images are usable, and how much brighter than its rim each middle is, in standard deviations."""
+) -> tuple[NDArray[np.bool_], int, NDArray[np.float64]]:
+    """Which images are usable, how many repeat another, and each one's contrast.
+
+    Contrast is how much brighter the middle is than the rim, in standard deviations.
+    """
     good = np.zeros(len(particles), dtype=np.bool_)
     contrast = np.zeros(len(particles))
+    checksums: list[str] = []
     middle, rim = _regions(particles.box_size_px)
     for start in range(0, len(particles), IMAGES_AT_A_TIME):
         rows = np.arange(start, min(start + IMAGES_AT_A_TIME, len(particles)))
         images = particles.read_images(rows) * sign[rows, None, None]
+        checksums += [hashlib.blake2b(image.data, digest_size=16).hexdigest() for image in images]
         with np.errstate(invalid="ignore"):
             deviation = images.std(axis=(1, 2), dtype=np.float64)
         good[rows] = np.isfinite(deviation) & (deviation > 0)
@@ -171,7 +201,18 @@ def _checked_images(
         image = particles.read_images(np.array([row]))
         fault = "is blank" if np.isfinite(image).all() else "has NaN or infinite pixels"
         job.quarantine(str(tables.particles["rlnImageName"].iloc[row]), f"the image {fault}")
-    return good, contrast
+    once = _each_once(job, tables, checksums, good)
+    return good & once, int((~once).sum()), contrast
+
+
+def _each_once(
+    job: JobContext, tables: ParticleTables, checksums: list[str], good: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Of good images with the same pixels the first; the others are set aside."""
+    _, first, group = np.unique(checksums, return_index=True, return_inverse=True)
+    of = np.where(good & (first[group] != np.arange(len(good))), first[group], -1)
+    set_copies_aside(job, tables.particles["rlnImageName"].tolist(), of, "has the same pixels as {first}")
+    return of < 0
 
 
 def _regions(box_size_px: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -155,7 +155,7 @@ def optics_of_rows(optics: pd.DataFrame, rows: pd.DataFrame, label: str) -> NDAr
     """
     if label not in optics:
         raise InputError(f"column _{label} is missing in data_optics; give its value when importing the data")
-    values = _float_column(optics, label)
+    values = float_column(optics, label)
     if "rlnOpticsGroup" not in rows:
         return np.full(len(rows), values[0])
     groups = _whole_column(optics, "rlnOpticsGroup")
@@ -176,7 +176,7 @@ def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
             raise InputError(f"column _{label} is missing; estimate the CTF first (cryocloud run ctf)")
 
     def optional(label: str) -> Tensor:
-        return torch.from_numpy(_float_column(rows, label) if label in rows else np.zeros(len(rows)))
+        return torch.from_numpy(float_column(rows, label) if label in rows else np.zeros(len(rows)))
 
     return CtfParameters(
         defocus_u_angstrom=optional("rlnDefocusU"),
@@ -307,12 +307,12 @@ def _upgraded(
     rows = rows.copy()
     pixel_size = _pixel_size_30(rows, overrides.get(pixel_label), path)
     moved = [label for label in _OPTICS_LABELS_30 if label in rows]
-    values = {label: _float_column(rows, label) for label in moved if label != "rlnMtfFileName"}
+    values = {label: float_column(rows, label) for label in moved if label != "rlnMtfFileName"}
     values |= {pixel_label: pixel_size, "rlnMicrographOriginalPixelSize": pixel_size}
     optics, group = optics_groups(rows[moved].assign(**values))
     for old, new in (("rlnOriginX", "rlnOriginXAngst"), ("rlnOriginY", "rlnOriginYAngst")):
         if old in rows and new not in rows:
-            rows[new] = np.round(_float_column(rows, old) * pixel_size, POSE_DECIMALS)
+            rows[new] = np.round(float_column(rows, old) * pixel_size, POSE_DECIMALS)
     gone = [*moved, "rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize", "rlnOriginX", "rlnOriginY"]
     rows = rows.drop(columns=[label for label in gone if label in rows]).assign(rlnOpticsGroup=group)
     return optics, rows
@@ -322,7 +322,7 @@ def _pixel_size_30(rows: pd.DataFrame, override: float | None, path: Path) -> ND
     if override is not None:
         return np.full(len(rows), override)
     if "rlnPixelSize" in rows:
-        return _float_column(rows, "rlnPixelSize")
+        return float_column(rows, "rlnPixelSize")
     for label in ("rlnMagnification", "rlnDetectorPixelSize"):
         if label not in rows:
             raise InputError(
@@ -331,9 +331,9 @@ def _pixel_size_30(rows: pd.DataFrame, override: float | None, path: Path) -> ND
             )
     micrometer_in_angstrom = 1e4
     pixel_size = (
-        _float_column(rows, "rlnDetectorPixelSize")
+        float_column(rows, "rlnDetectorPixelSize")
         * micrometer_in_angstrom
-        / _float_column(rows, "rlnMagnification")
+        / float_column(rows, "rlnMagnification")
     )
     return np.round(pixel_size, POSE_DECIMALS)
 
@@ -379,11 +379,12 @@ def _common_pixel_size(tables: ParticleTables) -> float:
 
 
 def _zeros_where_absent(rows: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float64]:
-    columns = [_float_column(rows, label) if label in rows else np.zeros(len(rows)) for label in labels]
+    columns = [float_column(rows, label) if label in rows else np.zeros(len(rows)) for label in labels]
     return np.stack(columns, axis=1)
 
 
-def _float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
+def float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
+    """A column as numbers, NaN and infinite ones included; a word among them is an ``InputError``."""
     try:
         return table[label].to_numpy().astype(np.float64)
     except ValueError as error:
@@ -393,7 +394,7 @@ def _float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
 
 
 def _whole_column(table: pd.DataFrame, label: str) -> NDArray[np.int64]:
-    return _float_column(table, label).astype(np.int64)
+    return float_column(table, label).astype(np.int64)
 
 
 def _whole_or_zero(rows: pd.DataFrame, label: str) -> NDArray[np.int64]:
