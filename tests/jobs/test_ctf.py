@@ -136,3 +136,19 @@ def test_finished_items_are_not_done_again(run_job: RunJob, micrographs: Path) -
     assert [record["value"] for record in records.values()] == [0, 1, 2]
     # Two are in work at a time, so the one before the failure may be repeated, the first may not.
     assert seen.count(0) == 1 and seen.count(2) == 2
+
+
+def test_hot_lines_do_not_move_the_defocus(run_job: RunJob, micrographs: Path) -> None:
+    """Without the lines and with them: the sums of squares of the lines are 10^9 times those of the rings."""
+    spoiled = micrograph(DEFOCUS_ANGSTROM["b"], 1)
+    spoiled[100, :], spoiled[:, 200] = 1e6, -1e6
+    write_mrc(micrographs.parent / "spoiled.mrc", spoiled, 1.5)
+    done = run_job("ctf", {"input": write_list(micrographs.parent, ["b", "spoiled"])}, plot_count=0)
+    table = read_micrographs(done.out / "micrographs.star").micrographs
+    for label in ("rlnDefocusU", "rlnDefocusV"):
+        assert table[label][1] == pytest.approx(table[label][0], abs=100)
+    assert table["cryocloudIntensityDeviation"][1] == pytest.approx(
+        table["cryocloudIntensityDeviation"][0], rel=0.01
+    )
+    assert done.metrics["outlier_pixels"] == 2 * 512 - 1
+    assert "1 of 2 micrographs have lines" in done.job.warnings[0]

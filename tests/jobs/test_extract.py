@@ -12,7 +12,7 @@ import pytest
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import write_mrc
-from cryocloud.engine.io.star import read_star
+from cryocloud.engine.io.star import read_star, write_star
 from cryocloud.engine.io.tables import (
     ParticleTables,
     particle_set,
@@ -90,6 +90,34 @@ def test_stack_and_table_agree(run_job: RunJob, picks: Path) -> None:
     assert tables.particles["userNote"].tolist() == ["kept"] * 4
     assert tables.particles["rlnAutopickFigureOfMerit"].tolist() == [0.5, 0.4, 0.2, 0.1]
     assert (done.job.plots / "examples.png").exists()
+
+
+def test_boxes_beyond_the_edge_and_copies_are_told(run_job: RunJob, picks: Path) -> None:
+    """A sixteenth of the box is 3 px; the second table has the picks of micrograph a again, moved by 1 px."""
+    blocks = read_star(picks)
+    again = blocks["particles"].iloc[:2].assign(rlnCoordinateX=[61.25, 151.0])
+    blocks["particles"] = pd.concat([blocks["particles"], again], ignore_index=True)
+    write_star(picks, blocks)
+    done = run_job("extract", {"input": picks}, box_size_px=48)
+    told = {decision["what"]: (decision["value"], decision["why"]) for decision in done.job.decisions}
+    assert told["left out at the edge"] == ("1 of 5", "their boxes of 48 px reach beyond their micrographs")
+    value, why = told["left out as copies"]
+    assert value == "2 of 7" and "row 6, (61, 70) in a.mrc" in why
+    assert (done.metrics["particles"], done.metrics["duplicates"]) == (4, 2)
+    assert done.exceptions == {}
+
+
+def test_hot_pixels_do_not_reach_the_particles(run_job: RunJob, picks: Path) -> None:
+    clean = run_job("extract", {"input": picks}, out="clean", box_size_px=48, clamp_dust=False)
+    spoiled = dotted(POSITIONS["a"], 0)
+    spoiled[80, :] = 65535
+    with mrcfile.mmap(picks.parent / "a.mrc", mode="r+") as mrc:
+        mrc.data[:] = spoiled
+    done = run_job("extract", {"input": picks}, box_size_px=48, clamp_dust=False)
+    assert done.metrics["outlier_pixels"] == 240
+    before, after = (mrcfile.read(run.out / "particles.mrcs") for run in (clean, done))
+    # One row of 48 has other noise; a row of hot pixels would leave nothing in common.
+    assert np.corrcoef(before[0].ravel(), after[0].ravel())[0, 1] > 0.95
 
 
 def test_background_is_normalised_in_the_stored_sampling(run_job: RunJob, picks: Path) -> None:

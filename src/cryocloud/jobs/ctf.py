@@ -30,7 +30,7 @@ from cryocloud.engine.io.tables import (
     write_micrographs,
 )
 from cryocloud.jobs.kit.items import Record, process_items, unique_stems
-from cryocloud.jobs.kit.micrographs import MicrographList, list_micrographs, load_micrograph
+from cryocloud.jobs.kit.micrographs import MicrographList, list_micrographs, load_micrograph, report_outliers
 from cryocloud.jobs.kit.plots import (
     COLORS,
     Curve,
@@ -43,16 +43,18 @@ from cryocloud.jobs.kit.plots import (
 from cryocloud.jobs.kit.preflight import require_resources
 
 BEYOND_THE_FIT = 1.15
+OUTLIERS = "outliers"
 
 
 @dataclass(frozen=True)
 class Estimated:
-    """A fit, and the gray level and spread of its micrograph."""
+    """A fit, and the gray level, spread and replaced pixels of its micrograph."""
 
     ctf: CtfEstimate
     optics: MicroscopeOptics
     mean: float
     deviation: float
+    outliers: int
 
 
 def run(job: JobContext) -> None:
@@ -67,14 +69,14 @@ def run(job: JobContext) -> None:
     torch.set_num_threads(1)
 
     def estimate(row: int) -> Estimated:
-        image = load_micrograph(micrographs.path(row), job.device)
+        image, outliers = load_micrograph(micrographs.path(row), job.device)
         fit = estimate_ctf(
             image,
             pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
             optics=optics[row],
             settings=settings,
         )
-        return Estimated(fit, optics[row], float(image.mean()), float(image.std()))
+        return Estimated(fit, optics[row], float(image.mean()), float(image.std()), outliers)
 
     def keep(row: int, found: Estimated) -> Record:
         picture = rings_beside_model(found.ctf, found.optics).cpu().numpy()
@@ -82,9 +84,10 @@ def run(job: JobContext) -> None:
         write_mrc(job.out / spectrum, picture, found.ctf.spectrum.pixel_size_angstrom)
         if row < parameters.plot_count:
             _plot_fit(job.plots / f"ctf_{stems[row]}.png", stems[row], found.ctf, picture)
-        return _record(found, spectrum)
+        return _record(found, spectrum) | {OUTLIERS: found.outliers}
 
     records = process_items(job, micrographs.names, estimate, keep)
+    report_outliers(job, [record.pop(OUTLIERS) for record in records.values()], micrographs.facts())
     kept = micrographs.tables.select(np.array(list(records), dtype=np.int64))
     rows = _rows(records, parameters)
     write_micrographs(job.out / "micrographs.star", _with_columns(kept, rows, job.out))

@@ -16,18 +16,25 @@ from cryocloud.catalog.types.extract import JOB_TYPE, ExtractParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.extraction import (
+    COPY_DISTANCE_BOXES,
     NormalizeSettings,
     cut_boxes,
     gap_positions,
     normalize_boxes,
     place_boxes,
+    repeated_positions,
 )
-from cryocloud.engine.io.mrc import MrcStackWriter, open_mrc
+from cryocloud.engine.io.mrc import MrcStackWriter
 from cryocloud.engine.io.name_gate import named_file
 from cryocloud.engine.io.star import read_star
 from cryocloud.engine.io.tables import ParticleTables, optics_of_rows, write_particles
 from cryocloud.jobs.kit.items import Record, process_items
-from cryocloud.jobs.kit.micrographs import NAME_LABEL, first_shape_px
+from cryocloud.jobs.kit.micrographs import (
+    NAME_LABEL,
+    first_shape_px,
+    read_micrograph,
+    report_outliers,
+)
 from cryocloud.jobs.kit.plots import plot_image_grid
 from cryocloud.jobs.kit.preflight import require_pixel_size, require_resources
 
@@ -75,6 +82,7 @@ class Cut:
     center_px: NDArray[np.int64]
     origin_angstrom: NDArray[np.float64]
     at_edge: int
+    outliers: int
 
 
 def run(job: JobContext) -> None:
@@ -82,9 +90,8 @@ def run(job: JobContext) -> None:
     parameters: ExtractParameters = job.parameters
     coordinates = _coordinates(job)
     names = list(dict.fromkeys(coordinates.tables.particles["rlnMicrographName"].astype(str)))
-    _require_fitting_box(parameters, coordinates, names)
-    boxes = parameters.noise_boxes or len(coordinates.tables)
-    require_resources(JOB_TYPE.forecast(parameters, Facts(items=boxes)), job.out)
+    facts = _require_fitting_box(parameters, coordinates, names)
+    require_resources(JOB_TYPE.forecast(parameters, facts), job.out)
     _background_radius_px(parameters, float(coordinates.pixel_size_angstrom.min()))
     torch.set_num_threads(1)
     parts = job.checkpoints / "parts"
@@ -105,26 +112,31 @@ def run(job: JobContext) -> None:
             "center_px": found.center_px.tolist(),
             "origin_angstrom": found.origin_angstrom.tolist(),
             "at_edge": found.at_edge,
+            "outliers": found.outliers,
         }
 
     records = process_items(job, names, cut, keep, until_fraction=0.8)
-    at_edge = sum(record["at_edge"] for record in records.values())
     count = sum(len(record["rows"]) for record in records.values())
-    if count == 0:
-        raise InputError(
-            f"all {at_edge} boxes of {parameters.box_size_px} px reach beyond their micrographs; give a smaller "
-            "--box-size-px"
-        )
+    _report_edge(job, count, sum(record["at_edge"] for record in records.values()))
+    report_outliers(job, [record["outliers"] for record in records.values()], facts)
     _write_stack(job, coordinates, records, parts)
     write_particles(job.out / "particles.star", _particles(job, coordinates, records))
     stored_px = parameters.output_box_size_px or parameters.box_size_px
     job.metrics(
         particles=count,
-        rejected_at_edge=at_edge,
         micrographs=len(records),
         box_size_px=stored_px,
         pixel_size_angstrom=float(coordinates.pixel_size_angstrom[0]) * parameters.box_size_px / stored_px,
     )
+
+
+def _report_edge(job: JobContext, kept: int, at_edge: int) -> None:
+    edge = f"boxes of {job.parameters.box_size_px} px reach beyond their micrographs"
+    if kept == 0:
+        raise InputError(f"all {at_edge} {edge}; give a smaller --box-size-px")
+    if at_edge:
+        job.decision("left out at the edge", f"{at_edge:,} of {kept + at_edge:,}", f"their {edge}")
+    job.metrics(rejected_at_edge=at_edge)
 
 
 def _coordinates(job: JobContext) -> Coordinates:
@@ -152,7 +164,27 @@ def _coordinates(job: JobContext) -> Coordinates:
     xy_px = rows[list(COORDINATES)].to_numpy(dtype=np.float64)
     if job.parameters.recenter and ORIGINS[0] in rows:
         xy_px = xy_px - rows[list(ORIGINS)].to_numpy(dtype=np.float64) / pixel_size_angstrom[:, None]
-    return Coordinates(ParticleTables(optics, rows, path.parent), xy_px, pixel_size_angstrom, listed_in_row)
+    once = (
+        np.ones(len(rows), dtype=np.bool_) if job.parameters.noise_boxes else _places_once(job, rows, xy_px)
+    )
+    tables = ParticleTables(optics, rows, path.parent).select(once)
+    return Coordinates(tables, xy_px[once], pixel_size_angstrom[once], listed_in_row)
+
+
+def _places_once(job: JobContext, rows: pd.DataFrame, xy_px: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The first of positions that mean one particle: in both half sets it would correlate with itself."""
+    near_px = COPY_DISTANCE_BOXES * job.parameters.box_size_px
+    of = repeated_positions(xy_px, pd.factorize(rows["rlnMicrographName"])[0].astype(np.int64), near_px)
+    copies = np.flatnonzero(of >= 0)
+    if len(copies):
+        x, y = xy_px[copies[0]]
+        job.decision(
+            "left out as copies", f"{len(copies):,} of {len(rows):,}",
+            f"they lie within {near_px:.0f} px, a sixteenth of the box, of a pick before them and mean the same "
+            f"particle; the first: row {copies[0] + 1}, ({x:.0f}, {y:.0f}) in {rows['rlnMicrographName'][copies[0]]}",
+        )  # fmt: skip
+    job.metrics(duplicates=len(copies))
+    return np.asarray(of < 0)
 
 
 def _pixel_label(optics: pd.DataFrame, path: Path) -> str:
@@ -164,11 +196,13 @@ def _pixel_label(optics: pd.DataFrame, path: Path) -> str:
     )
 
 
-def _require_fitting_box(parameters: ExtractParameters, coordinates: Coordinates, names: list[str]) -> None:
-    """Fail early where even the first micrograph is smaller than the box."""
+def _require_fitting_box(parameters: ExtractParameters, coordinates: Coordinates, names: list[str]) -> Facts:
+    """Fail early where even the first micrograph is smaller than the box; how many boxes, and its size."""
     height_px, width_px = first_shape_px(lambda position: coordinates.path(names[position]), len(names))
     nothing = np.zeros((0, 2))
     place_boxes(nothing, box_size_px=parameters.box_size_px, height_px=height_px, width_px=width_px)
+    boxes = parameters.noise_boxes or len(coordinates.tables)
+    return Facts(items=boxes, image_height_px=height_px, image_width_px=width_px)
 
 
 def _share(total: int, parts: int, position: int) -> int:
@@ -180,10 +214,7 @@ def _cut_micrograph(
     job: JobContext, coordinates: Coordinates, rows: NDArray[np.int64], path: Path, noise_boxes: int
 ) -> Cut:
     parameters: ExtractParameters = job.parameters
-    sections = open_mrc(path)
-    if len(sections) != 1:
-        raise InputError(f"{path}: holds {len(sections)} sections, not one micrograph")
-    micrograph = sections[0]
+    micrograph, outliers = read_micrograph(path)
     height_px, width_px = micrograph.shape
     pixel_size_angstrom = float(coordinates.pixel_size_angstrom[rows[0]])
     xy_px = coordinates.xy_px[rows]
@@ -203,6 +234,7 @@ def _cut_micrograph(
         center_px=center_px,
         origin_angstrom=np.round(origin_px * pixel_size_angstrom, DECIMALS),
         at_edge=int((~placement.inside).sum()),
+        outliers=outliers,
     )
 
 

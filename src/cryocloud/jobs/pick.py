@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 
 from cryocloud.catalog.types.pick import JOB_TYPE, PickParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header
-from cryocloud.engine.io.tables import ParticleTables, ctf_parameters, write_particles
+from cryocloud.engine.io.tables import ctf_parameters, write_particles
 from cryocloud.engine.picking import (
     Picks,
     PickSettings,
@@ -27,26 +26,22 @@ from cryocloud.jobs.kit.micrographs import (
     MicrographList,
     list_micrographs,
     load_micrograph,
-    read_micrograph,
+    report_outliers,
 )
+from cryocloud.jobs.kit.picks import picks_table, plot_picks
 from cryocloud.jobs.kit.plots import (
     CircleGroup,
     Mark,
     draw_histogram,
     panels,
-    plot_micrograph,
 )
 from cryocloud.jobs.kit.preflight import require_resources
 
-CARRIED = (
-    "rlnOpticsGroup", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift", "rlnCtfAstigmatism",
-    "rlnCtfBfactor", "rlnCtfMaxResolution", "rlnCtfFigureOfMerit", "rlnCtfIceRingDensity",
-)  # fmt: skip
 CONTAMINATION_COLOR = "#ff5050"
 SEEDS_PER_JOB = 1_000_003
-SMOOTHING_DIAMETERS = 0.05
 
-Picker = Callable[[int], Picks]
+# The picks of a micrograph, and how many outliers were replaced in it.
+Picker = Callable[[int], tuple[Picks, int]]
 
 
 def run(job: JobContext) -> None:
@@ -56,7 +51,8 @@ def run(job: JobContext) -> None:
     picker = _picker(job, micrographs)
     stems = unique_stems(micrographs.names)
 
-    def keep(row: int, picks: Picks) -> Record:
+    def keep(row: int, found: tuple[Picks, int]) -> Record:
+        picks, outliers = found
         if row < job.parameters.plot_count:
             _plot_picks(job, micrographs, row, job.plots / f"picks_{stems[row]}.png", picks)
         return {
@@ -67,11 +63,19 @@ def run(job: JobContext) -> None:
             "candidates": np.round(picks.candidate_scores, 4).tolist(),
             "chance": np.round(picks.chance_scores, 4).tolist(),
             "contaminated": len(picks.contaminated_xy_px),
+            "outliers": outliers,
         }
 
     records = process_items(job, micrographs.names, picker, keep)
+    report_outliers(job, [record["outliers"] for record in records.values()], micrographs.facts())
     _report(job, records)
-    tables = _picks_table(micrographs, records)
+    counts = [len(record["score"]) for record in records.values()]
+    tables = picks_table(
+        micrographs,
+        np.repeat(np.array(list(records), dtype=np.int64), counts),
+        np.concatenate([np.reshape(record["xy_px"], (-1, 2)) for record in records.values()]),
+        np.concatenate([record["score"] for record in records.values()]),
+    )
     if len(tables) == 0:
         raise InputError(
             f"no particle was found on {len(records)} micrographs; check --particle-diameter-angstrom "
@@ -96,24 +100,34 @@ def _picker(job: JobContext, micrographs: MicrographList) -> Picker:
 
     if parameters.method == "log":
         torch.set_num_threads(1)
-        return lambda row: pick_blobs(
-            load_micrograph(micrographs.path(row), job.device),
-            pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
-            settings=settings,
-            generator=generator(row),
-        )
+
+        def blobs(row: int) -> tuple[Picks, int]:
+            image, outliers = load_micrograph(micrographs.path(row), job.device)
+            pixel_size_angstrom = float(micrographs.pixel_size_angstrom[row])
+            picks = pick_blobs(
+                image, pixel_size_angstrom=pixel_size_angstrom, settings=settings, generator=generator(row)
+            )
+            return picks, outliers
+
+        return blobs
     references = _references(job).to(job.device)
     ctf = ctf_parameters(micrographs.tables.optics, micrographs.tables.micrographs)
     torch.set_num_threads(1)
-    return lambda row: pick_templates(
-        load_micrograph(micrographs.path(row), job.device),
-        references,
-        ctf.select(slice(row, row + 1)),
-        pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
-        resolution_angstrom=parameters.template_resolution_angstrom,
-        settings=settings,
-        generator=generator(row),
-    )
+
+    def templates(row: int) -> tuple[Picks, int]:
+        image, outliers = load_micrograph(micrographs.path(row), job.device)
+        picks = pick_templates(
+            image,
+            references,
+            ctf.select(slice(row, row + 1)),
+            pixel_size_angstrom=float(micrographs.pixel_size_angstrom[row]),
+            resolution_angstrom=parameters.template_resolution_angstrom,
+            settings=settings,
+            generator=generator(row),
+        )
+        return picks, outliers
+
+    return templates
 
 
 def _references(job: JobContext) -> References:
@@ -143,20 +157,6 @@ def _references(job: JobContext) -> References:
             f"{path}: references of {width_px} x {height_px} px are not square; give square ones"
         )
     return References(images, pixel_size_angstrom)
-
-
-def _picks_table(micrographs: MicrographList, records: dict[int, Record]) -> ParticleTables:
-    source = micrographs.tables.micrographs
-    counts = [len(record["score"]) for record in records.values()]
-    rows = np.repeat(np.array(list(records), dtype=np.int64), counts)
-    xy_px = np.concatenate([np.reshape(record["xy_px"], (-1, 2)) for record in records.values()])
-    picks = source.iloc[rows][["rlnMicrographName"]].reset_index(drop=True)
-    picks["rlnCoordinateX"], picks["rlnCoordinateY"] = xy_px.T
-    picks["rlnAutopickFigureOfMerit"] = np.concatenate([record["score"] for record in records.values()])
-    for label in CARRIED:
-        if label in source:
-            picks[label] = source[label].to_numpy()[rows]
-    return ParticleTables(micrographs.tables.optics, picks, micrographs.tables.folder)
 
 
 def _report(job: JobContext, records: dict[int, Record]) -> None:
@@ -191,8 +191,7 @@ def _report(job: JobContext, records: dict[int, Record]) -> None:
 
 def _plot_picks(job: JobContext, micrographs: MicrographList, row: int, path: Path, picks: Picks) -> None:
     radius_px = job.parameters.particle_diameter_angstrom / 2 / micrographs.pixel_size_angstrom[row]
-    image = gaussian_filter(read_micrograph(micrographs.path(row)), SMOOTHING_DIAMETERS * 2 * radius_px)
     groups = [CircleGroup(picks.xy_px, radius_px, label=f"{len(picks.score)} picks")]
     if len(picks.contaminated_xy_px):
         groups.append(CircleGroup(picks.contaminated_xy_px, radius_px, CONTAMINATION_COLOR, "contamination"))
-    plot_micrograph(path, image, groups, title=Path(micrographs.names[row]).name)
+    plot_picks(path, micrographs, row, groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryocloud.catalog.base import Facts
+from cryocloud.compute.context import JobContext
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header
 from cryocloud.engine.io.name_gate import named_file
 from cryocloud.engine.io.tables import MicrographTables, optics_of_rows, read_micrographs
+from cryocloud.engine.outliers import replace_outliers
+from cryocloud.jobs.kit.optics import require_possible_optics
 from cryocloud.jobs.kit.preflight import require_pixel_size
 
 NAME_LABEL = "_rlnMicrographName"
 PIXEL_LABEL = "rlnMicrographPixelSize"
+# A line of a camera of 4,000 px is 2.5e-4 of its pixels, cosmic rays and hot pixels are a few in a million.
+OUTLIERS_PER_PIXEL = 1e-4
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,11 @@ class MicrographList:
 
 
 def list_micrographs(path: Path) -> MicrographList:
-    """Micrographs of a STAR file; refused where it lists none or pixel sizes cannot be."""
+    """Micrographs of a STAR file; refused where it lists none or its optics cannot be."""
     tables = read_micrographs(path)
     if len(tables) == 0:
         raise InputError(f"{path}: lists no micrographs; an earlier step left none")
+    require_possible_optics(tables.optics, str(path))
     pixel_size_angstrom = optics_of_rows(tables.optics, tables.micrographs, PIXEL_LABEL)
     for size in np.unique(pixel_size_angstrom):
         require_pixel_size(float(size), str(path))
@@ -65,15 +71,29 @@ def first_shape_px(path_of: Callable[[int], Path], count: int) -> tuple[int, int
     raise InputError(f"no micrograph of the list is there and whole; the first: {reasons[0]}")
 
 
-def read_micrograph(path: Path) -> NDArray[np.float32]:
-    """One micrograph [y, x]."""
+def read_micrograph(path: Path) -> tuple[NDArray[np.float32], int]:
+    """One micrograph [y, x], and how many hot and dead pixels were replaced in it by their surroundings."""
     image, _ = read_mrc(path)
     if image.ndim != 2:
         raise InputError(f"{path}: holds {len(image)} sections, not one micrograph; align movies first")
-    return image
+    return replace_outliers(image)
 
 
-def load_micrograph(path: Path, device: str) -> Tensor:
-    """One micrograph as a tensor on a device."""
+def load_micrograph(path: Path, device: str) -> tuple[Tensor, int]:
+    """The same with the pixels as a tensor on a device."""
+    image, outliers = read_micrograph(path)
     # A copy: float32 files are memory-mapped read-only.
-    return torch.from_numpy(read_micrograph(path).copy()).to(device)
+    return torch.from_numpy(image.copy()).to(device), outliers
+
+
+def report_outliers(job: JobContext, outliers: Sequence[int], facts: Facts) -> None:
+    """Count what was replaced in micrographs of the size of ``facts``; warn where it is more than a few."""
+    few = OUTLIERS_PER_PIXEL * facts.image_height_px * facts.image_width_px
+    striking = sum(count > few for count in outliers)
+    job.metrics(outlier_pixels=sum(outliers))
+    if striking:
+        job.warning(
+            f"{striking} of {len(outliers)} micrographs have lines or many single pixels that no electron made "
+            f"({max(outliers):,} in one); they were replaced by their surroundings. Correct the movies with a gain "
+            "reference and a defect file"
+        )
