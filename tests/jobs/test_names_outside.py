@@ -102,6 +102,7 @@ def cs(path: Path, name: str, field: str) -> Path:
         records[one] = [value.replace(NAME, name).encode() for value in values]
     for one, value in numbers.items():
         records[one] = value
+    records["blob/idx"] = range(3) if field != "blob/path" else [0, 0, 1]
     with path.open("wb") as stream:
         np.save(stream, records)
     return path
@@ -210,6 +211,15 @@ def import_particles_cs(bench: Bench, name: str) -> Ran:
 def import_particles_cs_micrographs(bench: Bench, name: str) -> Ran:
     path = cs(bench.own / "p.cs", name, "location/micrograph_path")
     return bench.job("import_particles", {"input": path})
+
+
+def import_coordinates(bench: Bench, name: str) -> Ran:
+    places = {"rlnMicrographName": ["good.mrc", NAME], "rlnCoordinateX": 48.0, "rlnCoordinateY": 40.0}
+    inputs = {
+        "input": put(bench.own / "c.star", "particles", name, places),
+        "micrographs": micrographs_of(bench, name),
+    }
+    return bench.job("import_coordinates", inputs, particle_diameter_angstrom=30.0)
 
 
 def ctf(bench: Bench, name: str) -> Ran:
@@ -332,20 +342,21 @@ READERS: dict[str, Callable[[Bench, str], Ran]] = {
     reader.__name__: reader
     for reader in (
         import_micrographs, import_micrographs_others, import_particles, import_particles_others, import_particles_cs,
-        import_particles_cs_micrographs, ctf, curate, pick, extract, extract_others, class2d, abinitio, refine,
-        select2d, compare_truth, postprocess, previews_of_micrographs, previews_of_spectra, inspection_of_star,
-        inspection_of_cs, inspection_of_mdoc, inspection_of_xml,
+        import_particles_cs_micrographs, import_coordinates, ctf, curate, pick, extract, extract_others, class2d,
+        abinitio, refine, select2d, compare_truth, postprocess, previews_of_micrographs, previews_of_spectra,
+        inspection_of_star, inspection_of_cs, inspection_of_mdoc, inspection_of_xml,
     )
 }  # fmt: skip
 # Readers that look at the file that the table names in its second row.
 FOLLOWING = {
-    "import_micrographs", "import_particles", "import_particles_cs", "ctf", "pick", "extract", "class2d", "abinitio",
-    "refine", "previews_of_micrographs",
+    "import_micrographs", "import_particles", "import_particles_cs", "import_coordinates", "ctf", "pick", "extract",
+    "class2d", "abinitio", "refine", "previews_of_micrographs",
 }  # fmt: skip
 SETTING_ASIDE = {
     "import_micrographs",
     "import_particles",
     "import_particles_cs",
+    "import_coordinates",
     "extract",
     "previews_of_micrographs",
 }

@@ -26,6 +26,7 @@ _OPTICS = {
     "ctf/amp_contrast": "rlnAmplitudeContrast",
 }
 _UNCONVERTED = ("ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag", "ctf/shift_A")
+LOCATION_LABELS = ("rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY")
 _DEGREES = 180.0 / np.pi
 
 
@@ -68,6 +69,23 @@ def read_cs(path: Path | str) -> ParticleTables:
         particles["ccImageSign"] = records["blob/sign"].astype(np.int64)
     optics, particles["rlnOpticsGroup"] = _optics(records)
     return ParticleTables(optics, particles, folder, image_label="blob/path")
+
+
+def read_cs_locations(path: Path | str) -> pd.DataFrame:
+    """Where the particles of a .cs file lie: ``rlnMicrographName`` and ``rlnCoordinateX, Y`` in pixels.
+
+    Raises
+    ------
+    InputError
+        As `read_cs`, which also needs images; here the ``location`` fields are needed.
+    """
+    path = Path(path)
+    columns = _locations(_load(path))
+    if len(columns) < len(LOCATION_LABELS):
+        raise InputError(
+            f"{path}: has no location of the particles in micrographs; export the picks from cryoSPARC"
+        )
+    return pd.DataFrame(columns)
 
 
 def unconverted_aberrations(path: Path | str) -> list[str]:

@@ -23,6 +23,7 @@ SEED_MAX = 2**31 - 1
 KIND_TITLES = {
     "micrograph_files": "Micrographs",
     "particle_files": "Particles",
+    "coordinate_files": "Coordinates",
     "micrographs": "Micrographs",
     "particles": "Particles",
     "picks": "Picks",
@@ -30,6 +31,7 @@ KIND_TITLES = {
 }
 KIND_HELP = {
     "micrograph_files": "A dataset of aligned, summed micrographs, or a STAR file that lists them.",
+    "coordinate_files": "A table of coordinates, or a dataset with a file for each micrograph.",
     "micrographs": "Micrographs that an earlier job has listed.",
     "particles": "Particles that an earlier job has listed.",
 }

@@ -34,7 +34,7 @@ from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.preflight import check_order
 
 GROUPS = (
-    ("Bring data in", ("import_micrographs", "import_particles")),
+    ("Bring data in", ("import_micrographs", "import_coordinates", "import_particles")),
     ("Micrographs", ("ctf", "curate")),
     ("Particles", ("pick", "extract", "class2d", "select2d")),
     ("Maps", ("abinitio", "refine", "postprocess", "map_to_model")),

@@ -42,6 +42,7 @@ _FITS = {
     "micrographs": _Fit(("micrographs.star", "rejected.star"), (), (".star",)),
     "particle_files": _Fit(("particles.star",), (), (".star", ".cs")),
     "particles": _Fit(("particles.star", "excluded.star"), (), (".star",)),
+    "coordinate_files": _Fit((), (), (".star", ".cs", ".box", ".txt", ".csv", ".tsv"), takes_datasets=True),
     "picks": _Fit(("picks.star", "particles.star", "excluded.star"), (), (".star",)),
     "map": _Fit((), MAPS, MAPS),
     "images": _Fit(("classes.mrcs",), MAPS, STACKS),
