@@ -49,6 +49,7 @@ def test_writes_mask_map_and_fsc(run_job, refinement, blobs):
     assert resolution_angstrom(truth, 0.5, BOX, PIXEL_SIZE) == pytest.approx(reported, rel=0.1)
     # The blobs of 1.2 px fall off with 8 pi^2 (1.2 px)^2 = 256 Angstrom^2.
     assert metrics["b_factor_angstrom2"] == pytest.approx(-256, rel=0.2)
+    assert metrics["limited_by_pixel"] == 0 and done.job.warnings == []
     for name in ("fsc", "guinier", "slices", "mask", "directional_fsc"):
         assert (done.out / "plots" / f"{name}.png").stat().st_size > 2000
 
@@ -68,6 +69,21 @@ def test_takes_a_mask_and_a_b_factor(run_job, refinement, tmp_path):
     assert metrics["mask_fraction"] == 1
     spectrum = np.abs(np.fft.rfftn(read_mrc(done.out / "map_sharpened.mrc")[0]))
     assert spectrum[0, 0, round(BOX * PIXEL_SIZE / 8) + 3 :].max() < 1e-4 * spectrum.max()
+
+
+def test_a_resolution_of_two_pixels_is_said_to_be_the_pixels(run_job, refinement, tmp_path, capsys):
+    """Halves that agree everywhere, as those of copies do."""
+    generator = torch.Generator().manual_seed(5)
+    common = torch.randn(BOX, BOX, BOX, generator=generator)
+    for number in (1, 2):
+        half = common + 0.3 * torch.randn(BOX, BOX, BOX, generator=generator)
+        write_mrc(refinement / f"half{number}.mrc", half.numpy(), PIXEL_SIZE)
+    write_mrc(tmp_path / "ones.mrc", np.ones((BOX, BOX, BOX), np.float32), PIXEL_SIZE)
+    done = run_job("postprocess", {"input": refinement, "mask": tmp_path / "ones.mrc"})
+    assert done.metrics["resolution_angstrom"] == pytest.approx(2 * PIXEL_SIZE, rel=0.05)
+    assert done.metrics["limited_by_pixel"] == 1
+    assert "is limited by the pixel" in done.job.warnings[0]
+    assert "A (corrected, limited by the pixel)" in capsys.readouterr().out
 
 
 def test_reports_how_evenly_views_cover_space(run_job, refinement, simulated_star):

@@ -38,6 +38,7 @@ from cryocloud.jobs.kit.preflight import (
     require_pixel_size,
     require_resources,
 )
+from cryocloud.jobs.kit.resolution import report_pixel_limit
 
 HALF_MAPS = ("half1.mrc", "half2.mrc")
 
@@ -218,7 +219,10 @@ def _report(job: JobContext, maps: HalfMaps, curves: FscCurves, mask: Tensor) ->
         / max(curves.randomized_from_shell, 1),
         mask_fraction=float(mask.mean()),
     )
-    job.log(f"FSC 0.143 at {resolution:.2f} A (corrected), {unmasked:.2f} A without mask")
+    limit = report_pixel_limit(
+        job, resolution, box_size_px=maps.box_size_px, pixel_size_angstrom=maps.pixel_size_angstrom
+    )
+    job.log(f"FSC 0.143 at {resolution:.2f} A (corrected{limit}), {unmasked:.2f} A without mask")
     if resolution > unmasked * 1.02:
         job.log("the mask makes the resolution worse: it probably cuts into the particle; extend it")
 

@@ -42,6 +42,7 @@ from cryocloud.jobs.kit.plots import (
     plot_orthogonal_slices,
 )
 from cryocloud.jobs.kit.preflight import require_cube, require_pixel_size
+from cryocloud.jobs.kit.resolution import report_pixel_limit
 
 ITERATIONS_LEFT = 3  # how many remain is not known; the bar slows down instead of jumping back
 _ON_THE_CPU = (*PER_PARTICLE, "half_set", "pose_change_deg")
@@ -151,6 +152,8 @@ def _report_iteration(job: JobContext, particles: ParticleSet, state: Refinement
 
 def _write(job: JobContext, tables: ParticleTables, particles: ParticleSet, state: RefinementState) -> None:
     pixel = particles.pixel_size_angstrom
+    resolution = _resolution(state.fsc, particles, FSC_THRESHOLD)
+    report_pixel_limit(job, resolution, box_size_px=particles.box_size_px, pixel_size_angstrom=pixel)
     for half in (0, 1):
         write_mrc(job.out / f"half{half + 1}.mrc", state.half_maps[half].cpu().numpy(), pixel)
     write_mrc(job.out / "map.mrc", combined_map(state).cpu().numpy(), pixel)

@@ -50,3 +50,26 @@ def test_micrographs_in_folders_are_found_from_the_published_list(
     assert found == {(dataset_folder(dataset.pk) / name).resolve() for name in content}
     assert all(path.is_file() for path in found)
     assert not (attempt_folder(attempt.pk) / "inputs").exists()
+
+
+def test_copies_and_doubts_are_told_on_the_pages(
+    owner: Any, project: Project, turn_until: Callable[..., None], tmp_path: Path
+) -> None:
+    first, second = (micrograph(tmp_path / f"{seed}.mrc", seed) for seed in range(2))
+    dataset = make_dataset(owner, {"a.mrc": first, "again.mrc": first, "b.mrc": second})
+    job = create_job(
+        actor=owner.actor, project=project, job_type="import_micrographs",
+        parameters=OPTICS | {"pixel_size_angstrom": 3.0}, inputs={"input": f"dataset:{dataset.pk}"},
+    )  # fmt: skip
+
+    def ended() -> bool:
+        job.refresh_from_db()
+        return job.state in Job.ENDED
+
+    turn_until(ended)
+    assert (job.state, job.metrics["micrographs"], job.exceptions) == ("exceptions", 2, 1), job.message
+    pixel_size, copies = job.warnings
+    assert "(a.mrc: 1.5 A); 3 A is used" in pixel_size and "again.mrc (a.mrc)" in copies
+    page = owner.client.get(f"/jobs/{job.pk}/").content.decode()
+    assert "3 A is used" in page.split("Look and download")[0]
+    assert "has the same pixels as a.mrc; used once" in page
