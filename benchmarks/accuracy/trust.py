@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import beta
 from torch import Tensor
 
 from benchmarks.accuracy.trust_cases import (
     OBJECTS,
     PIXEL_ANGSTROM,
+    SNRS,
     Case,
     CaseData,
     all_cases,
@@ -36,10 +38,12 @@ from cryocloud.engine.abinitio import (
     Observations,
     Solution,
     StartComparison,
+    TrustEvidence,
     judge,
     load_observations,
     reconstruct,
     start_ab_initio,
+    trust_evidence,
 )
 from cryocloud.engine.abinitio.symmetry import without_rotational_average
 from cryocloud.engine.alignment.volumes import align_volumes, apply_alignment, poses_in_fixed_frame
@@ -47,6 +51,7 @@ from cryocloud.engine.fourier import fsc, low_pass, resolution_angstrom
 from cryocloud.engine.geometry import angular_distance_deg, symmetry_operators
 from cryocloud.engine.simulate.comparison import compare_maps
 
+SUCCESS_CC = 0.9
 MASK_PER_DIAMETER = 1.12
 LAST_RESOLUTION_ANGSTROM = 18.0
 BANDS_ANGSTROM = (40.0, 30.0, 25.0, 20.0)
@@ -116,18 +121,15 @@ def _truth(state: AbInitioState, observations: Observations, data: CaseData) -> 
 
 
 def _features(state: AbInitioState, observations: Observations, parameters: AbInitioParameters) -> Row:
-    """The verdict of today, and whatever another rule might use."""
+    """What today's rule is about, and whatever another might use."""
     assert state.comparison is not None
     best = state.finished[state.comparison.best]
     partner = state.finished[_partner(state.comparison)]
     box, pixel = observations.box_size_px, observations.pixel_size_angstrom
     solution = state.solution
     return {
-        "verdict": asdict(judge(state)),
+        "evidence": asdict(trust_evidence(state)),
         "comparison": asdict(state.comparison),
-        "final_gain": state.final_gain,
-        "symmetry_fit": state.symmetry_fit,
-        "symmetry_fit_by_chance": state.symmetry_fit_by_chance,
         "halves_fsc": solution.agreement[0].tolist(),
         "halves_resolution_angstrom": resolution_angstrom(solution.agreement[0], 0.5, box, pixel),
         "pose_probability": _quartiles(solution.probability),
@@ -233,6 +235,49 @@ def run(orders: list[Order], results: Path, processes: int) -> Iterator[Row]:
                 yield row
 
 
+def doubts(row: Row) -> tuple[str, ...]:
+    """What today's rule has against the map of a row."""
+    evidence = dict(row["evidence"])
+    for name in ("symmetry_fit", "symmetry_fit_by_chance"):
+        evidence[name] = tuple(evidence[name])
+    return judge(TrustEvidence(**evidence)).reasons
+
+
+def table(rows: list[Row]) -> list[Row]:
+    """Today's rule on all rows, on the objects that it was chosen with and the others, and by SNR."""
+    chosen_with = {thing.name for thing in OBJECTS[::2]}
+    groups = {
+        "all": rows,
+        "objects the rule was chosen with": [row for row in rows if row["object_name"] in chosen_with],
+        "other objects": [row for row in rows if row["object_name"] not in chosen_with],
+        **{f"SNR {snr:g}": [row for row in rows if row["snr"] == snr] for snr in (*SNRS, 0.0)},
+    }
+    return [{"maps": name, **_counts(group)} for name, group in groups.items() if group]
+
+
+def _counts(rows: list[Row]) -> Row:
+    right = [row["snr"] > 0 and row["cc_20A"] > SUCCESS_CC for row in rows]
+    trusted = [not doubts(row) for row in rows]
+    both = sum(r and t for r, t in zip(right, trusted, strict=True))
+    return {
+        "number": len(rows),
+        "right": sum(right),
+        "trusted": sum(trusted),
+        "right_and_trusted": both,
+        "right_of_trusted": _share(both, sum(trusted)),
+        "trusted_of_right": _share(both, sum(right)),
+        "mean_cpu_s": sum(row["cpu_s"] for row in rows) / len(rows),
+    }
+
+
+def _share(successes: int, trials: int) -> str:
+    """With the lower bound of Clopper and Pearson that the true share exceeds with 95 % confidence."""
+    if not trials:
+        return "none"
+    lowest = float(beta.ppf(0.05, successes, trials - successes + 1)) if successes else 0.0
+    return f"{successes / trials:.3f}, above {lowest:.3f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("benchmarks/work/trust.jsonl"))
@@ -254,15 +299,8 @@ def main() -> None:
         if case.key not in known
     ]
     for row in run(orders, given.results, given.processes):
-        verdict = row["verdict"]
-        print(
-            row["key"],
-            f"{row['cc_20A']:.3f}",
-            f"{verdict['seed_agreement_cc']:.2f}",
-            verdict["trusted"],
-            row["cpu_s"],
-            flush=True,
-        )
+        print(row["key"], f"{row['cc_20A']:.3f}", *doubts(row), f"{row['cpu_s']} s", sep="; ", flush=True)
+    print(json.dumps(table(_known(given.results)), indent=1))
 
 
 if __name__ == "__main__":

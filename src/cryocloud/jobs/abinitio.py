@@ -26,6 +26,7 @@ from cryocloud.engine.abinitio import (
     progress_fraction,
     reconstruct,
     start_ab_initio,
+    trust_evidence,
 )
 from cryocloud.engine.fourier import resolution_angstrom
 from cryocloud.engine.geometry import symmetry_operators
@@ -155,7 +156,7 @@ def _write(
     box, pixel = observations.box_size_px, observations.pixel_size_angstrom
     resolution = resolution_angstrom(curve, FSC_THRESHOLD, box, pixel)
     _plot_agreement(job, curve, box * pixel, resolution)
-    verdict = judge(state)
+    verdict = judge(trust_evidence(state))
     _report_trust(job, verdict)
     shares = torch.bincount(solution.class_index, minlength=len(solution.volumes)).tolist()
     job.metrics(

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from cryocloud.engine.abinitio import AbInitioState, Solution, StartComparison, Sums, judge
+from cryocloud.engine.abinitio import AbInitioState, Solution, StartComparison, Sums, judge, trust_evidence
 
 
 def _state(
@@ -40,10 +40,10 @@ def _state(
 
 
 def test_a_good_map_is_trusted() -> None:
-    verdict = judge(_state())
+    verdict = judge(trust_evidence(_state()))
     assert verdict.trusted
     assert verdict.seed_agreement_cc == 0.99
-    assert judge(_state(explained=None)).trusted
+    assert judge(trust_evidence(_state(explained=None))).trusted
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_a_good_map_is_trusted() -> None:
     ],
 )
 def test_each_doubt_is_named(change: dict[str, float], words: str) -> None:
-    verdict = judge(_state(**change))  # type: ignore[arg-type]
+    verdict = judge(trust_evidence(_state(**change)))  # type: ignore[arg-type]
     assert not verdict.trusted
     assert any(re.search(words, reason) for reason in verdict.reasons), verdict.reasons

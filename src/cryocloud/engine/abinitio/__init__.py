@@ -9,7 +9,7 @@ from cryocloud.engine.abinitio.records import (
     StartComparison,
     Sums,
 )
-from cryocloud.engine.abinitio.verdict import Verdict, judge
+from cryocloud.engine.abinitio.verdict import TrustEvidence, Verdict, judge, trust_evidence
 
 __all__ = [
     "AbInitioParameters",
@@ -18,10 +18,12 @@ __all__ = [
     "Solution",
     "StartComparison",
     "Sums",
+    "TrustEvidence",
     "Verdict",
     "judge",
     "load_observations",
     "progress_fraction",
     "reconstruct",
     "start_ab_initio",
+    "trust_evidence",
 ]

@@ -23,9 +23,15 @@ _COMPARISON = 2_000_000
 
 
 def compare_starts(
-    solutions: tuple[Solution, ...], observations: Observations, parameters: AbInitioParameters
+    solutions: tuple[Solution, ...],
+    observations: Observations,
+    parameters: AbInitioParameters,
+    former: StartComparison | None,
 ) -> StartComparison:
-    """Evidence of each start with the same noise, band and grid, and how alike the starts are."""
+    """Evidence of each start with the same noise, band and grid, and how alike the starts are.
+
+    How alike the starts of a ``former`` comparison are is taken from there.
+    """
     step = replace(search_step(parameters.n_updates, observations, parameters), inverse_temperature=1.0)
     sigma2 = torch.stack([s.sigma2 for s in solutions]).mean(0)
     evidence, gain, gain_error = [], [], []
@@ -36,8 +42,10 @@ def compare_starts(
         gain.append(mean)
         gain_error.append(error)
     pairs = tuple(itertools.combinations(range(len(solutions)), 2))
+    known = {} if former is None else former.likeness
     likeness = [
-        _likeness(solutions[b], solutions[a], observations, parameters, step.r_max_px) for a, b in pairs
+        known.get((a, b)) or _likeness(solutions[b], solutions[a], observations, parameters, step.r_max_px)
+        for a, b in pairs
     ]
     return StartComparison(
         evidence=tuple(evidence),

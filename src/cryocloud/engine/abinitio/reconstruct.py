@@ -80,12 +80,20 @@ def _finish_start(
     following = state.start + 1
     comparison = None
     if following >= _FEWEST_STARTS:
-        comparison = compare_starts(finished, observations, parameters)
+        comparison = compare_starts(finished, observations, parameters, state.comparison)
     if following < parameters.max_starts and (
         comparison is None or comparison.agreement_of_best < parameters.sufficient_agreement
     ):
         sums, solution = first_guess(observations, parameters, following)
-        return replace(state, start=following, step=0, sums=sums, solution=solution, finished=finished)
+        return replace(
+            state,
+            start=following,
+            step=0,
+            sums=sums,
+            solution=solution,
+            finished=finished,
+            comparison=comparison,
+        )
     assert comparison is not None
     resolution_angstrom = _search_resolution(observations, parameters)
     chosen, explained, by_chance = on_symmetry_axes(

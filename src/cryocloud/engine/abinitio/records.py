@@ -91,6 +91,11 @@ class StartComparison:
         return max(range(len(self.evidence)), key=lambda start: self.evidence[start])
 
     @property
+    def likeness(self) -> dict[tuple[int, int], tuple[float, float]]:
+        """Correlation and resolution of agreement of each pair."""
+        return dict(zip(self.pairs, zip(self.correlation, self.agreement_angstrom, strict=True), strict=True))
+
+    @property
     def agreement_of_best(self) -> float:
         """Correlation of the best start with the one most like it."""
         return max(cc for pair, cc in zip(self.pairs, self.correlation, strict=True) if self.best in pair)

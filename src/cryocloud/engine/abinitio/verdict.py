@@ -18,6 +18,23 @@ GAIN_KEPT_WANTED = 0.55
 
 
 @dataclass(frozen=True)
+class TrustEvidence:
+    """Numbers that speak for or against a map.
+
+    ``seed_agreement_cc`` is the correlation of the best start with the one most like it, ``gain`` the refined map's
+    log-evidence gain a held-out particle with its standard error, ``gain_of_search`` that of the best start, before any
+    symmetry. ``symmetry_fit`` and ``symmetry_fit_by_chance`` are as in the state.
+    """
+
+    seed_agreement_cc: float
+    gain: float
+    gain_error: float
+    gain_of_search: float
+    symmetry_fit: tuple[float, ...]
+    symmetry_fit_by_chance: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a map can be trusted, with the numbers and the reasons against it in plain words."""
 
@@ -28,13 +45,24 @@ class Verdict:
     log_evidence_gain_error: float
 
 
-def judge(state: AbInitioState) -> Verdict:
-    """The verdict on a finished reconstruction."""
+def trust_evidence(state: AbInitioState) -> TrustEvidence:
+    """What a finished reconstruction is judged by."""
     assert state.comparison is not None
     assert state.final_gain is not None
     comparison = state.comparison
-    agreement = comparison.agreement_of_best
-    gain, error = state.final_gain
+    return TrustEvidence(
+        seed_agreement_cc=comparison.agreement_of_best,
+        gain=state.final_gain[0],
+        gain_error=state.final_gain[1],
+        gain_of_search=comparison.gain[comparison.best],
+        symmetry_fit=state.symmetry_fit,
+        symmetry_fit_by_chance=state.symmetry_fit_by_chance,
+    )
+
+
+def judge(evidence: TrustEvidence) -> Verdict:
+    """The verdict, with a reason for each doubt."""
+    agreement, gain, error = evidence.seed_agreement_cc, evidence.gain, evidence.gain_error
     reasons = []
     if agreement < AGREEMENT_WANTED:
         reasons.append(
@@ -45,13 +73,13 @@ def judge(state: AbInitioState) -> Verdict:
             f"particles kept aside are explained hardly better than by a map without information "
             f"(log-evidence gain {gain:.2f} +- {error:.2f} a particle)"
         )
-    before = comparison.gain[comparison.best]
-    if state.symmetry_fit and gain < GAIN_KEPT_WANTED * before:
+    before = evidence.gain_of_search
+    if evidence.symmetry_fit and gain < GAIN_KEPT_WANTED * before:
         reasons.append(
             f"with the point group imposed the map explains particles kept aside much worse than without it "
             f"(log-evidence gain {gain:.2f} instead of {before:.2f} a particle)"
         )
-    for explained, by_chance in zip(state.symmetry_fit, state.symmetry_fit_by_chance, strict=True):
+    for explained, by_chance in zip(evidence.symmetry_fit, evidence.symmetry_fit_by_chance, strict=True):
         if (explained - by_chance) / (1 - by_chance) < SYMMETRY_WANTED:
             reasons.append(
                 f"the point group explains {explained:.2f} of the map made without it, a random frame {by_chance:.2f}"
