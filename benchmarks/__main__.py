@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.accuracy import abinitio, classification, refinement
-from benchmarks.datasets import ABINITIO_SETS, SETS, ParticleBenchmark
+from benchmarks.accuracy import abinitio, class_views, classification, refinement
+from benchmarks.datasets import ABINITIO_SETS, LOW_SNR_SETS, LOW_SNR_SMALL_SET, SETS, ParticleBenchmark
 from benchmarks.speed import dashboard, event_streams, isolation, kernels, reconstruction
 
 RESULTS = Path(__file__).parent / "results"
@@ -53,6 +53,7 @@ def main() -> None:
         "event_streams": lambda: [event_streams.measure()],
         "reconstruction": lambda: [reconstruction.compare(benchmark, work) for benchmark in SETS],
         "classification": lambda: _classification(work, peers),
+        "class_views": lambda: _class_views(work, peers),
         "abinitio": lambda: [_abinitio(benchmark, work) for benchmark in ABINITIO_SETS],
         "refinement": lambda: [row for b in SETS for row in _refinement(b, work, peers)],
     }
@@ -97,6 +98,14 @@ def _classification(work: Path, peers: Peers) -> list[Row]:
     rows = [classification.measured(classification.run_ours(work), work)]
     if peers is not Peers.ABSENT and (peers is Peers.RUN or classification.relion_result(work).is_file()):
         rows.append(classification.measured(classification.run_relion(work), work))
+    return rows
+
+
+def _class_views(work: Path, peers: Peers) -> list[Row]:
+    sets, seeds = (*LOW_SNR_SETS, LOW_SNR_SMALL_SET), range(1, QUICK_SEEDS + 1)
+    rows = [class_views.run_ours(benchmark, seed, work) for benchmark in sets for seed in seeds]
+    if peers is not Peers.ABSENT and (peers is Peers.RUN or class_views.relion_result(work).is_file()):
+        rows.append(class_views.run_relion(work))
     return rows
 
 

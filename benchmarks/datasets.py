@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cryocloud.engine.fourier import coefficients_to_images, make_pixel_list, phase_ramps
 from cryocloud.engine.fourier.space import sample_space, space_grid
-from cryocloud.engine.geometry import random_rotations, rotation_from_euler
+from cryocloud.engine.geometry import random_rotations, rotation_from_euler, rotation_from_vector
 from cryocloud.engine.io.atomic_model import read_atomic_model
 from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
 from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
@@ -68,6 +68,13 @@ class FewViews(ParticleBenchmark):
     views: int = 10
 
 
+@dataclass(frozen=True)
+class PreferredViews(ParticleBenchmark):
+    """A share ``preferred`` of the particles lies about four directions, with 15 degrees of spread."""
+
+    preferred: float = 0.0
+
+
 SETS = (
     ParticleBenchmark("c1", "C1", 3000, 96, 2.4, 0.05),
     ParticleBenchmark("d2", "D2", 2000, 128, 1.8, 0.05),
@@ -86,6 +93,13 @@ WEAK_SETS = (
     ParticleBenchmark("weak_d2", "D2", 2000, 128, 1.8, 0.035),
 )
 VIEWS_SET = FewViews("views", "C1", 1500, 64, 3.6, 0.1)
+# As hard as SNR 0.03 in a box of 96 px, which holds the same signal and 2.25 times the noise.
+LOW_SNR_SETS = (
+    PreferredViews("lowsnr", "C1", 2000, 64, 3.6, 0.0675),
+    PreferredViews("lowsnr_large", "C1", 2000, 64, 4.2, 0.05, seed=7, mass_kda=450.0, preferred=0.6),
+)
+# Small enough for RELION's 25 iterations in full; as hard as the others.
+LOW_SNR_SMALL_SET = PreferredViews("lowsnr_small", "C1", 800, 48, 4.8, 0.12)
 
 
 def prepare(benchmark: ParticleBenchmark, work: Path) -> Path:
@@ -115,6 +129,8 @@ def _write_particles(benchmark: ParticleBenchmark, volume: torch.Tensor, folder:
     rotation = random_rotations(n, generator)
     if isinstance(benchmark, FewViews):
         rotation = _of_few_views(rotation, benchmark.views, generator)
+    if isinstance(benchmark, PreferredViews) and benchmark.preferred:
+        rotation = _gathered(rotation, benchmark.preferred, generator)
     shift_px = 2 * torch.randn(n, 2, generator=generator, dtype=torch.float64)
     parameters = _optics(n, generator)
     pixels = make_pixel_list(box, box // 2 - 1)
@@ -153,6 +169,18 @@ def _of_few_views(rotation: torch.Tensor, views: int, generator: torch.Generator
     zero = torch.zeros_like(psi_deg)
     view = torch.tensor([view_of(row, views) for row in range(len(rotation))])
     return rotation[view] @ rotation_from_euler(zero, zero, psi_deg)
+
+
+def _gathered(rotation: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """A share of the poses, each moved to near one of the first four directions."""
+    n = round(share * len(rotation))
+    tilt = torch.deg2rad(15 * torch.randn(n, 2, generator=generator, dtype=torch.float64))
+    wobble = rotation_from_vector(torch.cat([tilt, torch.zeros(n, 1, dtype=torch.float64)], 1))
+    psi_deg = 360 * torch.rand(n, generator=generator, dtype=torch.float64)
+    zero = torch.zeros_like(psi_deg)
+    near = rotation[torch.arange(n) % 4] @ wobble @ rotation_from_euler(zero, zero, psi_deg)
+    order = torch.randperm(len(rotation), generator=generator)
+    return torch.cat([near, rotation[n:]])[order]
 
 
 def _optics(n: int, generator: torch.Generator) -> CtfParameters:

@@ -31,12 +31,16 @@ MASK_DIAMETER_ANGSTROM = 190.0
 ANGLES = 180
 
 
-# 25 iterations of EM with the interface's sampling, 6 degrees after oversampling.
-RELION_OPTIONS = (
-    f"--K {CLASSES} --iter 25 --tau2_fudge 2 --particle_diameter {MASK_DIAMETER_ANGSTROM} --psi_step 12 "
-    "--oversampling 1 --offset_range 5 --offset_step 2 --ctf --norm --scale --zero_mask --flatten_solvent "
-    "--pad 2 --pool 3 --j 1 --preread_images --dont_combine_weights_via_disc --random_seed 1"
-).split()
+def relion_options(classes: int, mask_diameter_angstrom: float) -> list[str]:
+    """25 iterations of EM with the interface's sampling, 6 degrees after oversampling."""
+    return (
+        f"--K {classes} --iter 25 --tau2_fudge 2 --particle_diameter {mask_diameter_angstrom} --psi_step 12 "
+        "--oversampling 1 --offset_range 5 --offset_step 2 --ctf --norm --scale --zero_mask --flatten_solvent "
+        "--pad 2 --pool 3 --j 1 --preread_images --dont_combine_weights_via_disc --random_seed 1"
+    ).split()
+
+
+RELION_OPTIONS = relion_options(CLASSES, MASK_DIAMETER_ANGSTROM)
 
 
 def relion_result(work: Path) -> Path:
