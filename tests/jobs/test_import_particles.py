@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cryocloud.engine.errors import InputError
+from cryocloud.engine.fourier import low_pass, resample_volume
+from cryocloud.engine.geometry import angular_distance_deg, symmetry_operators
 from cryocloud.engine.io.mrc import open_mrc, write_mrc
 from cryocloud.engine.io.star import read_star, write_star
-from cryocloud.engine.io.tables import particle_set, read_particles
+from cryocloud.engine.io.tables import (
+    ParticleTables,
+    particle_set,
+    read_particles,
+    with_folder,
+    write_particles,
+)
 
 BOX, N = 24, 40
 
@@ -187,11 +197,6 @@ def test_nothing_usable(star, run_job):
         run_job("import_particles", {"input": star})
 
 
-def test_groups_of_two_pixel_sizes(data_dir, run_job):
-    with pytest.raises(InputError, match=r"1\.24, 1\.25 A.*--pixel-size-angstrom"):
-        run_job("import_particles", {"input": data_dir / "interop/star/cryodrgn_relion31.6opticsgroups.star"})
-
-
 def test_public_star_and_cs_give_the_same(data_dir, run_job):
     """The 7 EMPIAR-10076 particles are dark; the .cs says so, for the STAR one has to."""
     star = run_job(
@@ -234,3 +239,43 @@ def test_malformed_cs_on_the_command_line(data_dir, tmp_path):
     assert done.returncode == 2
     assert "not with a NumPy header" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_optics_groups_with_other_pixels_are_refined_together(  # type: ignore[no-untyped-def]
+    run_job, tmp_path: Path, blob_volume, simulated_particles, write_particle_files
+) -> None:
+    """Half of the particles of one object with fine pixels in a wide box, half with coarse ones."""
+    volume = blob_volume("D2", box_size_px=32)
+    fine = resample_volume(volume, 4.0, 3.0, 48)
+    sets = [
+        simulated_particles(v, 60, snr=0.3, pixel_size_angstrom=pixel, seed=seed)
+        for v, pixel, seed in ((volume, 4.0, 1), (fine, 3.0, 2))
+    ]
+    tables = []
+    for number, simulated in enumerate(sets, start=1):
+        particles = simulated.particles
+        scaled = simulated.images.numpy() / simulated.noise_variance**0.5
+        named = replace(particles, read_images=lambda rows, scaled=scaled: scaled[rows])
+        star = write_particle_files(named)
+        star.parent.rename(tmp_path / f"group{number}")
+        tables.append(with_folder(read_particles(tmp_path / f"group{number}" / star.name), tmp_path))
+    optics = pd.concat([t.optics.assign(rlnOpticsGroup=n) for n, t in enumerate(tables, start=1)])
+    rows = pd.concat([t.particles.assign(rlnOpticsGroup=n) for n, t in enumerate(tables, start=1)])
+    both = ParticleTables(optics.reset_index(drop=True), rows.reset_index(drop=True), tmp_path)
+    write_particles(tmp_path / "both.star", both)
+    imported = run_job("import_particles", {"input": tmp_path / "both.star"}, out="import")
+    write_mrc(tmp_path / "start.mrc", low_pass(volume, 24.0, 4.0).numpy(), 4.0)
+    inputs = {"input": imported.out / "particles.star", "reference": tmp_path / "start.mrc"}
+    options = {"symmetry": "D2", "mask_diameter_angstrom": 110.0, "start_resolution_angstrom": 24.0}
+    refined = run_job("refine", inputs, out="refine", **options)
+    stored = read_particles(refined.out / "particles.star")
+    assert list(stored.optics["rlnImagePixelSize"]) == [4.0, 3.0]
+    assert list(stored.optics["rlnImageSize"]) == [32, 48]
+    found = particle_set(stored)
+    assert (found.box_size_px, found.pixel_size_angstrom) == (32, 4.0)
+    true = torch.cat([s.particles.rotation for s in sets])
+    error = angular_distance_deg(found.rotation, true, symmetry_operators("D2"))
+    # 120 strong particles: a few degrees; a group whose frequencies or origins were wrong would be lost as a whole.
+    assert error[:60].median() < 6 and error[60:].median() < 6
+    moved = found.shift_px - torch.cat([sets[0].particles.shift_px, 0.75 * sets[1].particles.shift_px])
+    assert moved.norm(dim=1).median() < 0.6

@@ -60,6 +60,7 @@ def run(job: JobContext) -> None:
     particles = particle_set(tables)
     require_pixel_size(particles.pixel_size_angstrom, "optics")
     job.log(f"{len(tables)} particles, box {particles.box_size_px} px of {particles.pixel_size_angstrom:g} A")
+    _report_sampling(job, tables, particles)
     facts = Facts(items=len(tables), box_size_px=particles.box_size_px)
     sign = _signs(job, tables)
     settled = job.parameters.model_copy(update={"invert_contrast": "yes" if (sign < 0).any() else "no"})
@@ -71,7 +72,7 @@ def run(job: JobContext) -> None:
     tables, particles = tables.select(good), particle_set(tables.select(good))
     if (sign < 0).any():
         tables = _with_own_stack(job, tables, particles, sign[good])
-    optics = tables.optics.assign(rlnImageSize=particles.box_size_px, rlnImageDimensionality=2)
+    optics = tables.optics.assign(rlnImageDimensionality=2)
     columns = tables.particles.drop(columns=SIGN_LABEL, errors="ignore")
     tables = replace(tables, optics=optics, particles=columns)
     write_particles(job.out / "particles.star", tables)
@@ -105,27 +106,46 @@ def _tables(job: JobContext) -> ParticleTables:
     require_possible_optics(tables.optics, str(source))
     warn_of_optics(job, tables.optics)
     ctf_parameters(tables.optics, tables.particles)
-    _compare_pixel_sizes(tables)
     return tables
 
 
-def _compare_pixel_sizes(tables: ParticleTables) -> None:
-    sizes = np.unique(optics_of_rows(tables.optics, tables.particles, PIXEL_LABEL))
-    if len(sizes) > 1:
-        raise InputError(
-            f"the optics groups have pixel sizes {', '.join(f'{size:g}' for size in sizes)} A; import one "
-            "kind at a time, or give --pixel-size-angstrom to treat them as one"
-        )
-
-
 def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTables:
-    """The particles whose image exists, in a box of the common size."""
+    """The particles whose image exists, in a box of the size that is common among those with the same pixel."""
     split = split_image_names(tables.particles["rlnImageName"])
     names, first_row, file_of_row = np.unique(np.array(split.files), return_index=True, return_inverse=True)
     counts = np.bincount(file_of_row)
+    paths, headers = _read_headers(job, tables, names.tolist(), first_row, counts)
+    size_of_file = optics_of_rows(tables.optics, tables.particles, PIXEL_LABEL)[first_row]
+    boxes = {}
+    for size in np.unique(size_of_file[list(headers)]).tolist():
+        of_size = {number: headers[number] for number in headers if size_of_file[number] == size}
+        compare_with_headers(job, size, {paths[number]: header for number, header in of_size.items()})
+        boxes[size], odd = _common_box(of_size)
+        for number, reason in odd.items():
+            job.quarantine(str(names[number]), f"{counts[number]} {reason}")
+            del headers[number]
+    optics = tables.optics.assign(rlnImageSize=[boxes.get(size, 0) for size in tables.optics[PIXEL_LABEL]])
+    sections = np.array([headers[n].shape_zyx[0] if n in headers else 0 for n in range(len(names))])
+    beyond = np.isin(file_of_row, list(headers)) & (split.sections >= sections[file_of_row])
+    for missing in np.flatnonzero(beyond):
+        count = sections[file_of_row[missing]]
+        job.quarantine(
+            str(tables.particles["rlnImageName"].iloc[missing]), f"the stack has only {count} images"
+        )
+    return replace(tables, optics=optics).select(np.isin(file_of_row, list(headers)) & ~beyond)
+
+
+def _read_headers(
+    job: JobContext,
+    tables: ParticleTables,
+    names: list[str],
+    first_row: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[dict[int, Path], dict[int, MrcHeader]]:
+    """Paths and headers of the stacks that can be read, by their number; the others are set aside."""
     headers: dict[int, MrcHeader] = {}
     paths: dict[int, Path] = {}
-    for number, name in enumerate(names.tolist()):
+    for number, name in enumerate(names):
         try:
             row = int(first_row[number]) + 1
             paths[number] = named_file(tables.folder, name, label=tables.image_label, row=row)
@@ -135,28 +155,29 @@ def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTable
     if not headers:
         reason = next(iter(job.exceptions.values()))
         raise InputError(f"none of {len(names)} image stacks can be read; the first: {reason}")
-    compare_with_headers(
-        job,
-        float(optics_of_rows(tables.optics, tables.particles, PIXEL_LABEL)[0]),
-        {paths[number]: header for number, header in headers.items()},
-    )
-    common = most_common_shape(header.shape_zyx[1:] for header in headers.values())
-    for number, header in list(headers.items()):
-        if header.shape_zyx[1:] != common:
-            height_px, width_px = header.shape_zyx[1:]
-            size = f"{common[1]} x {common[0]} px"
-            job.quarantine(
-                str(names[number]), f"{counts[number]} boxes of {width_px} x {height_px} px, most are {size}"
-            )
-            del headers[number]
-    sections = np.array([headers[n].shape_zyx[0] if n in headers else 0 for n in range(len(names))])
-    beyond = np.isin(file_of_row, list(headers)) & (split.sections >= sections[file_of_row])
-    for missing in np.flatnonzero(beyond):
-        count = sections[file_of_row[missing]]
-        job.quarantine(
-            str(tables.particles["rlnImageName"].iloc[missing]), f"the stack has only {count} images"
+    return paths, headers
+
+
+def _report_sampling(job: JobContext, tables: ParticleTables, particles: ParticleSet) -> None:
+    sizes = np.unique(optics_of_rows(tables.optics, tables.particles, PIXEL_LABEL)).tolist()
+    if len(sizes) > 1:
+        job.decision(
+            "common sampling",
+            f"{particles.box_size_px} px of {particles.pixel_size_angstrom:g} Å",
+            f"the optics groups have pixels of {', '.join(f'{size:g}' for size in sizes)} Å; their images are brought "
+            "to the coarsest pixel and the narrowest box whenever they are read",
         )
-    return tables.select(np.isin(file_of_row, list(headers)) & ~beyond)
+
+
+def _common_box(headers: dict[int, MrcHeader]) -> tuple[int, dict[int, str]]:
+    """The most common box of some stacks, and why each stack with another one is set aside."""
+    common = most_common_shape(header.shape_zyx[1:] for header in headers.values())
+    odd = {
+        number: "boxes of {1} x {0} px, most are {3} x {2} px".format(*header.shape_zyx[1:], *common)
+        for number, header in headers.items()
+        if header.shape_zyx[1:] != common
+    }
+    return common[0], odd
 
 
 def _signs(job: JobContext, tables: ParticleTables) -> NDArray[np.float32]:
@@ -233,6 +254,8 @@ def _with_own_stack(
             job.progress(0.6 + 0.35 * (rows[-1] + 1) / len(particles), "inverting images")
     names = [f"{number:06d}@{path.name}" for number in range(1, len(particles) + 1)]
     moved = with_folder(tables, job.out)
+    sampling = {PIXEL_LABEL: particles.pixel_size_angstrom, "rlnImageSize": particles.box_size_px}
+    moved = replace(moved, optics=moved.optics.assign(**sampling))
     return replace(moved, particles=moved.particles.assign(rlnImageName=pd.Series(names, dtype="str")))
 
 

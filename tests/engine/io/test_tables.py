@@ -316,12 +316,6 @@ def test_boxes_that_are_not_square(particles):
         particle_set(changed(particles, rlnImageName="1@c.mrcs"))
 
 
-def test_pixel_sizes_that_differ(particles):
-    optics = particles.optics.assign(rlnImagePixelSize=[1.25, 1.24])
-    with pytest.raises(InputError, match=r"from 1\.24 to 1\.25 A"):
-        particle_set(ParticleTables(optics, particles.particles, particles.folder))
-
-
 def test_no_particles(particles):
     with pytest.raises(InputError, match="holds no particles"):
         particle_set(particles.select(np.zeros(5, dtype=np.bool_)))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import euler_from_rotation, rotation_from_euler
+from cryocloud.engine.io.common_sampling import PIXEL_SIZE_TOLERANCE, CommonImages, OpticsImages
 from cryocloud.engine.io.image_names import ImageStacks, split_image_names
 from cryocloud.engine.io.name_gate import find_named_file
 from cryocloud.engine.io.optics_groups import optics_groups
@@ -29,7 +30,6 @@ from cryocloud.engine.records.particle_set import ParticleSet
 # Poses are known to about 1e-3 degree; six decimals are what RELION writes too.
 POSE_DECIMALS = 6
 # A calibration error of 0.1 % moves no Fourier ring of a box below 1000 px by a whole pixel.
-PIXEL_SIZE_TOLERANCE = 1e-3
 
 _PATH_LABELS = (
     "rlnImageName",
@@ -193,24 +193,25 @@ def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
 def particle_set(tables: ParticleTables) -> ParticleSet:
     """What stages work on: a reader of the images, optics and poses.
 
-    Images are memory-mapped and read row by row when asked for. Missing angles and origins are zero.
+    Images are memory-mapped and read row by row when asked for. Those of optics groups with other pixels or boxes are
+    brought to one sampling when read, the coarsest pixel and the narrowest box. Missing angles and origins are zero.
 
     Raises
     ------
     InputError
-        No particles, missing stacks, boxes that are not square or differ, pixel sizes that differ by more
-        than 0.1 %, image numbers beyond the end of their stack.
+        No particles, missing stacks, boxes that are not square or that differ at one pixel size, pixel sizes that are
+        not positive or leave no box in common, image numbers beyond the end of their stack.
     """
     if len(tables) == 0:
         raise InputError(f"{tables.folder}: the table holds no particles; an earlier step left none")
     particles = tables.particles
-    pixel_size_angstrom = _common_pixel_size(tables)
-    stacks = ImageStacks(particles["rlnImageName"], tables.folder, label=tables.image_label)
+    images = _images(tables)
+    pixel_size_angstrom = images.sampling.pixel_size_angstrom
     shift_px = _zeros_where_absent(particles, _ORIGINS) / pixel_size_angstrom
     rot, tilt, psi = (torch.from_numpy(column) for column in _zeros_where_absent(particles, _ANGLES).T.copy())
     return ParticleSet(
-        read_images=stacks.read,
-        box_size_px=stacks.box_size_px,
+        read_images=images.read,
+        box_size_px=images.sampling.box_size_px,
         pixel_size_angstrom=pixel_size_angstrom,
         ctf=ctf_parameters(tables.optics, particles),
         rotation=rotation_from_euler(rot, tilt, psi),
@@ -219,6 +220,20 @@ def particle_set(tables: ParticleTables) -> ParticleSet:
         class_number=torch.from_numpy(_whole_or_zero(particles, "rlnClassNumber")),
         micrograph=_micrograph_numbers(particles),
     )
+
+
+def _images(tables: ParticleTables) -> CommonImages:
+    """One part for each pixel size."""
+    sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
+    common_angstrom = common_pixel_size(tables)
+    sizes = np.where(sizes * (1 + PIXEL_SIZE_TOLERANCE) >= common_angstrom, common_angstrom, sizes)
+    names = tables.particles["rlnImageName"]
+    parts = []
+    for size in np.unique(sizes)[::-1]:
+        rows = np.flatnonzero(sizes == size)
+        stacks = ImageStacks(names.iloc[rows], tables.folder, label=tables.image_label)
+        parts.append(OpticsImages(stacks, rows, float(size)))
+    return CommonImages(parts)
 
 
 def _micrograph_numbers(particles: pd.DataFrame) -> Tensor | None:
@@ -230,14 +245,13 @@ def _micrograph_numbers(particles: pd.DataFrame) -> Tensor | None:
 def with_poses(tables: ParticleTables, rotation: Tensor, shift_px: Tensor) -> ParticleTables:
     """The tables with angles from ``rotation`` [n, 3, 3] and origins from ``shift_px`` [n, 2] (x, y).
 
-    Angles in degrees and origins in Angstrom are rounded to six decimals.
+    Shifts are in pixels of the common size. Angles in degrees and origins in Angstrom are rounded to six decimals.
     """
     particles = tables.particles.copy()
     angles = euler_from_rotation(rotation.detach().cpu().to(torch.float64))
     for label, angle in zip(_ANGLES, angles, strict=True):
         particles[label] = np.round(angle.numpy(), POSE_DECIMALS)
-    pixel_size = optics_of_rows(tables.optics, particles, "rlnImagePixelSize")
-    shift = shift_px.detach().cpu().to(torch.float64).numpy() * pixel_size[:, None]
+    shift = shift_px.detach().cpu().to(torch.float64).numpy() * common_pixel_size(tables)
     for label, origin in zip(_ORIGINS, shift.T, strict=True):
         particles[label] = np.round(origin, POSE_DECIMALS)
     return replace(tables, particles=particles)
@@ -363,19 +377,14 @@ def _rebased_names(names: pd.Series, old: Path, new: Path) -> pd.Series:
     return pd.Series(joined, index=names.index, dtype="str")
 
 
-def _common_pixel_size(tables: ParticleTables) -> float:
+def common_pixel_size(tables: ParticleTables) -> float:
+    """The coarsest pixel size of the optics groups that have particles, which the others are brought to."""
     sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
-    smallest, largest = float(sizes.min()), float(sizes.max())
-    if not smallest > 0:
+    if not sizes.min() > 0:
         raise InputError(
-            f"pixel size {smallest:g} A is not positive; import the particles with their pixel size"
+            f"pixel size {sizes.min():g} A is not positive; import the particles with their pixel size"
         )
-    if largest > smallest * (1 + PIXEL_SIZE_TOLERANCE):
-        raise InputError(
-            f"particles have pixel sizes from {smallest:g} to {largest:g} A; bring them to one size or "
-            "select one optics group"
-        )
-    return float(sizes[0])
+    return float(sizes.max())
 
 
 def _zeros_where_absent(rows: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float64]:
