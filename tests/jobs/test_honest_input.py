@@ -249,6 +249,7 @@ def test_a_pixel_size_that_contradicts_the_micrographs_is_warned_of(
 @pytest.mark.parametrize(
     ("mark", "encoding"),
     [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")],
+    ids=["utf-8", "utf-16-le", "utf-16-be"],
 )
 def test_byte_order_marks_are_read(table: Any, run_job: RunJob, mark: bytes, encoding: str) -> None:
     star = table()
