@@ -20,7 +20,7 @@ _FSC_THRESHOLD = 0.143
 _JOIN_HALVES_ANGSTROM = 40.0
 _MARGIN_SHELLS = 5
 # A mask follows the density only where the halves agree beyond what they were started with.
-_MASK_BEYOND_START = 1.25
+_MASK_BEYOND_START = 1.6
 _MASK_LOW_PASS_ANGSTROM = 15.0
 _MASK_EXTENSION_ANGSTROM = 8.0
 _SMOOTHED_SHELLS = 3
