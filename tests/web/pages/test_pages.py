@@ -267,7 +267,7 @@ def test_results_lead_to_forms_that_have_them_chosen(owner, laboratory):
 def test_two_jobs_side_by_side_with_differences_first(owner, laboratory):
     one, other = laboratory.jobs[9], laboratory.jobs[12]
     page = html(owner.client.get(f"/compare/?a={one.pk}&b={other.pk}"))
-    assert "4.63 Å" in page and "17.2 Å" in page
+    assert "4.02 Å" in page and "17.2 Å" in page
     assert page.count("data-differs") == 1
     assert f"/jobs/{one.pk}/plots/" in page and f"/jobs/{other.pk}/plots/" in page
     assert owner.client.get("/compare/").status_code == 404
