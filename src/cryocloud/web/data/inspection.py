@@ -9,12 +9,16 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django_tasks import task
 
 from cryocloud.compute.foreign import is_own_file, remove_tree
 from cryocloud.compute.sandbox import ToolFailed, run_tool
 from cryocloud.web.core import places
+from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import dataset_topic, publish
 from cryocloud.web.core.isolation import confinement
+from cryocloud.web.core.models import BackgroundTask
+from cryocloud.web.core.tasks import READING
 from cryocloud.web.data.models import DatasetFile
 
 TOOL = "cryocloud.jobs.inspection"
@@ -34,6 +38,25 @@ _alone: dict[str, int] = {}
 
 def preview_file(file: DatasetFile, size: str) -> Path:
     return places.preview_folder(file.dataset_id) / f"{file.pk}-{size}.webp"
+
+
+@task(priority=READING)
+def inspect_files(*, organization_id: str) -> None:
+    """Read some of what an organization has not had read yet; goes on in a task of its own while there is more."""
+    require_room()
+    if inspect_batch(organization_id):
+        order_inspection(organization_id)
+
+
+def order_inspection(organization_id: str) -> None:
+    """At most one order waits. One that is being carried out may have looked before the file was there."""
+    waiting = BackgroundTask.objects.filter(
+        path=inspect_files.module_path,
+        organization_id=organization_id,
+        state=BackgroundTask.State.READY,
+    )
+    if not waiting.exists():
+        inspect_files.enqueue(organization_id=organization_id)
 
 
 def inspect_batch(organization_id: str) -> bool:

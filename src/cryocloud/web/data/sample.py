@@ -23,6 +23,7 @@ from cryocloud.web.core.errors import Conflict
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.core.periodic import every
+from cryocloud.web.data.inspection import order_inspection
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject
 from cryocloud.web.data.partial_file import hash_of_file, link_under_name
 from cryocloud.web.data.services import create_dataset
@@ -67,8 +68,6 @@ def sample_files() -> list[Path]:
 
 def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
     """The organization's sample dataset; it is added if there is none. It does not count as storage."""
-    from cryocloud.web.data.tasks import order_inspection  # the tasks call the services
-
     require_role(actor, organization.id, Role.EDITOR)
     with transaction.atomic():
         Organization.objects.select_for_update().get(pk=organization.pk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intcomma
@@ -21,6 +21,7 @@ from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.data.models import Dataset, DatasetFile, Upload
 from cryocloud.web.data.server_folders import files_in, open_folder
 from cryocloud.web.data.storage import reserve_storage, storage_limit, storage_used
+from cryocloud.web.data.tasks import TRASH_KEPT, copy_server_file, remove_dataset
 from cryocloud.web.data.uploads import (
     abort_upload,
     begin_copies,
@@ -29,7 +30,7 @@ from cryocloud.web.data.uploads import (
     find_open_upload,
     finish_upload,
 )
-from cryocloud.web.data.usage import JobUse, jobs_using
+from cryocloud.web.data.usage import jobs_using, require_unused
 from cryocloud.web.organizations.access import require_role
 from cryocloud.web.organizations.models import Organization, Role
 
@@ -46,7 +47,6 @@ __all__ = [
     "jobs_using",
     "purge_dataset",
     "purge_due_at",
-    "require_unused",
     "restore_dataset",
     "storage_limit",
     "storage_used",
@@ -54,7 +54,6 @@ __all__ = [
     "update_dataset",
 ]
 
-TRASH_KEPT = timedelta(days=7)
 DESCRIPTION_LENGTH = 4000
 DATASETS_MAX = 10_000
 
@@ -136,8 +135,6 @@ def checked_profile(given: dict[str, Any]) -> dict[str, float]:
 
 def add_server_folder(*, actor: Actor, dataset: Dataset, folder: str) -> list[Upload]:
     """Have the worker copy all files of a folder on the server; links are not followed."""
-    from cryocloud.web.data.tasks import copy_server_file  # the tasks call the services
-
     files = files_in(open_folder(folder, dataset.organization_id))
     with transaction.atomic():
         uploads = begin_copies(actor=actor, dataset=dataset, files=files)
@@ -190,8 +187,6 @@ def restore_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
 
 def purge_dataset(*, actor: Actor, dataset: Dataset) -> None:
     """Delete what is in the trash now, without waiting; the worker removes the bytes."""
-    from cryocloud.web.data.tasks import remove_dataset  # the tasks call the services
-
     if dataset.trashed_at is None:
         raise Conflict(f"The dataset “{dataset.name}” is not in the trash. Move it there first.")
     require_unused(dataset)
@@ -205,19 +200,6 @@ def purge_dataset(*, actor: Actor, dataset: Dataset) -> None:
 
 def purge_due_at(dataset: Dataset) -> datetime | None:
     return dataset.trashed_at + TRASH_KEPT if dataset.trashed_at else None
-
-
-def require_unused(dataset: Dataset) -> None:
-    """Raise while a job that has not ended reads the dataset; the message names it."""
-    active = [use for use in jobs_using(dataset) if use.is_active]
-    if active:
-        raise Conflict(_in_use_message(dataset, active))
-
-
-def _in_use_message(dataset: Dataset, active: list[JobUse]) -> str:
-    named = ", ".join(use.label for use in active[:5])
-    more = f" and {intcomma(len(active) - 5)} more" if len(active) > 5 else ""
-    return f"“{dataset.name}” is being read by {named}{more}. Wait for their end, or cancel them, then delete it."
 
 
 def _checked_description(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Background work on data: reading what arrived, copying from the server, deleting, and repairing after crashes."""
+"""Background work on data: keeping what arrived, copying from the server, deleting, and repairing after crashes."""
 
 from __future__ import annotations
 
@@ -16,45 +16,26 @@ from cryocloud.web.audit.services import record_event
 from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core import places
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Conflict, DiskFull, PlatformError
 from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.core.periodic import every
-from cryocloud.web.core.tasks import MOVING, READING, REMOVING
-from cryocloud.web.data import inspection
+from cryocloud.web.core.tasks import MOVING, REMOVING
+from cryocloud.web.data.inspection import PREVIEW_SIZES, order_inspection, preview_file
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.data.partial_file import Busy, PartialFile, received_bytes
 from cryocloud.web.data.server_folders import open_source
-from cryocloud.web.data.services import TRASH_KEPT, require_unused
 from cryocloud.web.data.uploads import drop_upload, finish_upload
+from cryocloud.web.data.usage import require_unused
 
 FILES_AT_ONCE = 200
 _PIECE_BYTES = 4 << 20
 # Of one task of a kind that stands in a queue with others.
 TURN_S = 20.0
 UPLOADS_KEPT = timedelta(days=30)
+TRASH_KEPT = timedelta(days=7)
 
 # How far files of several turns have been hashed; a restart begins with them anew.
 _hashing: dict[str, tuple[int, hashlib._Hash]] = {}
-
-
-@task(priority=READING)
-def inspect_files(*, organization_id: str) -> None:
-    """Read some of what an organization has not had read yet; goes on in a task of its own while there is more."""
-    require_room()
-    if inspection.inspect_batch(organization_id):
-        order_inspection(organization_id)
-
-
-def order_inspection(organization_id: str) -> None:
-    """At most one order waits. One that is being carried out may have looked before the file was there."""
-    waiting = BackgroundTask.objects.filter(
-        path=inspect_files.module_path,
-        organization_id=organization_id,
-        state=BackgroundTask.State.READY,
-    )
-    if not waiting.exists():
-        inspect_files.enqueue(organization_id=organization_id)
 
 
 @every(timedelta(minutes=5))
@@ -192,8 +173,8 @@ def remove_dataset(dataset_id: str, *, organization_id: str) -> None:
 
 def _remove_bytes(file: DatasetFile) -> None:
     (places.dataset_folder(file.dataset_id) / file.path).unlink(missing_ok=True)
-    for size in inspection.PREVIEW_SIZES:
-        inspection.preview_file(file, size).unlink(missing_ok=True)
+    for size in PREVIEW_SIZES:
+        preview_file(file, size).unlink(missing_ok=True)
     blob = places.blob_file(file.stored.key)
     blob.unlink(missing_ok=True)
     # Empty folders take inodes too; one with other blobs stays.

@@ -19,6 +19,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.core.events import dataset_topic, publish
 from cryocloud.web.data.file_names import checked_path, folders_of
+from cryocloud.web.data.inspection import order_inspection
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.data.partial_file import hash_of_file, link_under_name, received_bytes, settle
 from cryocloud.web.data.server_folders import ServerFile
@@ -150,8 +151,6 @@ def finish_upload(upload_id: str, *, sha256: str = "") -> DatasetFile | None:
 
 
 def _record_file(upload_id: str, digest: str) -> DatasetFile | None:
-    from cryocloud.web.data.tasks import order_inspection  # the tasks call the services
-
     with transaction.atomic():
         upload = Upload.unscoped.select_for_update().get(pk=upload_id)
         if upload.state != Upload.State.OPEN:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.contrib.humanize.templatetags.humanize import intcomma
+
+from cryocloud.web.core.errors import Conflict
 from cryocloud.web.data.models import Dataset
 
 
@@ -35,6 +38,19 @@ def register_storage(count: Callable[[str], int]) -> None:
 
 def jobs_using(dataset: Dataset) -> list[JobUse]:
     return [use for report in _readers for use in report(dataset)]
+
+
+def require_unused(dataset: Dataset) -> None:
+    """Raise while a job that has not ended reads the dataset; the message names it."""
+    active = [use for use in jobs_using(dataset) if use.is_active]
+    if active:
+        raise Conflict(_in_use_message(dataset, active))
+
+
+def _in_use_message(dataset: Dataset, active: list[JobUse]) -> str:
+    named = ", ".join(use.label for use in active[:5])
+    more = f" and {intcomma(len(active) - 5)} more" if len(active) > 5 else ""
+    return f"“{dataset.name}” is being read by {named}{more}. Wait for their end, or cancel them, then delete it."
 
 
 def further_bytes(organization_id: str) -> int:
