@@ -1,10 +1,30 @@
 """A checkpoint comes back bit for bit, and a failed write leaves the former one."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from cryocloud.jobs.kit import checkpoint
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
+from cryocloud.jobs.kit.stored_record import record_content, record_fields
+
+
+@dataclass(frozen=True)
+class Inner:
+    weight: Tensor
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Outer:
+    phase: str
+    pose: Tensor
+    inner: Inner
+    finished: tuple[Inner, ...]
+    gain: float | None
 
 
 def test_arrays_and_state_come_back_bit_for_bit(tmp_path):
@@ -51,5 +71,20 @@ def test_failed_write_keeps_the_former_one(tmp_path, monkeypatch):
 
 def test_checkpoint_of_another_format_is_not_used(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, 1, {}, {})
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", checkpoint.FORMAT_VERSION + 1)
     assert load_checkpoint(tmp_path) is None
+
+
+def test_record_comes_back_with_its_tensors_types_and_nested_records(tmp_path):
+    inner = Inner(torch.tensor([1 + 2j, 0.1], dtype=torch.complex64), ((0, 1), (1, 2)))
+    finished = (Inner(torch.tensor(3), ()), Inner(torch.tensor([4, 5]), ((7, 8),)))
+    save_checkpoint(
+        tmp_path, 1, *record_content(Outer("search", torch.tensor([0.5]), inner, finished, 0.1 + 0.2))
+    )
+    values = record_fields(load_checkpoint(tmp_path), device="meta", on_cpu=("weight",))
+    assert values["pose"].is_meta, "goes to the device"
+    assert (values["phase"], values["gain"]) == ("search", 0.1 + 0.2)
+    for was, now in zip((inner, *finished), (values["inner"], *values["finished"]), strict=True):
+        assert now["pairs"] == was.pairs
+        assert now["weight"].dtype == was.weight.dtype
+        assert torch.equal(now["weight"], was.weight)

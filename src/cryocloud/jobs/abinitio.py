@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cryocloud.catalog.types.abinitio import JOB_TYPE, AbinitioParameters
@@ -40,9 +38,11 @@ from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
 from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom
 from cryocloud.jobs.kit.plots import Curve, Mark, plot_curves, plot_orthogonal_slices
+from cryocloud.jobs.kit.stored_record import record_content, record_fields
 
 CHECKPOINT_EVERY = 10
 FSC_THRESHOLD = 0.5
+_ON_THE_CPU = ("rotation", "shift_px", "class_index", "probability")
 
 
 def run(job: JobContext) -> None:
@@ -56,7 +56,7 @@ def run(job: JobContext) -> None:
     for steps, current in enumerate(reconstruct(observations, state, parameters), start=1):
         job.progress(progress_fraction(current, parameters), f"{current.phase}, start {current.start + 1}")
         if current.phase != "search" or steps % CHECKPOINT_EVERY == 0:
-            save_checkpoint(job.checkpoints, steps, *_stored(current))
+            save_checkpoint(job.checkpoints, steps, *record_content(current))
             _plot_maps(job, current.solution)
         state = current
     _write(job, tables, particles, observations, state)
@@ -81,59 +81,18 @@ def _parameters(job: JobContext, particles: ParticleSet) -> AbInitioParameters:
     )
 
 
-def _stored(state: AbInitioState) -> tuple[dict[str, NDArray[Any]], dict[str, object]]:
-    arrays = {f"sums.{f.name}": getattr(state.sums, f.name).cpu().numpy() for f in fields(Sums)}
-    for prefix, solution in (("solution", state.solution), *_numbered(state.finished)):
-        arrays |= {f"{prefix}.{f.name}": getattr(solution, f.name).cpu().numpy() for f in fields(Solution)}
-    plain: dict[str, object] = {
-        "phase": state.phase,
-        "start": state.start,
-        "step": state.step,
-        "finished": len(state.finished),
-        "comparison": None if state.comparison is None else asdict(state.comparison),
-        "symmetry_fit": state.symmetry_fit,
-        "symmetry_fit_by_chance": state.symmetry_fit_by_chance,
-        "final_gain": state.final_gain,
-    }
-    return arrays, plain
-
-
 def _restored(job: JobContext) -> AbInitioState | None:
     stored = load_checkpoint(job.checkpoints)
     if stored is None:
         return None
-    plain = stored.state
-    job.log(f"resumed in phase {plain['phase']}, start {plain['start'] + 1}, step {plain['step']}")
-    arrays = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
-    comparison = plain["comparison"]
-    if comparison is not None:
-        comparison = {name: tuple(values) for name, values in comparison.items()}
-        comparison["pairs"] = tuple((a, b) for a, b in comparison["pairs"])
-        comparison = StartComparison(**comparison)
-    return AbInitioState(
-        phase=plain["phase"],
-        start=plain["start"],
-        step=plain["step"],
-        sums=Sums(**{f.name: arrays[f"sums.{f.name}"].to(job.device) for f in fields(Sums)}),
-        solution=_solution(arrays, "solution", job.device),
-        finished=tuple(_solution(arrays, f"finished{i}", job.device) for i in range(plain["finished"])),
-        comparison=comparison,
-        symmetry_fit=tuple(plain["symmetry_fit"]),
-        symmetry_fit_by_chance=tuple(plain["symmetry_fit_by_chance"]),
-        final_gain=None if plain["final_gain"] is None else tuple(plain["final_gain"]),
-    )
-
-
-def _numbered(solutions: tuple[Solution, ...]) -> list[tuple[str, Solution]]:
-    return [(f"finished{i}", solution) for i, solution in enumerate(solutions)]
-
-
-_PER_PARTICLE = ("rotation", "shift_px", "class_index", "probability")
-
-
-def _solution(arrays: dict[str, Tensor], prefix: str, device: str) -> Solution:
-    values = {f.name: arrays[f"{prefix}.{f.name}"] for f in fields(Solution)}
-    return Solution(**{name: v if name in _PER_PARTICLE else v.to(device) for name, v in values.items()})
+    values = record_fields(stored, device=job.device, on_cpu=_ON_THE_CPU)
+    job.log(f"resumed in phase {values['phase']}, start {values['start'] + 1}, step {values['step']}")
+    values["sums"] = Sums(**values["sums"])
+    values["solution"] = Solution(**values["solution"])
+    values["finished"] = tuple(Solution(**solution) for solution in values["finished"])
+    if values["comparison"] is not None:
+        values["comparison"] = StartComparison(**values["comparison"])
+    return AbInitioState(**values)
 
 
 def _write(

@@ -35,9 +35,10 @@ from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
 from cryocloud.jobs.kit.class_montage import plot_class_montage
 from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom
 from cryocloud.jobs.kit.plots import draw_heat_map, panels, plot_histogram, plot_scatter
+from cryocloud.jobs.kit.stored_record import record_content, record_fields
 
 DEFAULT_SHIFT_FRACTION = 0.1
-_ON_CPU = {f.name for f in fields(Assignments)} | {"occupancy_history", "resolution_history"}
+_ON_THE_CPU = {f.name for f in fields(Assignments)} | {"occupancy_history", "resolution_history"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def run(job: JobContext) -> None:
 
     updates = classify(particles, state, parameters, progress=report)
     for state in updates:
-        save_checkpoint(job.checkpoints, state.update, *_stored(state))
+        save_checkpoint(job.checkpoints, state.update, *record_content(state))
         _log_update(job, particles, state)
     _write(job, tables, particles, state, parameters)
 
@@ -88,30 +89,15 @@ def _parameters(job: JobContext, particles: ParticleSet) -> ClassificationParame
     )
 
 
-def _stored(state: ClassificationState) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    values = {f.name: getattr(state, f.name) for f in fields(state)}
-    for name, kind in (("sums", ClassSums), ("assignments", Assignments)):
-        record = values.pop(name)
-        values |= {f.name: getattr(record, f.name) for f in fields(kind)}
-    arrays = {name: value.cpu().numpy() for name, value in values.items() if isinstance(value, Tensor)}
-    return arrays, {name: value for name, value in values.items() if name not in arrays}
-
-
 def _restored(job: JobContext) -> ClassificationState | None:
     stored = load_checkpoint(job.checkpoints)
     if stored is None:
         return None
     job.log(f"resumed after update {stored.step}")
-    values: dict[str, object] = {
-        name: torch.from_numpy(array).to("cpu" if name in _ON_CPU else job.device)
-        for name, array in stored.arrays.items()
-    }
-    values |= stored.state
-    sums, assignments = (
-        kind(**{f.name: values.pop(f.name) for f in fields(kind)})  # type: ignore[arg-type]
-        for kind in (ClassSums, Assignments)
-    )
-    return ClassificationState(sums=sums, assignments=assignments, **values)  # type: ignore[arg-type]
+    values = record_fields(stored, device=job.device, on_cpu=_ON_THE_CPU)
+    values["sums"] = ClassSums(**values["sums"])
+    values["assignments"] = Assignments(**values["assignments"])
+    return ClassificationState(**values)
 
 
 def _log_update(job: JobContext, particles: ParticleSet, state: ClassificationState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ from cryocloud.jobs.kit.plots import (
 )
 from cryocloud.jobs.kit.preflight import require_cube, require_pixel_size
 from cryocloud.jobs.kit.resolution import report_pixel_limit
+from cryocloud.jobs.kit.stored_record import record_content, record_fields
 
 ITERATIONS_LEFT = 3  # how many remain is not known; the bar slows down instead of jumping back
 _ON_THE_CPU = (*PER_PARTICLE, "half_set", "pose_change_deg")
@@ -61,7 +62,7 @@ def run(job: JobContext) -> None:
         job.progress(run_so_far / (run_so_far + ITERATIONS_LEFT), f"iteration {iteration}")
 
     for current in refine(particles, state, parameters, progress=report):
-        save_checkpoint(job.checkpoints, current.iteration, *_stored(current))
+        save_checkpoint(job.checkpoints, current.iteration, *record_content(current))
         _report_iteration(job, particles, current)
         state = current
     _write(job, tables, particles, state)
@@ -98,21 +99,12 @@ def _reference(job: JobContext, particles: ParticleSet) -> Tensor:
     return resample_volume(torch.tensor(volume), pixel_size_angstrom, pixel, box)
 
 
-def _stored(state: RefinementState) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    values = {f.name: getattr(state, f.name) for f in fields(state)}
-    arrays = {name: value.cpu().numpy() for name, value in values.items() if isinstance(value, Tensor)}
-    return arrays, {name: value for name, value in values.items() if name not in arrays}
-
-
 def _restored(job: JobContext) -> RefinementState | None:
     stored = load_checkpoint(job.checkpoints)
     if stored is None:
         return None
     job.log(f"resumed after iteration {stored.step}")
-    arrays = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
-    on_device = {name: arrays[name].to(job.device) for name in arrays if name not in _ON_THE_CPU}
-    plain = {**stored.state, "history": tuple(stored.state["history"])}
-    return RefinementState(**{**arrays, **on_device, **plain})
+    return RefinementState(**record_fields(stored, device=job.device, on_cpu=_ON_THE_CPU))
 
 
 def _report_iteration(job: JobContext, particles: ParticleSet, state: RefinementState) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE_NAME = "checkpoint.npz"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _HEADER = "__checkpoint__"
 
 
