@@ -18,7 +18,8 @@ from cryocloud.engine.fourier.space import sample_space, space_grid
 from cryocloud.engine.geometry import random_rotations, rotation_from_euler, rotation_from_vector
 from cryocloud.engine.io.atomic_model import read_atomic_model
 from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
-from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
+from cryocloud.engine.io.table_records import with_poses
+from cryocloud.engine.io.tables import ParticleTables, write_particles
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.records.atomic_model import AtomicModel
 from cryocloud.engine.records.ctf_parameters import CtfParameters

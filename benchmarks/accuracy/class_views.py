@@ -19,7 +19,8 @@ from torch import Tensor
 from benchmarks.accuracy.classification import RELION, relion_options
 from benchmarks.datasets import LOW_SNR_SETS, LOW_SNR_SMALL_SET, PreferredViews, prepare
 from benchmarks.peer import OURS, key_of, run_program, version
-from cryocloud.engine.io.tables import ParticleTables, particle_set, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import ParticleTables, read_particles
 
 SETS = {b.name: b for b in (*LOW_SNR_SETS, LOW_SNR_SMALL_SET)}
 CLASSES = {"lowsnr": 20, "lowsnr_large": 20, "lowsnr_small": 8}

@@ -21,7 +21,8 @@ from benchmarks.peer import OURS, key_of, run_program, version
 from cryocloud.engine.fourier import coefficients_to_images, make_pixel_list, rfft2, ring_average
 from cryocloud.engine.geometry import rotation_from_euler
 from cryocloud.engine.io.mrc import read_mrc
-from cryocloud.engine.io.tables import particle_set, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import read_particles
 from cryocloud.engine.masking import soft_circle
 from cryocloud.engine.reconstruction import slice_volume, volume_transform
 

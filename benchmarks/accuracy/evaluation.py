@@ -24,7 +24,8 @@ from cryocloud.engine.fourier import (
 )
 from cryocloud.engine.geometry import angular_distance_deg, rotation_from_euler, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc
-from cryocloud.engine.io.tables import ParticleTables, particle_set, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import ParticleTables, read_particles
 from cryocloud.engine.masking import MaskShape, mask_from_map, soft_sphere
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.reconstruction import Accumulator, solve

@@ -25,7 +25,8 @@ from cryocloud.compute.context import JobContext
 from cryocloud.engine.fourier import fsc
 from cryocloud.engine.geometry import angular_distance_deg, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc
-from cryocloud.engine.io.tables import particle_set, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import read_particles
 from cryocloud.engine.masking import soft_sphere
 from cryocloud.engine.simulate.comparison import compare_maps
 

@@ -13,7 +13,8 @@ from benchmarks.peer import run_program, version
 from cryocloud.engine.fourier import fsc, image_coefficients, make_pixel_list, phase_ramps
 from cryocloud.engine.geometry import symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc
-from cryocloud.engine.io.tables import particle_set, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import read_particles
 from cryocloud.engine.masking import soft_sphere
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.reconstruction import Accumulator, solve

@@ -13,13 +13,8 @@ import pytest
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import write_mrc
 from cryocloud.engine.io.star import read_star, write_star
-from cryocloud.engine.io.tables import (
-    ParticleTables,
-    particle_set,
-    read_particles,
-    with_poses,
-    write_particles,
-)
+from cryocloud.engine.io.table_records import particle_set, with_poses
+from cryocloud.engine.io.tables import ParticleTables, read_particles, write_particles
 
 RunJob = Callable[..., Any]
 PIXEL_ANGSTROM = 2.0

@@ -17,7 +17,8 @@ import pytest
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import open_mrc, write_mrc
 from cryocloud.engine.io.star import read_star
-from cryocloud.engine.io.tables import particle_set, read_micrographs, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import read_micrographs, read_particles
 
 RunJob = Callable[..., Any]
 PIXEL, BOX, COUNT = 2.0, 32, 24

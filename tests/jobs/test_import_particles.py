@@ -17,13 +17,8 @@ from cryocloud.engine.fourier import low_pass, resample_volume
 from cryocloud.engine.geometry import angular_distance_deg, symmetry_operators
 from cryocloud.engine.io.mrc import open_mrc, write_mrc
 from cryocloud.engine.io.star import read_star, write_star
-from cryocloud.engine.io.tables import (
-    ParticleTables,
-    particle_set,
-    read_particles,
-    with_folder,
-    write_particles,
-)
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import ParticleTables, read_particles, with_folder, write_particles
 
 BOX, N = 24, 40
 

@@ -22,7 +22,8 @@ from cryocloud.engine.geometry import random_rotations
 from cryocloud.engine.io.atomic_model import read_atomic_model, write_atomic_model
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header, write_mrc
 from cryocloud.engine.io.star import read_star, write_star
-from cryocloud.engine.io.tables import particle_set, read_particles, with_poses, write_particles
+from cryocloud.engine.io.table_records import particle_set, with_poses
+from cryocloud.engine.io.tables import read_particles, write_particles
 from cryocloud.engine.simulate.density import density_map
 from cryocloud.engine.simulate.protein import procedural_model
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from cryocloud.engine.fourier import coefficients_to_images, make_pixel_list, phase_ramps
 from cryocloud.engine.geometry import random_rotations, symmetry_operators
 from cryocloud.engine.io.mrc import write_mrc
-from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
+from cryocloud.engine.io.table_records import with_poses
+from cryocloud.engine.io.tables import ParticleTables, write_particles
 from cryocloud.engine.optics import ctf
 from cryocloud.engine.records.ctf_parameters import CtfParameters
 

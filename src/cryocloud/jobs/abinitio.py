@@ -29,11 +29,8 @@ from cryocloud.engine.abinitio import (
 from cryocloud.engine.fourier import resolution_angstrom
 from cryocloud.engine.geometry import symmetry_operators
 from cryocloud.engine.io.mrc import write_mrc
-from cryocloud.engine.io.tables import (
-    ParticleTables,
-    with_poses,
-    write_particles,
-)
+from cryocloud.engine.io.table_records import with_poses
+from cryocloud.engine.io.tables import ParticleTables, write_particles
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
 from cryocloud.jobs.kit.particles import load_particles, mask_diameter_angstrom

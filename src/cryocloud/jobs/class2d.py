@@ -24,12 +24,8 @@ from cryocloud.engine.classification import (
 from cryocloud.engine.geometry import rotation_from_euler
 from cryocloud.engine.io.mrc import write_mrc
 from cryocloud.engine.io.star import write_star
-from cryocloud.engine.io.tables import (
-    ParticleTables,
-    with_folder,
-    with_poses,
-    write_particles,
-)
+from cryocloud.engine.io.table_records import with_poses
+from cryocloud.engine.io.tables import ParticleTables, with_folder, write_particles
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.jobs.kit.checkpoint import load_checkpoint, save_checkpoint
 from cryocloud.jobs.kit.class_montage import plot_class_montage

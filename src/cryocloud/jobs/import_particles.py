@@ -18,11 +18,10 @@ from cryocloud.engine.io.cryosparc import read_cs, unconverted_aberrations
 from cryocloud.engine.io.image_names import split_image_names
 from cryocloud.engine.io.mrc import MrcHeader, MrcStackWriter, read_mrc_header
 from cryocloud.engine.io.name_gate import named_file
+from cryocloud.engine.io.table_records import ctf_parameters, particle_set
 from cryocloud.engine.io.tables import (
     ParticleTables,
-    ctf_parameters,
     optics_of_rows,
-    particle_set,
     read_particles,
     with_folder,
     write_particles,

@@ -12,7 +12,8 @@ from cryocloud.catalog.types.pick import JOB_TYPE, PickParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc import read_mrc, read_mrc_header
-from cryocloud.engine.io.tables import ctf_parameters, write_particles
+from cryocloud.engine.io.table_records import ctf_parameters
+from cryocloud.engine.io.tables import write_particles
 from cryocloud.engine.picking import (
     Picks,
     PickSettings,

@@ -16,11 +16,8 @@ from cryocloud.engine.fourier import resample_volume, resolution_angstrom
 from cryocloud.engine.geometry import euler_from_rotation, symmetry_operators
 from cryocloud.engine.io.mrc import read_mrc, write_mrc
 from cryocloud.engine.io.star import write_star
-from cryocloud.engine.io.tables import (
-    ParticleTables,
-    with_poses,
-    write_particles,
-)
+from cryocloud.engine.io.table_records import with_poses
+from cryocloud.engine.io.tables import ParticleTables, write_particles
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.engine.refinement import (
     PER_PARTICLE,

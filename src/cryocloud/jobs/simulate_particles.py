@@ -10,7 +10,8 @@ from cryocloud.catalog.base import Facts
 from cryocloud.catalog.types.simulate_particles import JOB_TYPE, SimulateParticlesParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.io.mrc import MrcStackWriter
-from cryocloud.engine.io.tables import ParticleTables, with_poses, write_particles
+from cryocloud.engine.io.table_records import with_poses
+from cryocloud.engine.io.tables import ParticleTables, write_particles
 from cryocloud.engine.simulate.particles import (
     PARTICLE,
     NoiseColor,

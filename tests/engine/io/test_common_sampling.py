@@ -13,7 +13,8 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.fourier import image_coefficients, make_pixel_list
 from cryocloud.engine.io.common_sampling import Sampling, common_sampling, resampled_images
 from cryocloud.engine.io.mrc import write_mrc
-from cryocloud.engine.io.tables import ParticleTables, particle_set, with_poses
+from cryocloud.engine.io.table_records import particle_set, with_poses
+from cryocloud.engine.io.tables import ParticleTables
 
 WIDE_PX, WIDE_ANGSTROM = 64, 2.13
 WANTED = Sampling(40, 3.1)

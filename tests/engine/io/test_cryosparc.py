@@ -14,7 +14,8 @@ from cryocloud.engine.errors import InputError
 from cryocloud.engine.geometry import rotation_from_euler
 from cryocloud.engine.io.cryosparc import read_cs, unconverted_aberrations
 from cryocloud.engine.io.mrc import write_mrc
-from cryocloud.engine.io.tables import ctf_parameters, particle_set, read_particles
+from cryocloud.engine.io.table_records import ctf_parameters, particle_set
+from cryocloud.engine.io.tables import read_particles
 
 N = 6
 

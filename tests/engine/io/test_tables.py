@@ -17,14 +17,12 @@ from cryocloud.engine.geometry import angular_distance_deg, random_rotations
 from cryocloud.engine.io.cryosparc import read_cs
 from cryocloud.engine.io.mrc import MrcStackWriter, write_mrc
 from cryocloud.engine.io.star import read_star, write_star
+from cryocloud.engine.io.table_records import ctf_parameters, particle_set, with_poses
 from cryocloud.engine.io.tables import (
     MicrographTables,
     ParticleTables,
-    ctf_parameters,
-    particle_set,
     read_micrographs,
     read_particles,
-    with_poses,
     write_micrographs,
     write_particles,
 )

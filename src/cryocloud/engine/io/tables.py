@@ -13,23 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cryocloud.engine.errors import InputError
-from cryocloud.engine.geometry import euler_from_rotation, rotation_from_euler
-from cryocloud.engine.io.common_sampling import PIXEL_SIZE_TOLERANCE, CommonImages, OpticsImages
-from cryocloud.engine.io.image_names import ImageStacks, split_image_names
+from cryocloud.engine.io.image_names import split_image_names
 from cryocloud.engine.io.name_gate import find_named_file
 from cryocloud.engine.io.optics_groups import optics_groups
 from cryocloud.engine.io.star import read_star, write_star
-from cryocloud.engine.records.ctf_parameters import CtfParameters
-from cryocloud.engine.records.particle_set import ParticleSet
 
 # Poses are known to about 1e-3 degree; six decimals are what RELION writes too.
 POSE_DECIMALS = 6
-# A calibration error of 0.1 % moves no Fourier ring of a box below 1000 px by a whole pixel.
 
 _PATH_LABELS = (
     "rlnImageName",
@@ -55,8 +48,6 @@ _OPTICS_LABELS_30 = (
     "rlnBeamTiltClass",
     "rlnMtfFileName",
 )
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-_ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 
 
 @dataclass(frozen=True)
@@ -158,103 +149,9 @@ def optics_of_rows(optics: pd.DataFrame, rows: pd.DataFrame, label: str) -> NDAr
     values = float_column(optics, label)
     if "rlnOpticsGroup" not in rows:
         return np.full(len(rows), values[0])
-    groups = _whole_column(optics, "rlnOpticsGroup")
+    groups = whole_column(optics, "rlnOpticsGroup")
     order = np.argsort(groups)
-    return values[order[np.searchsorted(groups[order], _whole_column(rows, "rlnOpticsGroup"))]]
-
-
-def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
-    """CTF parameters of particles or micrographs; phase shift and B-factor are 0 without their columns.
-
-    Raises
-    ------
-    InputError
-        A mandatory column (defocus, voltage, aberration, amplitude contrast) is missing.
-    """
-    for label in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"):
-        if label not in rows:
-            raise InputError(f"column _{label} is missing; estimate the CTF first (cryocloud run ctf)")
-
-    def optional(label: str) -> Tensor:
-        return torch.from_numpy(float_column(rows, label) if label in rows else np.zeros(len(rows)))
-
-    return CtfParameters(
-        defocus_u_angstrom=optional("rlnDefocusU"),
-        defocus_v_angstrom=optional("rlnDefocusV"),
-        defocus_angle_deg=optional("rlnDefocusAngle"),
-        voltage_kv=torch.from_numpy(optics_of_rows(optics, rows, "rlnVoltage")),
-        spherical_aberration_mm=torch.from_numpy(optics_of_rows(optics, rows, "rlnSphericalAberration")),
-        amplitude_contrast=torch.from_numpy(optics_of_rows(optics, rows, "rlnAmplitudeContrast")),
-        phase_shift_deg=optional("rlnPhaseShift"),
-        b_factor_angstrom2=optional("rlnCtfBfactor"),
-    )
-
-
-def particle_set(tables: ParticleTables) -> ParticleSet:
-    """What stages work on: a reader of the images, optics and poses.
-
-    Images are memory-mapped and read row by row when asked for. Those of optics groups with other pixels or boxes are
-    brought to one sampling when read, the coarsest pixel and the narrowest box. Missing angles and origins are zero.
-
-    Raises
-    ------
-    InputError
-        No particles, missing stacks, boxes that are not square or that differ at one pixel size, pixel sizes that are
-        not positive or leave no box in common, image numbers beyond the end of their stack.
-    """
-    if len(tables) == 0:
-        raise InputError(f"{tables.folder}: the table holds no particles; an earlier step left none")
-    particles = tables.particles
-    images = _images(tables)
-    pixel_size_angstrom = images.sampling.pixel_size_angstrom
-    shift_px = _zeros_where_absent(particles, _ORIGINS) / pixel_size_angstrom
-    rot, tilt, psi = (torch.from_numpy(column) for column in _zeros_where_absent(particles, _ANGLES).T.copy())
-    return ParticleSet(
-        read_images=images.read,
-        box_size_px=images.sampling.box_size_px,
-        pixel_size_angstrom=pixel_size_angstrom,
-        ctf=ctf_parameters(tables.optics, particles),
-        rotation=rotation_from_euler(rot, tilt, psi),
-        shift_px=torch.from_numpy(shift_px),
-        half_set=torch.from_numpy(_whole_or_zero(particles, "rlnRandomSubset")),
-        class_number=torch.from_numpy(_whole_or_zero(particles, "rlnClassNumber")),
-        micrograph=_micrograph_numbers(particles),
-    )
-
-
-def _images(tables: ParticleTables) -> CommonImages:
-    """One part for each pixel size."""
-    sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
-    common_angstrom = common_pixel_size(tables)
-    sizes = np.where(sizes * (1 + PIXEL_SIZE_TOLERANCE) >= common_angstrom, common_angstrom, sizes)
-    names = tables.particles["rlnImageName"]
-    parts = []
-    for size in np.unique(sizes)[::-1]:
-        rows = np.flatnonzero(sizes == size)
-        stacks = ImageStacks(names.iloc[rows], tables.folder, label=tables.image_label)
-        parts.append(OpticsImages(stacks, rows, float(size)))
-    return CommonImages(parts)
-
-
-def _micrograph_numbers(particles: pd.DataFrame) -> Tensor | None:
-    if "rlnMicrographName" not in particles:
-        return None
-    return torch.from_numpy(pd.factorize(particles["rlnMicrographName"])[0].astype(np.int64))
-
-
-def with_poses(tables: ParticleTables, rotation: Tensor, shift_px: Tensor) -> ParticleTables:
-    """The tables with angles from ``rotation`` [n, 3, 3] and origins from ``shift_px`` [n, 2] (x, y).
-
-    Shifts are in pixels of the common size. Angles in degrees and origins in Angstrom are rounded to six decimals.
-    """
-    particles = tables.particles.copy()
-    angles = euler_from_rotation(rotation.detach().cpu().to(torch.float64))
-    for label, angle in zip(_ANGLES, angles, strict=True):
-        particles[label] = np.round(angle.numpy(), POSE_DECIMALS)
-    shift = shift_px.detach().cpu().to(torch.float64).numpy() * common_pixel_size(tables)
-    for label, origin in zip(_ORIGINS, shift.T, strict=True):
-        particles[label] = np.round(origin, POSE_DECIMALS)
-    return replace(tables, particles=particles)
+    return values[order[np.searchsorted(groups[order], whole_column(rows, "rlnOpticsGroup"))]]
 
 
 def with_folder(tables: ParticleTables, folder: Path) -> ParticleTables:
@@ -304,10 +201,10 @@ def _check_groups(optics: pd.DataFrame, rows: pd.DataFrame, path: Path) -> None:
                 f"{path}: column _rlnOpticsGroup is missing but there are {len(optics)} optics groups"
             )
         return
-    known = set(_whole_column(optics, "rlnOpticsGroup").tolist())
+    known = set(whole_column(optics, "rlnOpticsGroup").tolist())
     if len(known) < len(optics):
         raise InputError(f"{path}: an optics group is listed twice in data_optics; number them 1, 2, ...")
-    unknown = set(_whole_column(rows, "rlnOpticsGroup").tolist()) - known
+    unknown = set(whole_column(rows, "rlnOpticsGroup").tolist()) - known
     if unknown:
         raise InputError(
             f"{path}: optics group {min(unknown)} is used but not listed in data_optics; add it there"
@@ -377,21 +274,6 @@ def _rebased_names(names: pd.Series, old: Path, new: Path) -> pd.Series:
     return pd.Series(joined, index=names.index, dtype="str")
 
 
-def common_pixel_size(tables: ParticleTables) -> float:
-    """The coarsest pixel size of the optics groups that have particles, which the others are brought to."""
-    sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
-    if not sizes.min() > 0:
-        raise InputError(
-            f"pixel size {sizes.min():g} A is not positive; import the particles with their pixel size"
-        )
-    return float(sizes.max())
-
-
-def _zeros_where_absent(rows: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float64]:
-    columns = [float_column(rows, label) if label in rows else np.zeros(len(rows)) for label in labels]
-    return np.stack(columns, axis=1)
-
-
 def float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
     """A column as numbers, NaN and infinite ones included; a word among them is an ``InputError``."""
     try:
@@ -402,9 +284,6 @@ def float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
         ) from error
 
 
-def _whole_column(table: pd.DataFrame, label: str) -> NDArray[np.int64]:
+def whole_column(table: pd.DataFrame, label: str) -> NDArray[np.int64]:
+    """A column as whole numbers; a word among them is an ``InputError``."""
     return float_column(table, label).astype(np.int64)
-
-
-def _whole_or_zero(rows: pd.DataFrame, label: str) -> NDArray[np.int64]:
-    return _whole_column(rows, label) if label in rows else np.zeros(len(rows), dtype=np.int64)

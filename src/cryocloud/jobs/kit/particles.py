@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cryocloud.catalog.base import Facts, JobType
 from cryocloud.compute.context import JobContext
-from cryocloud.engine.io.tables import ParticleTables, particle_set, read_particles
+from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.io.tables import ParticleTables, read_particles
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.jobs.kit.optics import require_possible_optics
 from cryocloud.jobs.kit.particle_rows import each_image_once, each_place_once, with_numbers
