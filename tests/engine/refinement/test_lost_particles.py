@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cryocloud.engine.fourier import low_pass
+from cryocloud.engine.fourier import low_pass, make_pixel_list
 from cryocloud.engine.geometry import angular_distance_deg, random_rotations, symmetry_operators
+from cryocloud.engine.reconstruction import slice_volume, volume_transform
 from cryocloud.engine.refinement import RefinementParameters, RefinementState, refine, start_refinement
+from cryocloud.engine.refinement.envelope import EnvelopeSums
+from cryocloud.engine.refinement.expectation import Batch, BatchPoses, compare_with_models
 from cryocloud.engine.refinement.refine import searched_particles
 
 BOX_PX, PIXEL_ANGSTROM, N, TURNED = 48, 3.0, 240, 24
@@ -83,3 +86,23 @@ def test_images_without_a_particle_do_not_enter_the_map(case) -> None:  # type: 
     # Noise fits some view by chance, so that not every empty image gains nothing; hardly a particle may be lost.
     assert without[shows].double().mean() < 0.02
     assert without[~shows].double().mean() > 0.5
+
+
+def test_images_that_no_model_fits_are_all_kept(case) -> None:  # type: ignore[no-untyped-def]
+    """Of inverted images no positive scale fits; then nothing tells particles from noise, and none may be left out."""
+    volume, particles = case
+    pixels = make_pixel_list(BOX_PX, 12)
+    reference = volume_transform(volume, r_max_px=12)
+    rotation, n = particles.rotation[:20], 20
+    slices = slice_volume(reference, rotation, pixels)
+    shift_px = torch.zeros(n, 2, dtype=torch.float64)
+    number = torch.zeros(n, dtype=torch.int64)
+    batch = Batch(torch.arange(n), number, -slices, torch.ones(n, len(pixels)))
+    poses = BatchPoses(torch.arange(n), rotation, shift_px, torch.ones(n, dtype=torch.float64))
+    sigma2 = torch.ones(13, dtype=torch.float64)
+    sums = EnvelopeSums.zeros(1, 13, torch.device("cpu"))
+    inverted = compare_with_models(batch, poses, reference, (sigma2, pixels), sums)
+    assert (inverted.log_gain == 0).all()
+    right = compare_with_models(replace(batch, coefficients=slices), poses, reference, (sigma2, pixels), sums)
+    assert torch.allclose(right.log_gain, right.log_gain_expected)
+    assert (right.log_gain > 0).all()

@@ -216,7 +216,7 @@ def accumulate(
 @dataclass(frozen=True)
 class ModelFit:
     """How well the best poses' models fit b images: the sum over images of the ring means of |X - model|^2 [r], the
-    log-likelihood gained over no model at all, and its mean where the model is right (half its power), both [b].
+    log-likelihood gained over no model at all, and what is gained on average where the model is right, both [b].
     """
 
     residual: Tensor
@@ -234,8 +234,8 @@ def compare_with_models(
     """Add the batch to ``sums`` and see how it fits; there is no model beyond the reference's rings.
 
     The gain of a right model is normal around its power P (of the model over the noise's) with variance 2 P. Both
-    are for models of the gray scale that fits the batch best, as the reference's is only roughly known at first; so
-    the images of a batch gain something on average, whatever they show.
+    are for models of the gray scale that fits the batch best, as the reference's is only roughly known at first. A batch
+    that no positive scale fits gains nothing and loses nothing.
     """
     sigma2, pixels = noise
     best = _first_of_each(poses.image)
@@ -249,7 +249,7 @@ def compare_with_models(
     inverse = (1 / sigma2).to(torch.float32)[band.ring]
     power = ((models[:, :n].abs() ** 2) @ inverse).to(torch.float64)
     cross = ((batch.coefficients[:, :n] * models[:, :n].conj()).real @ inverse).to(torch.float64)
-    scale = float(cross.sum() / power.sum().clamp(min=1e-30))
+    scale = max(0.0, float(cross.sum() / power.sum().clamp(min=1e-30)))
     residual = residual_power(batch.coefficients, models, ones, pixels)
     return ModelFit(residual, 2 * scale * cross - scale**2 * power, scale**2 * power)
 
