@@ -120,7 +120,7 @@ def _report_iteration(job: JobContext, particles: ParticleSet, state: Refinement
         fsc_0_5_angstrom=_resolution(state.fsc_corrected, particles, 0.5),
         mask_fraction=float(state.mask.mean()),
         particles=len(particles),
-        particles_without_signal=int((state.log_gain <= 0).sum()),
+        particles_without_signal=int((state.log_gain < 0).sum()),
         pose_change_median_deg=changed,
         shift_width_px=state.sigma_shift_px,
     )
@@ -141,7 +141,7 @@ def _report_iteration(job: JobContext, particles: ParticleSet, state: Refinement
 
 def _write(job: JobContext, tables: ParticleTables, particles: ParticleSet, state: RefinementState) -> None:
     pixel = particles.pixel_size_angstrom
-    resolution = _resolution(state.fsc, particles, FSC_THRESHOLD)
+    resolution = _resolution(state.fsc_corrected, particles, FSC_THRESHOLD)
     report_pixel_limit(job, resolution, box_size_px=particles.box_size_px, pixel_size_angstrom=pixel)
     for half in (0, 1):
         write_mrc(job.out / f"half{half + 1}.mrc", state.half_maps[half].cpu().numpy(), pixel)

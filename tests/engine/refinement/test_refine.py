@@ -158,3 +158,25 @@ def test_too_few_particles_are_refused(d2_case) -> None:  # type: ignore[no-unty
     )
     with pytest.raises(InputError, match="at least 10"):
         start_refinement(few, volume, _parameters("D2", 48))
+
+
+def test_the_last_ring_that_was_inserted_counts(d2_case) -> None:  # type: ignore[no-untyped-def]
+    """Halves of the same images agree up to the last full ring of the box, and the final curve says so."""
+    volume, simulated = d2_case
+    particles = simulated.particles
+
+    def read_the_first_half(rows):  # type: ignore[no-untyped-def]
+        return particles.read_images(rows - rows % 2)
+
+    first = torch.arange(len(particles)) - torch.arange(len(particles)) % 2
+    twins = replace(
+        particles,
+        read_images=read_the_first_half,
+        ctf=particles.ctf.select(first),
+        rotation=particles.rotation[first],
+        shift_px=particles.shift_px[first],
+    )
+    end = list(refine(twins, start_refinement(twins, volume, _parameters("D2", 48)), _parameters("D2", 48)))[
+        -1
+    ]
+    assert resolution_shell(end.fsc_corrected) == 48 // 2 - 1

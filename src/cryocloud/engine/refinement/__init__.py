@@ -2,14 +2,13 @@
 
 from cryocloud.engine.refinement.maximization import combined_map
 from cryocloud.engine.refinement.records import RefinementParameters, RefinementState
-from cryocloud.engine.refinement.refine import PER_PARTICLE, half_maps, refine, start_refinement
+from cryocloud.engine.refinement.refine import PER_PARTICLE, refine, start_refinement
 
 __all__ = [
     "PER_PARTICLE",
     "RefinementParameters",
     "RefinementState",
     "combined_map",
-    "half_maps",
     "refine",
     "start_refinement",
 ]

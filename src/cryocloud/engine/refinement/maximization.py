@@ -46,7 +46,7 @@ def maximize(
     curves = correlate_half_maps(maps[0], maps[1], mask, generator)
     # Nothing was inserted beyond; there the mask only smears what lies before.
     corrected = curves.corrected.clone()
-    corrected[full[0].r_max_px :] = 0
+    corrected[full[0].r_max_px + 1 :] = 0
     shell = resolution_shell(corrected)
     r_next = min(box // 2 - 1, shell + max(_MARGIN_SHELLS, math.ceil(0.1 * shell)))
     ssnr = (corrected / (1 - corrected).clamp(min=1e-3)).clamp(min=1e-4)

@@ -69,7 +69,7 @@ class RefinementState:
     log_gain: Tensor
     log_gain_expected: Tensor
     history: tuple[int, ...]
-    randomized_from_shell: int = 1
+    randomized_from_shell: int
 
     @property
     def curves(self) -> FscCurves:

@@ -14,7 +14,7 @@ from cryocloud.engine.fourier import PixelList, low_pass, make_pixel_list
 from cryocloud.engine.geometry import angular_distance_deg
 from cryocloud.engine.masking import soft_circle, soft_sphere
 from cryocloud.engine.noise import initial_noise_spectrum, noise_from_residuals
-from cryocloud.engine.reconstruction import Accumulator, volume_transform
+from cryocloud.engine.reconstruction import Accumulator, VolumeTransform, volume_transform
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.engine.refinement.amplitude import matched_amplitude
 from cryocloud.engine.refinement.envelope import EnvelopeSums, updated_envelope
@@ -103,6 +103,7 @@ def start_refinement(
         log_gain=torch.zeros(n, dtype=torch.float64),
         log_gain_expected=torch.zeros(n, dtype=torch.float64),
         history=(),
+        randomized_from_shell=1,
     )
 
 
@@ -122,11 +123,6 @@ def refine(
     while state.phase != "done":
         state = _iterate(particles, state, parameters, progress)
         yield state
-
-
-def half_maps(state: RefinementState) -> tuple[Tensor, Tensor]:
-    """The two unregularized, unmasked half maps [D, D, D]."""
-    return state.half_maps[0], state.half_maps[1]
 
 
 def _half_sets(particles: ParticleSet, generator: torch.Generator) -> Tensor:
@@ -205,7 +201,11 @@ def _process_half(
     reference = volume_transform(state.references[half], r_max_px=band.r_max_px)
     sigma2 = state.sigma2[half, : pixels.r_max_px + 1]
     is_searched = searched_particles(state)
-    search = _search_of(state, parameters, half, band, particles, wide=bool(is_searched[rows].any()))
+    wide = None
+    if is_searched[rows].any():
+        wide = _wide_search(reference, band, state, parameters, half, particles)
+    operators = parameters.operators.to(device)
+    search = PoseSearch(wide, state.sigma_shift_px, parameters.max_modes, operators)
     envelope = state.envelope[half]
     sums = EnvelopeSums.zeros(len(envelope), pixels.r_max_px + 1, device)
     power = torch.zeros(pixels.r_max_px + 1, dtype=torch.float64, device=device)
@@ -222,7 +222,7 @@ def _process_half(
             batch, reference, search, current, sigma2=sigma2[: band.r_max_px + 1], pixels=band
         )
         fit = compare_with_models(batch, poses, reference, (sigma2, pixels), sums)
-        accumulate(accumulator, batch, poses, fit.log_gain > 0, (sigma2, pixels))
+        accumulate(accumulator, batch, poses, fit.log_gain >= 0, (sigma2, pixels))
         power += fit.residual
         found.append((*best_poses(poses), fit.log_gain, fit.log_gain_expected))
         done += len(batch.rows)
@@ -267,25 +267,12 @@ def _supported_ring(curve: Tensor) -> int:
     return shell_above(curve, _SUPPORT_FSC)
 
 
-def _search_of(
-    state: RefinementState,
-    parameters: RefinementParameters,
-    half: int,
-    band: PixelList,
-    particles: ParticleSet,
-    *,
-    wide: bool,
-) -> PoseSearch:
-    operators = parameters.operators.to(parameters.device)
-    wide_search = _wide_search(state, parameters, half, band, particles) if wide else None
-    return PoseSearch(wide_search, state.sigma_shift_px, parameters.max_modes, operators)
-
-
 def _wide_search(
+    reference: VolumeTransform,
+    band: PixelList,
     state: RefinementState,
     parameters: RefinementParameters,
     half: int,
-    band: PixelList,
     particles: ParticleSet,
 ) -> GlobalSearch:
     pixel = particles.pixel_size_angstrom
@@ -295,7 +282,7 @@ def _wide_search(
     order = search_order(box, radius_px, band.r_max_px, n_operators, parameters.max_orientations)
     seed = parameters.seed * 1_000_003 + 2 * state.iteration + half
     return prepare_search(
-        volume_transform(state.references[half], r_max_px=band.r_max_px),
+        reference,
         band,
         order,
         operators=parameters.operators,

@@ -39,9 +39,8 @@ def plot_fsc(
 ) -> None:
     """The four curves over resolution, with the corrected one's crossing of 0.143 marked."""
     frequency = _frequency(curves, box_angstrom)
-    resolution = resolution_angstrom(
-        curves.corrected, FSC_THRESHOLD, 1, box_angstrom
-    )  # only their product counts
+    # The box as one pixel: only the product of number and size counts.
+    resolution = resolution_angstrom(curves.corrected, FSC_THRESHOLD, 1, box_angstrom)
     family = {
         "corrected": curves.corrected,
         "masked": curves.masked,
