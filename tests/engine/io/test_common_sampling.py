@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,12 @@ def test_origins_in_angstrom_come_back_as_they_were(tmp_path: Path) -> None:
     posed = with_poses(tables, particles.rotation, particles.shift_px).particles
     assert (posed["rlnOriginXAngst"] == 6.0).all()
     assert (posed["rlnOriginYAngst"] == -3.0).all()
+
+
+def test_an_error_names_the_row_of_the_whole_table(tmp_path: Path) -> None:
+    tables = _two_groups(tmp_path)
+    names = tables.particles["rlnImageName"].tolist()
+    names[5] = "1@" + "x" * 300 + ".mrcs"
+    bad = replace(tables, particles=tables.particles.assign(rlnImageName=names))
+    with pytest.raises(InputError, match="row 6"):
+        particle_set(bad)

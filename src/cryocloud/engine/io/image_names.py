@@ -61,7 +61,7 @@ def split_image_names(names: pd.Series) -> SplitImageNames:
 class ImageStacks:
     """Reads images by row from memory-mapped stacks; at most 128 stacks are open at a time.
 
-    ``names`` stand in a table in ``folder`` under ``label``.
+    ``names`` stand in a table in ``folder`` under ``label``; their index counts its rows from 0.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class ImageStacks:
             np.array(split.files, dtype=object).astype(str), return_index=True, return_inverse=True
         )
         self._paths = [
-            named_file(folder, str(name), label=label, row=int(row) + 1)
+            named_file(folder, str(name), label=label, row=int(names.index[row]) + 1)
             for name, row in zip(files, first_row, strict=True)
         ]
         self._open: OrderedDict[int, NDArray[Any]] = OrderedDict()

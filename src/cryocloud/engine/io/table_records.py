@@ -92,7 +92,7 @@ def _images(tables: ParticleTables) -> CommonImages:
     sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
     common_angstrom = common_pixel_size(tables)
     sizes = np.where(sizes * (1 + PIXEL_SIZE_TOLERANCE) >= common_angstrom, common_angstrom, sizes)
-    names = tables.particles["rlnImageName"]
+    names = tables.particles["rlnImageName"].reset_index(drop=True)
     parts = []
     for size in np.unique(sizes)[::-1]:
         rows = np.flatnonzero(sizes == size)
