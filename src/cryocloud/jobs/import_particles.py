@@ -123,7 +123,9 @@ def _with_found_images(job: JobContext, tables: ParticleTables) -> ParticleTable
         for number, reason in odd.items():
             job.quarantine(str(names[number]), f"{counts[number]} {reason}")
             del headers[number]
-    optics = tables.optics.assign(rlnImageSize=[boxes.get(size, 0) for size in tables.optics[PIXEL_LABEL]])
+    # A group without particles has no image whose size it could tell.
+    optics = tables.optics[tables.optics[PIXEL_LABEL].isin(list(boxes))].reset_index(drop=True)
+    optics = optics.assign(rlnImageSize=optics[PIXEL_LABEL].map(boxes))
     sections = np.array([headers[n].shape_zyx[0] if n in headers else 0 for n in range(len(names))])
     beyond = np.isin(file_of_row, list(headers)) & (split.sections >= sections[file_of_row])
     for missing in np.flatnonzero(beyond):
