@@ -26,7 +26,9 @@ from cryocloud.engine.records.ctf_parameters import CtfParameters
 from cryocloud.engine.simulate.density import density_map
 from cryocloud.engine.simulate.protein import procedural_model
 
-MODELS = Path(os.environ.get("CRYOCLOUD_TEST_DATA", "../shared/data")) / "models"
+# As the tests: public data that are no part of the repository.
+DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
+MODELS = Path(os.environ.get("CRYO_TEST_DATA", DEFAULT_DATA)) / "models"
 PARTICLES_A_MICROGRAPH = 50
 BATCH = 500
 

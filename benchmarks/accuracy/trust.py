@@ -244,12 +244,12 @@ def doubts(row: Row) -> tuple[str, ...]:
 
 
 def table(rows: list[Row]) -> list[Row]:
-    """Today's rule on all rows, on the objects that it was chosen with and the others, and by SNR."""
+    """Today's rule on all rows, on each half of the objects (one to choose a rule with, one to check it), and by SNR."""
     chosen_with = {thing.name for thing in OBJECTS[::2]}
     groups = {
         "all": rows,
-        "objects the rule was chosen with": [row for row in rows if row["object_name"] in chosen_with],
-        "other objects": [row for row in rows if row["object_name"] not in chosen_with],
+        "objects to choose a rule with": [row for row in rows if row["object_name"] in chosen_with],
+        "objects kept back": [row for row in rows if row["object_name"] not in chosen_with],
         **{f"SNR {snr:g}": [row for row in rows if row["snr"] == snr] for snr in (*SNRS, 0.0)},
     }
     return [{"maps": name, **_counts(group)} for name, group in groups.items() if group]
