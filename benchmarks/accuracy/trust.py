@@ -244,7 +244,7 @@ def doubts(row: Row) -> tuple[str, ...]:
 
 
 def table(rows: list[Row]) -> list[Row]:
-    """Today's rule on all rows, on each half of the objects (one to choose a rule with, one to check it), and by SNR."""
+    """Today's rule on all rows, on each half of the objects (to choose a rule with, to check it), and by SNR."""
     chosen_with = {thing.name for thing in OBJECTS[::2]}
     groups = {
         "all": rows,

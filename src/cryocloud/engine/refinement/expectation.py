@@ -234,8 +234,8 @@ def compare_with_models(
     """Add the batch to ``sums`` and see how it fits; there is no model beyond the reference's rings.
 
     The gain of a right model is normal around its power P (of the model over the noise's) with variance 2 P. Both
-    are for models of the gray scale that fits the batch best, as the reference's is only roughly known at first. A batch
-    that no positive scale fits gains nothing and loses nothing.
+    are for models of the gray scale that fits the batch best, as the reference's is only roughly known at first. A
+    batch that no positive scale fits gains nothing and loses nothing.
     """
     sigma2, pixels = noise
     best = _first_of_each(poses.image)
