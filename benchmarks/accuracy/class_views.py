@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.classification import RELION, relion_options
-from benchmarks.datasets import LOW_SNR_SETS, LOW_SNR_SMALL_SET, PreferredViews, prepare
+from benchmarks.datasets import LOW_SNR_SETS, LOW_SNR_SMALL_SET, WEAK_SETS, ParticleBenchmark, prepare
 from benchmarks.peer import OURS, key_of, run_program, version
 from cryocloud.engine.io.table_records import particle_set
 from cryocloud.engine.io.tables import ParticleTables, read_particles
 
-SETS = {b.name: b for b in (*LOW_SNR_SETS, LOW_SNR_SMALL_SET)}
-CLASSES = {"lowsnr": 20, "lowsnr_large": 20, "lowsnr_small": 8}
-MASK_DIAMETER_ANGSTROM = {"lowsnr": 190.0, "lowsnr_large": 230.0, "lowsnr_small": 190.0}
+WEAK_C1_SETS = tuple(b for b in WEAK_SETS if b.symmetry == "C1")
+SETS: dict[str, ParticleBenchmark] = {b.name: b for b in (*LOW_SNR_SETS, LOW_SNR_SMALL_SET, *WEAK_C1_SETS)}
+CLASSES = dict.fromkeys(SETS, 20) | {LOW_SNR_SMALL_SET.name: 8}
+MASK_DIAMETER_ANGSTROM = dict.fromkeys(SETS, 190.0) | {"lowsnr_large": 230.0}
 NEAR_DEG, IN_PLANE_DEG = 45.0, 15.0
 RELION_OPTIONS = relion_options(
     CLASSES[LOW_SNR_SMALL_SET.name], MASK_DIAMETER_ANGSTROM[LOW_SNR_SMALL_SET.name]
@@ -52,7 +53,7 @@ def run_relion(work: Path) -> dict[str, Any]:
     return head | measured(folder / "run_it025_data.star", LOW_SNR_SMALL_SET, work)
 
 
-def run_ours(benchmark: PreferredViews, seed: int, work: Path) -> dict[str, Any]:
+def run_ours(benchmark: ParticleBenchmark, seed: int, work: Path) -> dict[str, Any]:
     """Our job through the command line with its defaults."""
     data = prepare(benchmark, work)
     folder = work / f"class_views_{benchmark.name}_{seed}"
@@ -70,7 +71,7 @@ def run_ours(benchmark: PreferredViews, seed: int, work: Path) -> dict[str, Any]
     return head | measured(folder / "particles.star", benchmark, work)
 
 
-def measured(star: Path, benchmark: PreferredViews, work: Path) -> dict[str, Any]:
+def measured(star: Path, benchmark: ParticleBenchmark, work: Path) -> dict[str, Any]:
     """Classes and in-plane angles in ``star`` against the true poses.
 
     ``view_distance_deg`` is the median angle between the view directions of two particles of a class, over all
