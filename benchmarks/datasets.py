@@ -96,10 +96,11 @@ WEAK_SETS = (
     ParticleBenchmark("weak_d2", "D2", 2000, 128, 1.8, 0.035),
 )
 VIEWS_SET = FewViews("views", "C1", 1500, 64, 3.6, 0.1)
-# As hard as SNR 0.03 and 0.022 in boxes of 96 px, which hold the same signal and 2.25 times the noise.
+# As hard as SNR 0.03 and 0.022 in boxes of 96 px, which hold the same signal and 2.25 times the noise; and such a box.
 LOW_SNR_SETS = (
     PreferredViews("lowsnr", "C1", 2000, 64, 3.6, 0.0675),
     PreferredViews("lowsnr_large", "C1", 2000, 64, 4.2, 0.05, seed=7, mass_kda=450.0, preferred=0.6),
+    PreferredViews("lowsnr_wide", "C1", 3000, 96, 2.8, 0.03, seed=11, mass_kda=600.0, preferred=0.4),
 )
 # Small enough for RELION's 25 iterations in full; as hard as SNR 0.03 in a box of 96 px.
 LOW_SNR_SMALL_SET = PreferredViews("lowsnr_small", "C1", 800, 48, 4.8, 0.12)

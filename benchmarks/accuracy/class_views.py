@@ -25,7 +25,7 @@ from cryocloud.engine.io.tables import ParticleTables, read_particles
 WEAK_C1_SETS = tuple(b for b in WEAK_SETS if b.symmetry == "C1")
 SETS: dict[str, ParticleBenchmark] = {b.name: b for b in (*LOW_SNR_SETS, LOW_SNR_SMALL_SET, *WEAK_C1_SETS)}
 CLASSES = dict.fromkeys(SETS, 20) | {LOW_SNR_SMALL_SET.name: 8}
-MASK_DIAMETER_ANGSTROM = dict.fromkeys(SETS, 190.0) | {"lowsnr_large": 230.0}
+MASK_DIAMETER_ANGSTROM = dict.fromkeys(SETS, 190.0) | {"lowsnr_large": 230.0, "lowsnr_wide": 250.0}
 NEAR_DEG, IN_PLANE_DEG = 45.0, 15.0
 RELION_OPTIONS = relion_options(
     CLASSES[LOW_SNR_SMALL_SET.name], MASK_DIAMETER_ANGSTROM[LOW_SNR_SMALL_SET.name]
