@@ -1,4 +1,9 @@
-"""Gray scale of a reference relative to the particles."""
+"""Gray scale of a reference relative to the particles.
+
+The likelihood compares images with models in absolute terms: a reference that is too weak makes every pose equally
+likely, one that is too strong makes each pose look certain and subtracts too much from the noise. Start maps come from
+other programs, on any scale, so the factor is measured once, before the first iteration.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from cryocloud.engine.reconstruction import slice_volume, volume_transform
 from cryocloud.engine.records.particle_set import ParticleSet
 from cryocloud.engine.refinement.records import RefinementParameters
 
+# Particles that are looked at, rounds, and the HEALPix order of the rotations (2: 15 degrees).
 _SAMPLE = 300
 _ROUNDS = 4
 _ORDER = 2
@@ -31,6 +37,32 @@ def matched_amplitude(
     Poses of a sample of particles are found with one half of the Fourier pixels and the factor is regressed on the
     other half, whose noise had no say in the poses: alignment to noise does not inflate it. Repeated, because the
     poses depend a little on the factor.
+
+    The pixels are split like a chessboard, by the parity of kx + ky, so that both halves see every ring and direction.
+    With S the slice at the best pose and C the CTF, the factor is ::
+
+        a = sum Re(C X conj(S)) / sigma2 / sum C^2 |S|^2 / sigma2
+
+    over the pixels that were not searched and all particles of the sample. It starts where the slices hold 5 % of the
+    images' power, and falls at most tenfold a round, so that it stays positive where nothing matches.
+
+    Parameters
+    ----------
+    reference
+        Map float32 [D, D, D] in the particles' box and pixel size, low-passed and masked.
+    particles
+        At most 300 are used, a fixed step apart in the table.
+    sigma2
+        Noise variance float64 [r] of each ring, at least up to ``r_max_px``.
+    parameters
+        Give the point group, the shift range and the device.
+    r_max_px
+        Finest ring compared, where the low-pass of the reference ends.
+
+    Returns
+    -------
+    float
+        Positive and without unit; multiply the reference by it.
     """
     device = parameters.device
     pixels = make_pixel_list(particles.box_size_px, r_max_px).to(device)

@@ -2,6 +2,10 @@
 
 Drift, ice thickness and charging damp micrographs differently. Half a data set may carry three times the amplitude of
 the other half at 8 Angstrom; likelihood and reconstruction weigh particles rightly only if they know.
+
+The model of an image of micrograph m is ``scale_m exp(-B_m s^2 / 4) CTF(s) slice(s)`` with s in 1/Angstrom: the factor
+stands with the CTF, so scores, insertion weights and residuals all see it. A common factor of all micrographs cannot
+be told from the map itself; the mean over particles is therefore held at (1, 0).
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from torch import Tensor
 
 from cryocloud.engine.fourier import PixelList, ring_average
 
+# Widths of the Gaussian priors about (1, 0): micrographs of few particles stay near the average one.
 SCALE_PRIOR = 0.3
 B_FACTOR_PRIOR_ANGSTROM2 = 150.0
 _COARSEST_ANGSTROM = 30.0  # beyond it, solvent and ice gradients rule
@@ -23,7 +28,12 @@ _B_FACTORS_ANGSTROM2 = torch.arange(-300.0, 601.0, 10.0, dtype=torch.float64)
 
 @dataclass(frozen=True)
 class EnvelopeSums:
-    """Per micrograph [m] and ring [r]: sums of Re(X conj(model)) and |model|^2 over pixels and particles."""
+    """Per micrograph [m] and ring [r]: sums of Re(X conj(model)) and |model|^2 over pixels and particles.
+
+    Both float64, over the half plane of Fourier pixels, not divided by the noise. They are all that the fit of
+    :func:`updated_envelope` needs: to change a micrograph's scale or B-factor changes a ring of its models by one
+    factor.
+    """
 
     cross: Tensor
     power: Tensor
@@ -37,7 +47,10 @@ class EnvelopeSums:
     def add_(
         self, micrograph: Int64[Tensor, " b"], images: Tensor, models: Tensor, pixels: PixelList
     ) -> None:
-        """Add b images and their models (complex [b, n])."""
+        """Add b images and their models (complex [b, n]) at the n pixels of ``pixels``, in place.
+
+        ``micrograph`` numbers the images' micrographs from 0. Models include CTF, shift and the present envelope.
+        """
         count = torch.bincount(pixels.ring, minlength=pixels.r_max_px + 1)
         cross = ring_average((images * models.conj()).real, pixels) * count
         power = ring_average(models.real**2 + models.imag**2, pixels) * count
@@ -63,14 +76,33 @@ def updated_envelope(
 ) -> Float64[Tensor, "m 2"]:
     """Most probable (scale, B) of each micrograph, with the particles' mean kept at (1, 0).
 
+    With a = exp(-dB s^2 / 4) for a change dB of the B-factor and f for a change of the scale, the log-posterior is ::
+
+        sum over rings (2 f a cross - f^2 a^2 power) / sigma2 - prior(f) - B^2 / (2 150^2)
+
+    It is quadratic in f, so that the best f of each dB is known; dB is tried on a grid from -300 to 600 Angstrom^2 in
+    steps of 10. A grid cannot end in a local optimum, and costs one matrix product for all micrographs.
+
     Parameters
     ----------
     envelope
-        The values that the models behind ``sums`` were made with.
+        The values that the models behind ``sums`` were made with: scale, and B in Angstrom^2.
+    sums
+        Of one half set, all its particles.
+    sigma2
+        Noise variance of each ring.
     last_ring
-        Finest ring that the map supports; too few rings leave the envelope as it is.
+        Finest ring that the map supports; too few rings leave the envelope as it is. Beyond it the map is mostly
+        noise, and a model of noise would look like a damped signal.
+    box_angstrom
+        Edge of the box, which turns rings into spatial frequencies. Rings coarser than 30 Angstrom are not used.
     particles
         Number of particles of each micrograph.
+
+    Returns
+    -------
+    Tensor
+        float64 [m, 2]; scales are at least a tenth of their former value before the mean is set to 1.
     """
     rings = torch.arange(sums.cross.shape[1], device=envelope.device)
     used = (rings >= box_angstrom / _COARSEST_ANGSTROM) & (rings <= last_ring)

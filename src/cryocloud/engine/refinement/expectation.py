@@ -1,4 +1,13 @@
-"""One half set against one reference: poses of every particle, and the sums for its new map."""
+"""One half set against one reference: poses of every particle, and the sums for its new map.
+
+Poses are not read off a grid. A coarse search proposes orientations, Levenberg-Marquardt steps carry these to the
+optimum of the likelihood, and the optima share the particle by their probability. The precision of a pose is thus that
+of the data and not that of a grid, at the cost of about 150 evaluations of the model a searched particle,
+most of them in the coarse band.
+
+The log-likelihood of a model m for an image X is ``-sum |X - m|^2 / sigma^2`` over half of the Fourier plane, with
+``m = CTF * envelope * slice(M) * exp(+2 pi i k.shift / D)``.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +31,15 @@ from cryocloud.engine.refinement.envelope import EnvelopeSums, damping
 from cryocloud.engine.refinement.records import RefinementParameters
 from cryocloud.engine.refinement.search import GlobalSearch, search_modes
 
+# Modes closer to the best one than this are the same optimum, found twice.
 _SAME_POSE_DEG = 1.0
 # From the orientations that the coarse band offers to those that the whole band decides between.
 _FIRST_MODES = 32
 _NARROWING = 3
 _WIDENING = 1.6
+# Between the rounds, when the optima are known only roughly.
 _SAME_OPTIMUM_DEG = 3.0
+# Relative to the best mode; what is below would cost an insertion and change nothing.
 _MIN_WEIGHT = 1e-3
 
 
@@ -37,6 +49,10 @@ class Batch:
 
     The images carry no mask: scores only see what overlaps with the CTF-blurred reference, and that is masked. A
     mask on the images would cut off the signal that defocus spreads beyond it, 56 Angstrom at 2 um and 7 Angstrom.
+
+    ``rows`` int64 [b] are their numbers in the particle table (on the CPU), ``micrograph`` int64 [b] those of their
+    micrographs, ``coefficients`` complex64 [b, n] unitary and not shifted, ``transfer`` float32 [b, n] the CTF times
+    the micrograph's scale and damping.
     """
 
     rows: Tensor
@@ -47,7 +63,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchPoses:
-    """Weighted poses of a batch: m (image, rotation, shift, weight), weights of an image sum to 1."""
+    """Weighted poses of a batch: m (image, rotation, shift, weight), weights of an image sum to 1.
+
+    Sorted by image (row of the batch), the best pose of each first; every image has at least one. ``rotation`` float64
+    [m, 3, 3], ``shift_px`` float64 [m, 2], ``weight`` float64 [m].
+    """
 
     image: Tensor
     rotation: Tensor
@@ -80,7 +100,11 @@ def read_batches(
     envelope: Tensor,
     parameters: RefinementParameters,
 ) -> Iterator[Batch]:
-    """Stream the particles of ``rows`` as Fourier coefficients; ``envelope`` [m, 2] is that of their micrographs."""
+    """Stream the particles of ``rows`` as Fourier coefficients; ``envelope`` [m, 2] is that of their micrographs.
+
+    Images are read when their batch is asked for, so that memory holds ``parameters.batch_size`` of them at a time.
+    ``pixels`` are all that will be inserted; scores use a prefix of them.
+    """
     device = parameters.device
     pixel = particles.pixel_size_angstrom
     for start in range(0, len(rows), parameters.batch_size):
@@ -127,6 +151,28 @@ def estimate_poses(
     The images that are to be searched start from many orientations of the coarse band. Local refinement in wider and
     wider bands moves these to their optima while the worse ones fall away: what 30 Angstrom cannot tell apart, the
     finer rings decide. Then the survivors and the current pose are refined in the whole band.
+
+    The current pose always competes: a search of a randomly turned grid may miss what an earlier one has found.
+
+    Parameters
+    ----------
+    batch
+        Images; only their pixels inside the band are used.
+    reference
+        Transform of the half's regularized map, up to the rings of ``pixels``.
+    search
+        Grid of the global search (or none), prior of the shifts, point group.
+    current
+        Poses from before, and which images are to be searched. An image without known pose must be searched.
+    sigma2
+        Noise variance float64 of rings 0 .. r_max of ``pixels``.
+    pixels
+        The band of this iteration, a prefix of the batch's pixels.
+
+    Returns
+    -------
+    BatchPoses
+        At most ``search.max_modes`` poses an image and the one from before.
     """
     n = len(pixels)
     observations = Observations(batch.coefficients[:, :n], batch.transfer[:, :n], sigma2, pixels)
@@ -153,7 +199,11 @@ def _candidates(
     search: PoseSearch,
     current: CurrentPoses,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(image, rotation, shift) of the few best optima of each searched image."""
+    """(image, rotation, shift) of the few best optima of each searched image.
+
+    32 orientations start in the band of the coarse search. Each round makes two steps, keeps the best third that end
+    apart, and widens the band by 1.6; a wide band at once would have its optima too close together for a coarse start.
+    """
     assert search.wide is not None
     band = search.wide.pixels
     rows = current.is_searched.nonzero()[:, 0]
@@ -186,7 +236,7 @@ def _candidates(
 
 
 def _best_optima(image: Tensor, poses: LocalPoses, kept: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest, mutually distinct poses of each image."""
+    """The likeliest, mutually distinct poses of each image, ``kept`` at most; distinct means 3 degrees apart."""
     order = torch.argsort(poses.misfit, stable=True)
     order = order[torch.argsort(image[order], stable=True)]
     image, rotation = image[order], poses.rotation[order]
@@ -204,7 +254,12 @@ def accumulate(
     particle_weight: Tensor,
     noise: tuple[Tensor, PixelList],
 ) -> None:
-    """Insert the unmasked images at their weighted poses; ``noise`` = (sigma2 of each ring, pixels)."""
+    """Insert the unmasked images at their weighted poses; ``noise`` = (sigma2 of each ring, pixels).
+
+    Each pose adds ``w C X exp(-2 pi i k.shift / D) / sigma^2`` to the numerator and ``w C^2 / sigma^2`` to the weight,
+    w its probability times ``particle_weight`` [b] (0 leaves a particle out). A mask on inserted images would cut off
+    what defocus has spread beyond it; masking is left to the map.
+    """
     sigma2, pixels = noise
     inverse = (1 / sigma2).to(torch.float32)[pixels.ring]
     weight = (poses.weight * particle_weight[poses.image]).to(torch.float32)
@@ -236,6 +291,13 @@ def compare_with_models(
     The gain of a right model is normal around its power P (of the model over the noise's) with variance 2 P. Both
     are for models of the gray scale that fits the batch best, as the reference's is only roughly known at first. A
     batch that no positive scale fits gains nothing and loses nothing.
+
+    With the scale a, ``gain = sum (2 a Re(X conj(m)) - a^2 |m|^2) / sigma^2`` and ``P = sum a^2 |m|^2 / sigma^2``:
+    for X = a m + noise the first is P plus twice the noise's projection on the model, whose variance is P / 2. An
+    image without the particle would gain -P on average, were it not aligned. Only the best pose of each image is
+    used. The residuals, without the scale a, run over all rings of ``noise`` = (sigma2 of each ring, pixels); beyond
+    the reference they are the image itself, so the noise of rings that no reference reaches yet is known when it is
+    needed.
     """
     sigma2, pixels = noise
     best = _first_of_each(poses.image)
@@ -255,7 +317,7 @@ def compare_with_models(
 
 
 def best_poses(poses: BatchPoses) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotation, shift and probability of each image's best pose."""
+    """Rotation [b, 3, 3], shift [b, 2] and probability [b] of each image's best pose."""
     first = _first_of_each(poses.image)
     return poses.rotation[first], poses.shift_px[first], poses.weight[first]
 
@@ -267,7 +329,14 @@ def _first_of_each(image: Tensor) -> Tensor:
 
 
 def _weigh(image: Tensor, poses: LocalPoses, n_images: int, operators: Tensor) -> BatchPoses:
-    """Laplace weights exp(-misfit) / sqrt(det H) of the modes, best first; modes that met are counted once."""
+    """Laplace weights exp(-misfit) / sqrt(det H) of the modes, best first; modes that met are counted once.
+
+    The posterior mass of a mode is its height times its volume. About an optimum the log-posterior falls
+    quadratically with the 5 x 5 matrix H (rotation vector in rad, shift in px; without the prior on shifts), so that
+    the integral over the pose is ``exp(-misfit) pi^(5/2) / sqrt(det H)``; the constant cancels. A sharp optimum
+    therefore counts for less than a broad one of the same height. Poses are the same also where an operator of the
+    point group leads from one to the other.
+    """
     log_weight = -poses.misfit - 0.5 * torch.logdet(poses.normal).nan_to_num(neginf=0.0)
     order = torch.argsort(log_weight, descending=True, stable=True)
     order = order[torch.argsort(image[order], stable=True)]

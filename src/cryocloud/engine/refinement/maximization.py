@@ -1,4 +1,14 @@
-"""From the sums of both halves to their maps, what these agree in, and the references of the next iteration."""
+"""From the sums of both halves to their maps, what these agree in, and the references of the next iteration.
+
+The map of a half is ``V = S_num / (S_den + 1 / tau^2)`` in each Fourier voxel, with ``S_num = sum C X / sigma^2`` and
+``S_den = sum C^2 / sigma^2`` over the inserted slices. 1 / S_den is the noise variance of the map without prior; the
+prior variance tau^2 is that times the signal-to-noise ratio of the shell, ``SSNR = FSC / (1 - FSC)``. So the FSC of
+the halves decides alone how much detail the next references show.
+
+References
+----------
+Scheres 2012, J. Struct. Biol. 180:519 (regularization by the FSC of independent halves).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +27,15 @@ from cryocloud.engine.refinement.records import RefinementParameters, Refinement
 
 MASK_EDGE_PX = 5.0
 _FSC_THRESHOLD = 0.143
+# Coarser detail than this is shared by the halves: independent hands, or frames turned apart, would ruin their FSC.
 _JOIN_HALVES_ANGSTROM = 40.0
+# Rings beyond the resolution that the next iteration compares, at least; without them it could not improve.
 _MARGIN_SHELLS = 5
 # A mask follows the density only where the halves agree beyond what they were started with.
 _MASK_BEYOND_START = 1.6
 _MASK_LOW_PASS_ANGSTROM = 15.0
 _MASK_EXTENSION_ANGSTROM = 8.0
+# A single shell's FSC scatters; the weight of the combined map should not.
 _SMOOTHED_SHELLS = 3
 
 
@@ -37,6 +50,23 @@ def maximize(
     Signal and noise are weighed by the FSC inside a soft mask around the density, freed of what the mask itself
     correlates (phase randomization): solvent holds noise only, which says nothing about the particle. As the
     references are masked alike, that is the signal-to-noise ratio they have.
+
+    Parameters
+    ----------
+    state
+        After the poses were renewed; its maps and curves are those of the iteration before.
+    accumulators
+        Sums of half 1 and half 2 on the padded grid, without symmetry yet.
+    parameters
+        Give the point group, the mask diameter and the seed of the random phases.
+    pixel_size_angstrom
+        Of the particles and maps.
+
+    Returns
+    -------
+    RefinementState
+        With new references, half maps, mask, curves, ``ring_weight``, ``history`` and ``r_max_px``, which is the shell
+        where the corrected FSC falls below 0.143 and a tenth (at least five shells) more.
     """
     full = [a.symmetrized(parameters.operators) for a in accumulators]
     maps = torch.stack([solve(a) for a in full])
@@ -84,6 +114,23 @@ def solvent_mask(
 
     Before that, the density is that of the start map, and a mask around it would only confirm it. The mask follows
     nothing finer than 15 Angstrom, so that the noise that both halves show in the mean map cannot shape it.
+
+    "Of their own" means that some iteration reached 1.6 times the start resolution. Where no density stands out of the
+    solvent, the sphere stays.
+
+    Parameters
+    ----------
+    maps
+        Unregularized half maps.
+    state
+        Its ``history`` tells how far the halves have agreed until now.
+    parameters, pixel_size_angstrom
+        Diameter of the sphere and start resolution; voxel edge of the maps.
+
+    Returns
+    -------
+    Tensor
+        From 0 (solvent) to 1 (particle), never outside of the sphere. Its edge is as wide as the low-pass.
     """
     box = maps.shape[-1]
     radius_px = parameters.mask_diameter_angstrom / 2 / pixel_size_angstrom
@@ -110,6 +157,10 @@ def combined_map(state: RefinementState) -> Float32[Tensor, "d d d"]:
     The FSC is the corrected one inside the mask, smoothed over three shells; the weight ends where that has fallen
     to nothing, not at a threshold.
 
+    The half maps' FSC tells how alike two maps of half of the data are. ``C_ref = sqrt(2 FSC / (1 + FSC))`` is the
+    expected correlation of the map of all data with the perfect map; as a weight it takes the part that the figure of
+    merit has in crystallography. The map is not sharpened and not masked.
+
     References
     ----------
     Rosenthal & Henderson 2003, J. Mol. Biol. 333:721.
@@ -122,6 +173,9 @@ def combined_map(state: RefinementState) -> Float32[Tensor, "d d d"]:
 
 
 def _figure_of_merit2(curve: Float64[Tensor, " r"]) -> Float64[Tensor, " r"]:
+    """Square of the weight, 2 FSC / (1 + FSC), of the smoothed curve; 0 from the first shell on where that is not
+    positive.
+    """
     reach = _SMOOTHED_SHELLS // 2
     padded = torch.cat([curve[:1].repeat(reach), curve, curve[-1:].repeat(reach)])
     smooth = padded.unfold(0, _SMOOTHED_SHELLS, 1).mean(1)
@@ -133,12 +187,15 @@ def _figure_of_merit2(curve: Float64[Tensor, " r"]) -> Float64[Tensor, " r"]:
 
 
 def resolution_shell(curve: Float64[Tensor, " r"]) -> int:
-    """Last shell before the FSC first falls below 0.143."""
+    """Last shell before the FSC first falls below 0.143, where C_ref is 0.5 (Rosenthal & Henderson 2003)."""
     return shell_above(curve, _FSC_THRESHOLD)
 
 
 def shell_above(curve: Float64[Tensor, " r"], threshold: float) -> int:
-    """Last shell before a curve first falls below a threshold."""
+    """Last shell before a curve [D//2 + 1] first falls below a threshold; shell 0 is not asked.
+
+    A curve that never does gives D//2 - 1, the last shell whose frequencies lie inside the band of the images.
+    """
     below = (curve[1:] < threshold).nonzero()
     return int(below[0, 0]) if len(below) else len(curve) - 2
 

@@ -19,6 +19,13 @@ class RefinementParameters:
 
     ``operators`` float64 [g, 3, 3] is the point group, ``start_resolution_angstrom`` the low-pass of the reference
     and of all that the halves share, ``shift_range_angstrom`` the search range of the first iteration.
+
+    ``mask_diameter_angstrom`` is that of the particle, about the box center: it sets the sphere around the references
+    and how fine the grid of rotations must be. ``max_iterations`` counts iterations before the final one. Of each
+    searched particle, the ``max_modes`` best distinct orientations are refined in the whole band.
+    ``max_orientations`` bounds the grid of the global search, and with it its memory: 16 to 20 bytes a pixel and
+    orientation. ``batch_size`` images are worked on at a time, and share the gray scale that their ``log_gain`` is
+    measured with. ``seed`` draws the half sets where none are assigned, the turns of the grids and the random phases.
     """
 
     mask_diameter_angstrom: float
@@ -45,6 +52,12 @@ class RefinementState:
     of the latter; ``history`` holds the last one's resolution shell of each iteration. Of each particle's last update
     [n], ``pose_change_deg`` and ``best_probability`` tell how sure it is, ``log_gain`` how much better its model
     explains the image than nothing does, and ``log_gain_expected`` what that is on average if the model is right.
+
+    ``r_max_px`` is the finest Fourier ring that the next iteration compares. ``rotation`` float64 [n, 3, 3] and
+    ``shift_px`` float64 [n, 2] (x, y) are the best poses, in the convention of ``ParticleSet``; ``half_set`` int64
+    [n] is 1 or 2 and never changes. ``sigma_shift_px`` is the standard deviation of the Gaussian prior on x and on y.
+    Gains are natural logarithms. ``randomized_from_shell`` is where the phases of ``fsc_randomized`` begin to be
+    random.
     """
 
     iteration: int

@@ -1,4 +1,9 @@
-"""The iterations of a gold-standard refinement."""
+"""The iterations of a gold-standard refinement.
+
+A particle is searched everywhere until the map stops improving, then moves only within its basin, and at last all
+rings are inserted once. How far the band reaches, when a phase ends and which particles are searched again follows
+from the FSC of the half maps and from the particles' own likelihoods; there is no schedule to choose.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +37,10 @@ from cryocloud.engine.refinement.maximization import MASK_EDGE_PX, maximize, she
 from cryocloud.engine.refinement.records import Phase, RefinementParameters, RefinementState
 from cryocloud.engine.refinement.search import GlobalSearch, prepare_search, search_order
 
+# FSC down to which a half map may judge the micrographs; iterations without gain that end the local phase.
 _SUPPORT_FSC = 0.5
 _STALLS = 2
+# A particle is lost that gains less than others by so many robust deviations, or whose best pose is not this sure.
 _LOST_SIGMAS = 3.0
 _SURE = 0.9
 _GAUSS_FROM_MAD = 1.4826
@@ -49,17 +56,28 @@ def start_refinement(
 ) -> RefinementState:
     """Split the particles, filter and scale the reference, and estimate the noise.
 
+    Both halves begin with the same map, low-passed to ``start_resolution_angstrom`` and cut by a sphere. Finer detail
+    that the half maps later agree in cannot come from it.
+
     Parameters
     ----------
     particles
         Half sets 1 and 2 are kept where every particle has one; else they are drawn from the seed.
     reference
         Density map float32 [D, D, D] in the particles' box and pixel size, on any gray scale.
+    parameters
+        Stay the same for all iterations of the run.
+
+    Returns
+    -------
+    RefinementState
+        Before iteration 1, in the phase "global"; curves and half maps are place-holders until the first iteration.
+        The shifts of ``particles`` are where the search begins, their rotations are not used by it.
 
     Raises
     ------
     InputError
-        Fewer than 10 particles a half, or a reference of another box.
+        Fewer than 10 particles a half, or a reference of another box; images without noise in a ring.
     """
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
     if tuple(reference.shape) != (box, box, box):
@@ -119,6 +137,26 @@ def refine(
     While the phase is "global", each iteration searches all orientations and refines the best modes locally; in the
     "local" phase poses only move within their basin; the "final" iteration uses all Fourier rings. An iteration
     depends on nothing but the state it starts from, so a stored state continues as if never interrupted.
+
+    Parameters
+    ----------
+    particles, parameters
+        As they were given to :func:`start_refinement`.
+    state
+        The first one, or any that was yielded; one in the phase "done" yields nothing.
+    progress
+        Called after each batch.
+
+    Yields
+    ------
+    RefinementState
+        The last one has the phase "done". Its combined map is :func:`combined_map`.
+
+    Examples
+    --------
+    >>> state = start_refinement(particles, start_map, parameters)  # doctest: +SKIP
+    >>> for state in refine(particles, state, parameters):  # doctest: +SKIP
+    ...     print(state.iteration, state.phase, state.history[-1])
     """
     while state.phase != "done":
         state = _iterate(particles, state, parameters, progress)
@@ -126,6 +164,7 @@ def refine(
 
 
 def _half_sets(particles: ParticleSet, generator: torch.Generator) -> Tensor:
+    """Half set 1 or 2 of each particle, int64 [n]; drawn in equal shares unless every particle has one already."""
     n = len(particles)
     assigned = particles.half_set
     if not bool(((assigned == 1) | (assigned == 2)).all()):
@@ -138,6 +177,7 @@ def _half_sets(particles: ParticleSet, generator: torch.Generator) -> Tensor:
 
 
 def _flat_envelope(particles: ParticleSet) -> Tensor:
+    """Scale 1 and B-factor 0 for each micrograph, float64 [2, m, 2]."""
     n_micrographs = int(micrograph_numbers(particles).max()) + 1
     return torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(2, n_micrographs, 1)
 
@@ -145,6 +185,11 @@ def _flat_envelope(particles: ParticleSet) -> Tensor:
 def _iterate(
     particles: ParticleSet, state: RefinementState, parameters: RefinementParameters, progress: Progress
 ) -> RefinementState:
+    """One iteration: pose and insert both halves, then maps, curves and the next phase.
+
+    Slices are inserted a quarter and eight rings beyond the band that scores use (all rings in the final iteration),
+    so that the FSC can show detail that no reference held; that detail has not been aligned to.
+    """
     box = particles.box_size_px
     r_insert = min(box // 2 - 1, math.ceil(1.25 * state.r_max_px) + 8)
     if state.phase == "final":
@@ -249,6 +294,11 @@ def searched_particles(state: RefinementState) -> Tensor:
 
     In the "global" phase all. Later those that may sit in a wrong basin: their best pose is not sure, or explains
     the image much worse than the model's power lets expect, compared with the other particles (robust z-score).
+
+    With the gain g and its expectation P, ``z = (g - P) / sqrt(2 P)`` is a standard normal number for a right model. A
+    particle is lost where z lies more than 3 robust deviations (1.4826 times the median absolute deviation) below the
+    median of all, or where its best pose holds less than 90 % of the probability. The comparison is with the others
+    and not with 0, because the reference is never quite right and all gains are lower than they should be.
     """
     n = len(state.rotation)
     if state.phase == "global":
@@ -275,6 +325,10 @@ def _wide_search(
     half: int,
     particles: ParticleSet,
 ) -> GlobalSearch:
+    """The global search of a half in this iteration, with a turn of the grid of its own.
+
+    Particles may lie anywhere in the shift range in the first iteration; afterwards, near where they were found.
+    """
     pixel = particles.pixel_size_angstrom
     radius_px = parameters.mask_diameter_angstrom / 2 / pixel
     box = particles.box_size_px
