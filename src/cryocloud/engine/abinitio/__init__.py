@@ -1,4 +1,9 @@
-"""Density maps from particles alone, and how far to trust them."""
+"""Density maps from particles alone, and how far to trust them.
+
+:func:`load_observations` reads the particles into a small box, :func:`start_ab_initio` makes the first random map and
+:func:`reconstruct` does the rest: starts from random orientations, their comparison on particles that none of them has
+seen, the axes of the point group, and passes that refine the best start. :func:`judge` says whether to believe it.
+"""
 
 from cryocloud.engine.abinitio.observations import Observations, load_observations
 from cryocloud.engine.abinitio.reconstruct import progress_fraction, reconstruct, start_ab_initio

@@ -1,4 +1,10 @@
-"""Starts judged by particles that none of them has seen, and by each other."""
+"""Starts judged by particles that none of them has seen, and by each other.
+
+A map from nothing can fit its own particles well and still be wrong: noise aligned to a reference looks like that
+reference. Two things tell more. Particles held out of the search are explained better by a right map than by one
+without information; and starts that know nothing of each other end in the same map only if the particles lead them
+there.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +37,19 @@ def compare_starts(
     """Evidence of each start with the same noise, band and grid, and how alike the starts are.
 
     How alike the starts of a ``former`` comparison are is taken from there.
+
+    The noise spectra of the starts are averaged for the comparison. With its own, a start that takes signal for noise
+    would be judged by another measure than the rest.
+
+    Parameters
+    ----------
+    solutions
+        Maps and noise of the s finished starts, centered.
+    observations, parameters
+        The same for all starts.
+    former
+        Comparison of the starts but the last one; none for the first two. Evidence is measured anew, as the mean noise
+        changes with each start.
     """
     step = replace(search_step(parameters.n_updates, observations, parameters), inverse_temperature=1.0)
     sigma2 = torch.stack([s.sigma2 for s in solutions]).mean(0)
@@ -68,6 +87,24 @@ def evidence_gain(
 
     Such maps are the rotational averages, which explain everything but orientations, and maps with the same power
     and random phases. The better of the two counts.
+
+    The log-evidence of a particle is ``log sum over (class, rotation, shift) of prior * exp(l)``, with l the
+    log-likelihood relative to no model at all: natural logarithms, and a constant for the number of shifts, that the
+    gain is free of. The differences are taken particle by particle, so that the scatter between particles cancels.
+
+    Parameters
+    ----------
+    solution
+        Class maps, weights and noise.
+    step
+        Band, grid and shifts of the comparison.
+    operators
+        Point group of the maps, which thins the grid out; none for maps made without symmetry.
+
+    Returns
+    -------
+    mean, gain, error
+        Of h held-out particles: mean evidence, mean gain, and the gain's standard deviation over sqrt(h).
     """
     random = generator(parameters.seed, _COMPARISON)
     averages = torch.stack([rotational_average(v) for v in solution.volumes])
@@ -90,7 +127,11 @@ def _held_out_evidence(
     step: Step,
     operators: Tensor | None,
 ) -> Tensor:
-    """Log-evidence [h] of the held-out particles, which are located at low resolution first."""
+    """Log-evidence [h] of the held-out particles, which are located at low resolution first.
+
+    Nobody has found their shifts yet: a coarse look at 30 Angstrom, about where they were cut, comes before the one
+    that counts. All maps meet the same randomly turned grid.
+    """
     rows, shift_px = observations.rows(-1), observations.original_shift_px
     poses = None
     for stage in (locating_step(observations, parameters), step):
@@ -108,6 +149,7 @@ def _held_out_evidence(
 
 
 def _random_phases(volume: Float32[Tensor, "d d d"], random: torch.Generator) -> Float32[Tensor, "d d d"]:
+    """A map with the amplitudes of ``volume`` at every frequency and the phases of white noise."""
     noise = rfftn(torch.randn(volume.shape, generator=random).to(volume.device))
     return irfftn(noise / noise.abs().clamp(min=1e-20) * rfftn(volume).abs(), volume.shape[0])
 
@@ -119,7 +161,12 @@ def _likeness(
     parameters: AbInitioParameters,
     r_max_px: int,
 ) -> tuple[float, float]:
-    """Correlation at 20 Angstrom and resolution of agreement of two starts; each class with its best partner."""
+    """Correlation at 20 Angstrom and resolution of agreement of two starts; each class with its best partner.
+
+    Both are means over the classes of ``fixed``, weighted by their shares. Starts differ by any rotation, by a shift
+    and by the hand, which projections cannot tell; the alignment tries both hands. The resolution (Angstrom) is where
+    the FSC of the aligned maps falls below 0.5, and no finer than ring ``r_max_px``.
+    """
     box, pixel = observations.box_size_px, observations.pixel_size_angstrom
     finest_angstrom = box * pixel / r_max_px
     correlation, agreement = 0.0, 0.0
@@ -139,7 +186,10 @@ def _likeness(
 
 
 def _correlation(a: Tensor, b: Tensor, pixel_size_angstrom: float) -> float:
-    """Correlation of two maps without their rotational averages, at 20 Angstrom."""
+    """Correlation of two maps without their rotational averages, at 20 Angstrom.
+
+    The averages of any two globular particles are alike, and would make any two maps agree.
+    """
     filtered = [
         low_pass(without_rotational_average(v), COMPARED_ANGSTROM, pixel_size_angstrom) for v in (a, b)
     ]

@@ -1,4 +1,14 @@
-"""Posterior of a batch over classes, orientations and shifts, and its sums for the next maps."""
+"""Posterior of a batch over classes, orientations and shifts, and its sums for the next maps.
+
+The model of an image is ``X = CTF * slice of class c at rotation M * exp(+2 pi i k.shift / D) + noise``, the noise
+independent with variance sigma2 in each Fourier ring. Nothing is assigned: an image enters each class at all its
+poses, weighted by their probability. While a map is poor these are many, and a single best pose would be chance.
+
+References
+----------
+Scheres 2012, J. Mol. Biol. 415:406 (the posterior and its prior); Ueda & Nakano 1998, Neural Netw. 11:271
+(annealed likelihoods in expectation maximization).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +39,11 @@ _PARTICLES_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class References:
-    """Slices of k maps at o rotations [o, 3, 3], class after class, with the log prior of each slice."""
+    """Slices of k maps at o rotations [o, 3, 3], class after class, with the log prior of each slice.
+
+    Slice ``c * o + i`` is class c at ``rotation[i]``; its log prior [k o] is ``log(class weight / o)``. ``pixels`` is
+    the band of the slices.
+    """
 
     table: ReferenceTable
     rotation: Tensor
@@ -39,7 +53,13 @@ class References:
 
 @dataclass(frozen=True)
 class BestPoses:
-    """Most probable sample of each of b images; ``shift_px`` is the mean over the posterior."""
+    """Most probable sample of each of b images; ``shift_px`` is the mean over the posterior.
+
+    ``rows`` int64 [b] are the particles, ``rotation`` float64 [b, 3, 3] and ``class_index`` int64 [b] those of the
+    best sample, ``probability`` its share of the posterior, ``log_evidence`` [b] the log of the likelihood summed
+    over all poses, relative to an empty model. ``shift_px`` float64 [b, 2] is the whole shift in working pixels; its
+    mean is finer than the step of the shift grid. All are on the CPU.
+    """
 
     rows: Tensor
     rotation: Tensor
@@ -51,7 +71,12 @@ class BestPoses:
 
 @dataclass(frozen=True)
 class BatchSums:
-    """What a batch leaves besides its slices: power explained a ring [r], class weights [k], best poses."""
+    """What a batch leaves besides its slices: power explained a ring [r], class weights [k], best poses.
+
+    ``explained`` is the sum over images of ``E[|X|^2 - |X - model|^2]``, averaged over each ring, the expectation E
+    over the posterior; the images' power less this is the noise. ``class_weight`` sums the probabilities of each
+    class, b in all.
+    """
 
     explained: Tensor
     class_weight: Tensor
@@ -66,7 +91,23 @@ def prepare_references(
     operators: Tensor | None,
     random: torch.Generator,
 ) -> References:
-    """Slices of every class on a grid of rotations that is turned at random as a whole."""
+    """Slices of every class on a grid of rotations that is turned at random as a whole.
+
+    A fixed grid would pull the particles to its points, update after update.
+
+    Parameters
+    ----------
+    volumes
+        Class maps float32 [k, d, d, d], masked.
+    class_weight
+        Shares [k], more than 0.
+    step
+        Gives the rings and the HEALPix order.
+    operators
+        Point group; one of each set of equivalent directions is kept. None keeps all.
+    random
+        CPU generator of the turn.
+    """
     pixels = observations.pixels.within(step.r_max_px)
     turn = random_rotations(1, random)[0]
     rotation = rotation_grid(step.order, operators, turn).to(volumes.device)
@@ -103,6 +144,29 @@ def explain(
     """Posterior of the particles ``rows`` about their shifts ``shift_px`` [n, 2].
 
     Where ``accumulators`` (one a class) are given, the particles are inserted into them.
+
+    Of each image the samples that hold 99.9 % of the posterior are kept, ``step.max_samples`` at most. Images are
+    summed over all samples of one slice before that is inserted: with broad posteriors hundreds of them share it.
+
+    Parameters
+    ----------
+    rows
+        Particles of the batch, int64 [b].
+    references
+        Slices of all classes; their band is that of the scores and of the insertion.
+    sigma2
+        Noise variance [r].
+    shift_px
+        Present shift of every particle (not only of the batch) in working pixels; ``step.shifts_px`` are tried about
+        it.
+    step
+        Shifts, inverse temperature and number of samples.
+    accumulators
+        Added to in place.
+
+    Notes
+    -----
+    Scores cost 4 b s k o n operations (s shifts, o rotations, n pixels).
     """
     totals = [
         _explain_block(block, references, observations, sigma2, shift_px, step, accumulators)
@@ -126,6 +190,11 @@ def _explain_block(
     step: Step,
     accumulators: list[Accumulator] | None,
 ) -> BatchSums:
+    """The same for as many particles as fit into memory at once.
+
+    With numerator D and weight W of the images at one slice S, ``E[|X|^2 - |X - C S|^2]`` is
+    ``sigma2 (2 Re(D conj(S)) - W |S|^2)`` summed over slices: no image needs to be looked at again.
+    """
     pixels = references.pixels
     n, device = len(pixels), sigma2.device
     center = shift_px[rows].to(device)

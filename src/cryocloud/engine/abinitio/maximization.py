@@ -1,4 +1,8 @@
-"""Maps from the sums of two halves of the particles."""
+"""Maps from the sums of two halves of the particles.
+
+A map is ``S_num / (S_den + 1 / tau^2)`` with ``S_num = sum p C X / sigma2`` and ``S_den = sum p C^2 / sigma2``, p the
+probability of a sample. The prior variance tau^2 comes from the FSC of the halves' own maps.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ _LARGEST_PRECISION = 1e30
 
 
 def empty_sums(observations: Observations, n_classes: int) -> Sums:
-    """Sums of nothing."""
+    """Sums of nothing for k classes and two halves, on the padded half grid of the whole band."""
     one = new_accumulator(observations)
     shape = (n_classes, 2, *one.numerator.shape)
     device = one.numerator.device
@@ -32,7 +36,7 @@ def new_accumulator(observations: Observations) -> Accumulator:
 
 
 def accumulator_of(sums: Sums, class_index: int, half: int, observations: Observations) -> Accumulator:
-    """A copy of one class' and half's sums that takes more slices."""
+    """A copy of one class' and half's sums that takes more slices; the sums themselves stay as they are."""
     result = new_accumulator(observations)
     result.numerator += sums.numerator[class_index, half]
     result.weight += sums.weight[class_index, half]
@@ -42,7 +46,7 @@ def accumulator_of(sums: Sums, class_index: int, half: int, observations: Observ
 def half_map(
     accumulator: Accumulator, observations: Observations, r_max_px: int, operators: Tensor | None
 ) -> Tensor:
-    """Unregularized map of one half inside the mask."""
+    """Unregularized map float32 [d, d, d] of one half inside the mask, with rings up to ``r_max_px``."""
     return solve(accumulator, operators=operators, r_max_px=r_max_px) * observations.mask
 
 
@@ -58,6 +62,20 @@ def regularized_map(
     The halves share the map they were aligned to, so the ratio is an upper bound. It beats the map's own power as
     a prior where posteriors are broad: those average noise away, and power less the nominal noise would then be
     negative although there is signal.
+
+    ``SSNR = 2 FSC / (1 - FSC)`` is that of both halves together, ``1 / tau^2 = <S_den> / SSNR`` with the mean over a
+    ring. The FSC is held between 0.02 and 0.999: a ring is damped, never lost, so that it can come back.
+
+    Parameters
+    ----------
+    halves
+        Sums of both halves of the particles.
+    half_maps
+        Their maps float32 [2, d, d, d] from :func:`half_map`.
+    r_max_px
+        Finest ring of the map; finer ones are zero.
+    operators
+        Point group to sum over; none for maps without symmetry.
     """
     curve = fsc(half_maps[0], half_maps[1])[: observations.pixels.r_max_px + 1]
     bounded = curve[: r_max_px + 1].clamp(*_FSC_RANGE)

@@ -1,4 +1,8 @@
-"""Particles as the Fourier coefficients that an ab-initio reconstruction works on."""
+"""Particles as the Fourier coefficients that an ab-initio reconstruction works on.
+
+The reconstruction looks at each particle dozens of times, always in the same low band. So every image is read and
+transformed once, in the smallest box that holds the band, and all coefficients stay in memory.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,10 @@ class Observations:
     that signal spread by defocus counts. ``power`` float64 [r] is their mean power. ``mask`` [d, d, d] is multiplied
     into maps. ``half`` int64 [n] is 0 or 1 for the two halves of the particles and -1 for those held out.
     ``original_shift_px`` [n, 2] is where the particles were thought to lie.
+
+    ``pixel_size_angstrom`` is that of the working box, whose pixels ``original_shift_px`` counts;
+    ``particle_box_size_px`` and ``particle_pixel_size_angstrom`` are those of the images that were read. Coefficients
+    are unitary and scaled so that they are slices of a map of the working box.
     """
 
     coefficients: Tensor
@@ -69,17 +77,27 @@ class Observations:
         return (self.half == half).nonzero()[:, 0]
 
     def full_size(self, volume: Tensor) -> Tensor:
-        """A working volume in the particles' own box, on their gray scale."""
+        """A working volume in the particles' own box, on their gray scale; finer detail is zero."""
         return fourier_crop_volume(volume, self.particle_box_size_px)
 
 
 def load_observations(particles: ParticleSet, parameters: AbInitioParameters) -> Observations:
     """Read all particles, cut to the smallest box that holds ``last_resolution_angstrom``.
 
+    The box is the smallest multiple of 4 with 2.2 pixels for that detail. The edge in Angstrom stays, so that a
+    Fourier ring means the same resolution in both boxes. A tenth of the particles, 100 to 1,000 but no more than a
+    fifth of all, is held out of every start; the others are halved at random.
+
+    Returns
+    -------
+    Observations
+        On the device of ``parameters``; 12 bytes a particle and pixel of the band.
+
     Raises
     ------
     InputError
-        Too few particles, or a mask wider than the box.
+        Too few particles (40 a class), a mask wider than the box, pixels too coarse for the resolution that was asked
+        for, or images that are blank in a part of the band.
     """
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
     _check(particles, parameters)
@@ -134,6 +152,10 @@ def _check(particles: ParticleSet, parameters: AbInitioParameters) -> None:
 
 
 def _mean_power(coefficients: Tensor, pixels: PixelList) -> Tensor:
+    """Mean of |X|^2 in each ring [r], ring 0 repeating ring 1.
+
+    Single images are mostly noise, so this is the first guess of sigma2.
+    """
     total = torch.zeros(pixels.r_max_px + 1, dtype=torch.float64, device=coefficients.device)
     for block in torch.split(coefficients, _IMAGES_AT_ONCE):
         total += ring_average(block.real**2 + block.imag**2, pixels).sum(0)
@@ -147,7 +169,7 @@ def _mean_power(coefficients: Tensor, pixels: PixelList) -> Tensor:
 
 
 def _split(n: int, seed: int) -> Tensor:
-    """Two halves of equal size, and a tenth held out of both."""
+    """Two halves of equal size (to one particle), and a tenth held out of both: int64 [n] of 0, 1 and -1."""
     smallest, largest = _HELD_OUT_RANGE
     held_out = min(n // 5, largest, max(smallest, round(_HELD_OUT_SHARE * n)))
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,8 @@
-"""Refinement of the best start: passes over all particles, with the symmetry imposed."""
+"""Refinement of the best start: passes over all particles, with the symmetry imposed.
+
+The search leaves a map without symmetry in a frame of its own. It is turned onto the axes of the point group, and each
+pass then makes a map from nothing but one look at the particles: nothing of older sums is kept.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,15 @@ _PASS = 1_000_000
 def on_symmetry_axes(
     solution: Solution, observations: Observations, parameters: AbInitioParameters, resolution_angstrom: float
 ) -> tuple[Solution, tuple[float, ...], tuple[float, ...]]:
-    """Each class map turned onto the axes of the point group and symmetrized, with how well the group fits."""
+    """Each class map turned onto the axes of the point group and symmetrized, with how well the group fits.
+
+    Returns
+    -------
+    solution
+        Maps, half maps and poses in the frame of the group's axes; unchanged for C1.
+    explained, by_chance
+        A number a class, see :class:`SymmetryFit`; nothing for C1.
+    """
     if len(parameters.operators) == 1:
         return solution, (), ()
     explained, by_chance = [], []
@@ -47,7 +59,11 @@ def on_symmetry_axes(
 def moved(
     solution: Solution, index: int, alignment: VolumeAlignment, operators: Tensor | None = None
 ) -> Solution:
-    """One class' maps and the poses of its particles after a rigid motion; maps are symmetrized if asked for."""
+    """One class' maps and the poses of its particles after a rigid motion; maps are symmetrized if asked for.
+
+    Poses follow the map, ``M -> R M`` with the shift moved by the projected translation, so that the map and the
+    particles of the class still match. Particles of other classes stay.
+    """
     volumes, half_volumes = solution.volumes.clone(), solution.half_volumes.clone()
     for target in (volumes[index : index + 1], half_volumes[index]):
         for volume in target:
@@ -65,6 +81,20 @@ def refinement_pass(
     """Align the particles to the symmetric maps and renew these; the last pass takes every particle.
 
     Particles held out until then join the two halves in the last pass.
+
+    Parameters
+    ----------
+    solution
+        Maps on the axes of the group, poses and noise.
+    index
+        Number of the pass, from 0: it sets the band and the grid. Passes before the last one take 10,000 particles a
+        half at most, drawn at random.
+
+    Returns
+    -------
+    Solution
+        With new maps, and new poses of the particles that were taken; each half of the
+        particles renews half of the noise.
     """
     step = pass_step(index, observations, parameters)
     last = index == parameters.n_passes - 1

@@ -1,4 +1,9 @@
-"""Maps from nothing but particles: several starts, their comparison, and the refinement of the best."""
+"""Maps from nothing but particles: several starts, their comparison, and the refinement of the best.
+
+The likelihood of a map given unlabelled projections has many optima, and a single search may end in a poor one. A
+start is cheap, as it sees small batches in a narrow band; so two are made from different random maps, and more if
+they disagree. Starts that end in one map are the first sign that it is right.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +39,20 @@ def reconstruct(
     Yields the state after each mini-batch or pass. A step depends on nothing but the state before it, so a stored
     state continues as if never interrupted.
 
+    Parameters
+    ----------
+    observations
+        From :func:`load_observations`, with the same ``parameters``.
+    state
+        From :func:`start_ab_initio`, or any that was yielded before.
+    parameters
+        Stay the same for all steps of a run.
+
+    Yields
+    ------
+    AbInitioState
+        The last one is in the phase "done"; its ``solution`` holds the maps and poses.
+
     Notes
     -----
     The search runs without symmetry although imposing it would make each update cheaper: point groups pin a
@@ -53,7 +72,7 @@ def reconstruct(
 
 
 def progress_fraction(state: AbInitioState, parameters: AbInitioParameters) -> float:
-    """How far a state is, by the typical cost of its steps."""
+    """How far a state is, by the typical cost of its steps: from 0 to 1, and never falling."""
     if state.phase != "search":
         return (_FEWEST_STARTS + min(1.0, state.step / parameters.n_passes)) / (_FEWEST_STARTS + 1)
     # Further starts share what is left before the refinement.
@@ -76,6 +95,7 @@ def _search(
 def _finish_start(
     observations: Observations, state: AbInitioState, parameters: AbInitioParameters
 ) -> AbInitioState:
+    """Close a start: make the next one while none agrees with the best, else lay the best on the symmetry axes."""
     finished = (*state.finished, _centered(state.solution))
     following = state.start + 1
     comparison = None
@@ -114,6 +134,7 @@ def _finish_start(
 def _refine(
     observations: Observations, state: AbInitioState, parameters: AbInitioParameters
 ) -> AbInitioState:
+    """One pass; before the last one takes the held-out particles, they judge the map for the last time."""
     gain = state.final_gain
     if state.step == parameters.n_passes - 1:
         step = pass_step(state.step - 1, observations, parameters)
@@ -124,12 +145,17 @@ def _refine(
 
 
 def _search_resolution(observations: Observations, parameters: AbInitioParameters) -> float:
+    """Finest detail of the last update of a search, in Angstrom."""
     r_max_px = search_step(parameters.n_updates, observations, parameters).r_max_px
     return observations.box_size_px * observations.pixel_size_angstrom / r_max_px
 
 
 def _centered(solution: Solution) -> Solution:
-    """Each map with the center of its density in the center of the box."""
+    """Each map with the center of its density in the center of the box.
+
+    Nothing holds a map in the center while it is searched: all particles may drift together. Off center it would be
+    cut by the mask, and the axes of a point group would not pass through the origin.
+    """
     for index, volume in enumerate(solution.volumes):
         shift_px = -_center_of_density_px(volume)
         still = torch.eye(3, dtype=torch.float64)

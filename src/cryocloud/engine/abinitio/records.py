@@ -20,6 +20,11 @@ class AbInitioParameters:
     to ``max_starts``, until another start agrees with the best one to ``sufficient_agreement``; then ``n_passes``
     passes refine the best. ``shift_range_angstrom`` bounds how far a particle may move from where it was cut,
     ``max_orientations`` the size of a grid of rotations.
+
+    ``mask_diameter_angstrom`` is that of the sphere maps are cut to. The band grows from ``first_resolution_angstrom``
+    to ``last_resolution_angstrom``, which the refinement reaches. Batches are meant a class; ``sufficient_agreement``
+    is a correlation at 20 Angstrom, from 0 to 1. ``seed`` draws everything that is random, so that a run can be
+    repeated.
     """
 
     mask_diameter_angstrom: float
@@ -62,7 +67,10 @@ class Solution:
 
 @dataclass(frozen=True)
 class Sums:
-    """Decaying sums of each class and half: ``numerator`` complex64 [k, 2, ...], ``weight`` float32 [k, 2, ...]."""
+    """Decaying sums of each class and half: ``numerator`` complex64 [k, 2, ...], ``weight`` float32 [k, 2, ...].
+
+    Sums of p C X / sigma2 and of p C^2 / sigma2 on the padded half grid of ``Accumulator``.
+    """
 
     numerator: Tensor
     weight: Tensor
@@ -108,6 +116,10 @@ class AbInitioState:
     ``start`` and ``step`` count within the phase. ``finished`` are the solutions of the starts that are through.
     ``symmetry_fit`` [k] is how much of each map the point group explains (1 = all), with what a random frame would.
     ``final_gain`` is the refined maps' evidence gain and its standard error.
+
+    ``sums`` and ``solution`` are those of the present start or, in the phase "refine", ``solution`` is the chosen one.
+    ``comparison`` is there from the second start on. ``final_gain`` is measured before the last pass, for the last
+    time that held-out particles are still unseen.
     """
 
     phase: Phase

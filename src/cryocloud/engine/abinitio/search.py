@@ -1,4 +1,14 @@
-"""One start: from random orientations to a map, by mini-batches, without symmetry."""
+"""One start: from random orientations to a map, by mini-batches, without symmetry.
+
+Each update looks at a few hundred particles and adds them to sums that decay: expectation maximization with running
+sufficient statistics. A small batch makes the map change often and at little cost, and its randomness, with the
+annealed likelihood, carries a map out of poor optima. The two halves of the particles take turns and have sums of
+their own, so that their FSC shows how much of the map is signal.
+
+References
+----------
+Cappe & Moulines 2009, J. R. Stat. Soc. B 71:593 (expectation maximization with decaying sums).
+"""
 
 from __future__ import annotations
 
@@ -18,17 +28,35 @@ from cryocloud.engine.geometry import random_rotations
 from cryocloud.engine.reconstruction import Accumulator, solve
 
 _FIRST_PARTICLES = 300
+# How much of the noise and of the class weights a batch replaces.
 _NOISE_RATE = 0.2
 _CLASS_RATE = 0.1
+# The noise is never taken to be less than this share of the images' power, however much a map explains.
 _LOWEST_NOISE_SHARE = 0.05
+# In standard deviations of the map.
 _NEGATIVE_LIMIT = -0.3
+# Least weight of a class, as a part of an equal share: an empty class could never come back.
 _CLASS_FLOOR = 0.2
 
 
 def first_guess(
     observations: Observations, parameters: AbInitioParameters, start: int
 ) -> tuple[Sums, Solution]:
-    """Maps of random particles at random orientations, low-passed; each start and class draws its own."""
+    """Maps of random particles at random orientations, low-passed; each start and class draws its own.
+
+    300 particles are inserted with the images' power for the noise. The sums stay empty: the random map serves as the
+    reference of the first update, and is then forgotten.
+
+    Parameters
+    ----------
+    start
+        Number of the start, from 0, which sets its random numbers.
+
+    Returns
+    -------
+    sums, solution
+        Empty sums; maps of the first band, uniform class weights, random orientations and the particles' own shifts.
+    """
     random = generator(parameters.seed, start, 0)
     step = search_step(0, observations, parameters)
     pixels = observations.pixels.within(step.r_max_px)
@@ -67,7 +95,18 @@ def search_update(
     start: int,
     update: int,
 ) -> tuple[Sums, Solution]:
-    """Align one mini-batch, from the halves of the particles in turn, and renew the maps."""
+    """Align one mini-batch, from the halves of the particles in turn, and renew the maps.
+
+    The sums of the half become ``S <- memory S + new``; then both halves' maps, their FSC and the regularized map are
+    made from what there is. Inputs stay as they are.
+
+    Parameters
+    ----------
+    sums, solution
+        Those after update ``update - 1`` of this start.
+    start, update
+        Numbers, from 0; they set the random numbers and the schedule.
+    """
     step = search_step(update, observations, parameters)
     half = update % 2
     rows = _batch(half, step, observations, parameters, start, update)
@@ -102,7 +141,12 @@ def with_batch(
     noise_rate: float = _NOISE_RATE,
     class_rate: float = _CLASS_RATE,
 ) -> Solution:
-    """Noise, class weights and poses after a batch."""
+    """Noise, class weights and poses after a batch.
+
+    The noise of a ring is the images' mean power less what the maps explain of it, at least 5 % of the power, and
+    replaces ``noise_rate`` of the former one; rings beyond the band stay. Class weights are renewed at ``class_rate``,
+    and no class falls much below a fifth of an equal share. Poses of the batch's particles replace the former ones.
+    """
     rows = batch.poses.rows
     n_rings = len(batch.explained)
     pixels = observations.pixels.within(n_rings - 1)
@@ -133,6 +177,10 @@ def with_batch(
 def _bounded(
     shift_px: Tensor, original_px: Tensor, observations: Observations, parameters: AbInitioParameters
 ) -> Tensor:
+    """Shifts [b, 2], pulled back onto a circle about the place the particle was cut at where they lie outside of it.
+
+    Its radius is the shift range. Without it particles could drift to their neighbors.
+    """
     limit_px = parameters.shift_range_angstrom / observations.pixel_size_angstrom
     moved = shift_px - original_px
     length = moved.norm(dim=1, keepdim=True)
@@ -159,6 +207,11 @@ def _batch(
 def _with_maps(
     solution: Solution, sums: Sums, half: int, update: int, step: Step, observations: Observations
 ) -> Solution:
+    """Maps of all classes from the sums, after one half's have changed.
+
+    While the step asks for it, density below -0.3 standard deviations is cut: protein is bright, so that deep holes
+    are mostly errors.
+    """
     volumes, half_volumes, agreement = [], solution.half_volumes.clone(), []
     for index in range(len(solution.volumes)):
         pair = tuple(accumulator_of(sums, index, h, observations) for h in (0, 1))
