@@ -1,4 +1,8 @@
-"""Sort particle images into classes, average them, and judge the classes."""
+"""Sort particle images into classes, average them, and judge the classes.
+
+:func:`start_classification` makes the first averages, :func:`classify` updates them on growing batches of particles,
+:func:`rate_classes` measures how good each class is and :func:`choose_classes` says which to keep, and why.
+"""
 
 from cryocloud.engine.classification.classify import (
     class_resolutions_angstrom,

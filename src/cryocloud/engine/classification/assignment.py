@@ -19,7 +19,11 @@ def nothing_assigned(n: int) -> Assignments:
 
 
 def sample_models(samples: ClassSamples, chosen: Tensor, batch: ImageBatch, search: Search) -> Tensor:
-    """CTF * average * shift [b, n] at one sample of each image; zero beyond the scored band."""
+    """CTF * average * shift [b, n] at one sample of each image; zero beyond the scored band.
+
+    ``chosen`` int64 [b] are the indices of the samples. The models compare with the windowed images, at the scale of
+    unitary coefficients.
+    """
     band = search.band
     n = len(band)
     slices = search.slices[samples.reference[chosen]]
@@ -31,6 +35,18 @@ def sample_models(samples: ClassSamples, chosen: Tensor, batch: ImageBatch, sear
 def drawn_samples(samples: ClassSamples, n_images: int, generator: torch.Generator) -> Tensor:
     """Index of one sample of each image, drawn with its weight: residuals from it are not biased to the best
     pose.
+
+    The best of many poses fits a part of the noise, and its residual is too small. A draw from the posterior needs one
+    model an image, where the expectation over the posterior would need one for each sample.
+
+    Parameters
+    ----------
+    samples
+        Sorted by image; every image has at least one.
+    n_images
+        Number of images in the batch.
+    generator
+        CPU generator of the draws.
     """
     uniform = torch.rand(n_images, generator=generator, dtype=torch.float64).to(samples.weight.device)
     first = samples.first()
@@ -48,7 +64,23 @@ def assign_(
     search: Search,
     sigma2: Tensor,
 ) -> None:
-    """Enter the most probable class of each image, its best pose in it, and how well the model matches."""
+    """Enter the most probable class of each image, its best pose in it, and how well the model matches.
+
+    The class is the one with the largest sum of weights over all its poses, which need not be that of the best single
+    sample. For a model m the match is ``sum Re(X conj(m)) / sigma2 / sqrt(sum |m|^2 / sigma2 / 2)`` over the scored
+    half plane: for noise alone and a fixed pose a standard normal number.
+
+    Parameters
+    ----------
+    assignments
+        Of all particles; the entries ``rows`` are overwritten.
+    rows
+        Numbers of the batch's particles, int64 [b].
+    batch, samples, search
+        The images, their posterior, and the search that it came from.
+    sigma2
+        Noise variance of each ring.
+    """
     n_psi, b = len(search.psi_deg), len(rows)
     n_classes = len(search.slices) // n_psi
     sample_class = samples.reference // n_psi

@@ -1,4 +1,14 @@
-"""The updates of a 2D classification."""
+"""The updates of a 2D classification.
+
+Expectation maximization with running sums: each batch of particles is compared with all averages at all poses, added
+to decaying sums at its probable ones, and the averages are made anew. Small batches at first make many quick updates
+while the averages are poor; the last passes take every particle and forget everything else.
+
+References
+----------
+Scheres et al. 2005, J. Mol. Biol. 348:139 (maximum-likelihood classification); Cappe & Moulines 2009, J. R. Stat.
+Soc. B 71:593 (decaying sums); Ueda & Nakano 1998, Neural Netw. 11:271 (annealed likelihood).
+"""
 
 from __future__ import annotations
 
@@ -43,10 +53,12 @@ from cryocloud.engine.noise import initial_noise_spectrum, noise_from_residuals,
 from cryocloud.engine.records.particle_set import ParticleSet
 
 _IMAGES_AT_ONCE = 2000
+# Images are added in a wider band than they are scored in, so that the halves can show that finer detail is there.
 _ADDED_BAND = 1.25
 _SEED_IMAGES = 40
 _FRC_LIMIT = 0.143
 _MARGIN_RINGS = 4
+# Of an equal share; a class with less is given half of the largest one.
 _EMPTY_SHARE = 0.15
 
 Progress = Callable[[int, float], None]
@@ -54,7 +66,28 @@ Progress = Callable[[int, float], None]
 
 
 def start_classification(particles: ParticleSet, parameters: ClassificationParameters) -> ClassificationState:
-    """First averages: random groups of images as they lie, low-passed; first noise spectrum."""
+    """First averages: random groups of images as they lie, low-passed; first noise spectrum.
+
+    Groups of up to 40 unaligned images differ by chance, which is enough to begin with: the first updates turn chance
+    into views. The low-pass is ``start_resolution_angstrom``.
+
+    Parameters
+    ----------
+    particles
+        With their images, optics and box; former poses are not used.
+    parameters
+        Stay the same for all updates of the run.
+
+    Returns
+    -------
+    ClassificationState
+        Before the first update; nothing is assigned, and the sums are empty.
+
+    Raises
+    ------
+    InputError
+        Fewer than two particles a class, a mask wider than the box, or images without noise in a ring.
+    """
     work = working_images(particles, parameters)
     generator = torch.Generator().manual_seed(parameters.seed)
     pixels = work.pixels
@@ -102,11 +135,26 @@ def classify(
     An update depends on nothing but the state it starts from, so a stored state continues as if never
     interrupted.
 
+    Parameters
+    ----------
+    particles, parameters
+        As they were given to :func:`start_classification`.
+    state
+        The first one, or any that was yielded.
+    progress
+        Called before each block of images.
+
     Notes
     -----
     Each batch adds to decaying sums of aligned images (an EM step with a running average), the likelihood is
     tempered at first, and the band limit rises with the schedule as far as the classes' ring correlation
     allows.
+
+    Examples
+    --------
+    >>> state = start_classification(particles, parameters)  # doctest: +SKIP
+    >>> for state in classify(particles, state, parameters):  # doctest: +SKIP
+    ...     print(state.update, state.r_max_px)
     """
     work = working_images(particles, parameters)
     while state.update < parameters.updates + parameters.full_passes:
@@ -117,6 +165,7 @@ def classify(
 def _update(
     work: WorkingImages, state: ClassificationState, parameters: ClassificationParameters, progress: Progress
 ) -> ClassificationState:
+    """One update: search the batch, add it to the faded sums, and make the averages anew."""
     limits = (work.first_ring_px, work.pixels.r_max_px)
     plan = plan_update(state.update, len(work.particles), parameters, limits)
     generator = torch.Generator().manual_seed(parameters.seed * 1_000_003 + 7919 * (state.update + 1))
@@ -162,6 +211,12 @@ def _maximize(
     parameters: ClassificationParameters,
     plan: UpdatePlan,
 ) -> ClassificationState:
+    """Averages, noise, priors and the next band from the sums.
+
+    Averages are centered in all updates but the last, whose poses must fit the averages that are written. Empty
+    classes are filled only between batches: what a full pass finds empty is left so. Class priors are uniform until
+    the full passes, as a class that is small by chance would shrink further.
+    """
     averages = solve_averages(sums, work)
     last = state.update + 1 == parameters.updates + parameters.full_passes
     if parameters.recenter and not last:
@@ -200,6 +255,16 @@ def class_resolutions_angstrom(frc: Tensor, particles: ParticleSet) -> Tensor:
     """Resolution [k] at which each class' halves correlate to 0.5; float64 on the CPU.
 
     The curves are smoothed over three rings, and ring 1, with its few pixels, is not asked.
+
+    Both halves were aligned to the same average, so that noise correlates too: the number compares the classes of one
+    run, and is no resolution in the sense of independent halves.
+
+    Parameters
+    ----------
+    frc
+        Ring correlation of the halves, [k, r].
+    particles
+        In the working box, whose edge in Angstrom turns rings into resolutions.
     """
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
     curves = frc.cpu()

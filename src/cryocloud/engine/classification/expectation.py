@@ -2,6 +2,15 @@
 
 A search over a coarse grid finds each image's probable cells; their eight parts (half the angular step, half
 the shift step) are then scored exactly, as RELION's adaptive oversampling does.
+
+The posterior of (class c, angle psi, shift t) is proportional to ``pi_c exp(-|t|^2 / (2 sigma_t^2)) exp(beta l)`` with
+``l = 2 Re <C X exp(-2 pi i k.t / D) / sigma2, A> - <C^2 / sigma2, |A|^2>``, A the average turned by psi, beta the
+inverse temperature. The constant of the image is left out: added in single precision it would swallow differences.
+
+References
+----------
+Tagare et al. 2010, J. Struct. Biol. 171:256 (adaptive expectation maximization); Scheres 2012, J. Struct. Biol.
+180:519.
 """
 
 from __future__ import annotations
@@ -41,6 +50,7 @@ from cryocloud.engine.geometry import shift_grid
 from cryocloud.engine.native.class_samples import score_samples
 from cryocloud.engine.optics import ctf
 
+# Most samples of an image after the coarse search, and the part of the posterior that kept samples hold.
 _CELLS = 60
 _MASS = 0.99
 _BLOCK_BYTES_CUDA = 1 << 29
@@ -52,6 +62,10 @@ class ClassSamples:
 
     ``reference`` = class * angles + angle of the search's fine grid, ``shift_px`` float32 [m, 2];
     ``log_evidence`` [b].
+
+    ``image`` int64 [m] is the row in the batch and ``weight`` float32 [m] the probability. ``shift_px`` (x, y) is in
+    working pixels, minus the displacement of the object. The evidence is the natural logarithm of the likelihood times
+    the prior, summed over classes and poses, relative to an empty model.
     """
 
     image: Tensor
@@ -69,7 +83,12 @@ class ClassSamples:
 
 @dataclass(frozen=True)
 class CoarseSearch:
-    """The first level: every class at ``n_psi`` angles and the shifts, by the direct or the polar score."""
+    """The first level: every class at ``n_psi`` angles and the shifts, by the direct or the polar score.
+
+    Exactly one of ``direct`` (turned averages and the ramps of the shifts) and ``polar`` (rings and harmonics) is
+    there. ``shift_px`` [s, 2] are what samples refer to, ``step_px`` the spacing of the shifts in working pixels. The
+    polar score moves references and not images, so that its list holds the shifts of each angle in turn.
+    """
 
     n_psi: int
     shift_px: Tensor
@@ -85,6 +104,9 @@ class Search:
 
     ``band`` are the pixels that are scored, ``psi_deg`` [a] the finest angles, ``slices`` [k a, n] the
     averages turned by them, in the band; a is n_psi, or twice that where cells are ``divided``.
+
+    ``log_class`` [k] are the logarithms of the class priors, ``sigma_shift_px`` the width of the Gaussian prior on x
+    and on y about the image's center.
     """
 
     band: PixelList
@@ -107,6 +129,22 @@ def prepare_search(
 ) -> Search:
     """Turn the class averages by all angles (from a random first one) and prepare the faster of the two
     scores.
+
+    The random first angle moves the grid from update to update, so that no image is tied to its points. Cells are
+    divided only once the likelihood has its full weight: a tempered posterior is too broad for it to matter.
+
+    Parameters
+    ----------
+    work
+        Working box, masks and pixels.
+    state
+        Averages, priors and band limit.
+    shift_range_px
+        Radius of the disc of shifts, about the image's center.
+    inverse_temperature
+        Factor of the log-likelihood, from 0.25 to 1.
+    generator
+        CPU generator of the first angle.
     """
     box, device = work.pixels.box_size_px, work.mask.device
     band = work.pixels.within(state.r_max_px)
@@ -148,7 +186,25 @@ def prepare_search(
 def search_batch(
     search: Search, work: WorkingImages, batch: ImageBatch, rows: Tensor, sigma2: Tensor
 ) -> ClassSamples:
-    """The probable (class, angle, shift) of each image of a batch."""
+    """The probable (class, angle, shift) of each image of a batch.
+
+    Parameters
+    ----------
+    search, work
+        What the images of an update share.
+    batch
+        Coefficients of the windowed images, b of them.
+    rows
+        Their numbers in the particle table, for their optics on polar rings.
+    sigma2
+        Noise variance of each ring.
+
+    Notes
+    -----
+    The direct score takes 4 b s k a n operations (s shifts, a angles, n pixels), as one matrix product; the polar
+    score fewer, in thinner products. Up to 60 cells an image, that hold 99 % of its posterior, go on to the second
+    level.
+    """
     n = len(search.band)
     sigma2 = sigma2[: search.band.r_max_px + 1]
     scoring = prepare_scoring(batch.windowed[:, :n], batch.transfer[:, :n], sigma2, search.band)
@@ -173,6 +229,9 @@ def turned_taps(pixels: PixelList, psi_deg: Tensor, r_max_px: int) -> PlaneTaps:
     """Where the pixels of a list lie on class averages turned by each angle, angle after angle.
 
     ``r_max_px`` is the extent of the averages' planes, at least that of the pixels.
+
+    Pixel k of an image with the angle psi shows the average at ``Rz(psi) k``. The same places serve to read turned
+    averages and, with the weights the other way round, to add images to the averages.
     """
     psi = torch.deg2rad(psi_deg).to(pixels.kx.device, torch.float32)[:, None]
     c, s = torch.cos(psi), torch.sin(psi)
@@ -181,6 +240,7 @@ def turned_taps(pixels: PixelList, psi_deg: Tensor, r_max_px: int) -> PlaneTaps:
 
 
 def _angles_deg(n_psi: int, first_deg: float) -> Tensor:
+    """Angles of a full turn, n_psi of them, float64."""
     return first_deg + torch.arange(n_psi, dtype=torch.float64) * 360 / n_psi
 
 
@@ -191,7 +251,13 @@ def _turned_averages(averages: Tensor, band: PixelList, psi_deg: Tensor) -> Tens
 
 
 def _parts(cells: PoseSamples, search: Search, scoring: ScoringImages) -> ClassSamples:
-    """Posterior over the eight parts of each cell: two angles, four shifts."""
+    """Posterior over the eight parts of each cell: two angles, four shifts.
+
+    A cell is one step wide in psi, x and y; the centers of its parts lie a quarter of a step from its own in each
+    direction. All parts of all cells are weighed against each other, so that a cell the coarse search ranked second
+    may win. log 8 is taken from the evidence, which thus stays a mean over the parts and comparable to that of whole
+    cells.
+    """
     device = cells.image.device
     coarse = search.coarse
     quarter_px = coarse.step_px / 4
@@ -214,6 +280,7 @@ def _parts(cells: PoseSamples, search: Search, scoring: ScoringImages) -> ClassS
 def _scores(
     scoring: ScoringImages, search: Search, image: Tensor, reference: Tensor, shift_px: Tensor
 ) -> Tensor:
+    """Log-likelihood l of m samples, float32 [m], relative to an empty model; shifts may have any value."""
     out = torch.empty(len(image), dtype=torch.float32, device=image.device)
     band = search.band
     if not image.is_cuda:

@@ -1,4 +1,8 @@
-"""Particle images in the small box that a classification works in."""
+"""Particle images in the small box that a classification works in.
+
+Classes are told apart by detail that needs few pixels. Images are Fourier-cropped to the smallest box that holds it;
+the edge in Angstrom stays, so that a Fourier ring means the same resolution in both boxes.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,9 @@ class WorkingImages:
     ``mask`` [d, d] cuts out class averages; the wider ``window`` is multiplied into images, so that signal
     which the defocus has spread beyond the particle still counts. ``first_ring_px`` is the band limit of the
     start, ``pixels.r_max_px`` that of the end.
+
+    ``particles`` read images of the small box and have its pixel size. ``mask_radius_px`` and ``window_radius_px``
+    reach to the middle of the soft edges (15 Angstrom wide), in working pixels.
     """
 
     particles: ParticleSet
@@ -43,7 +50,12 @@ class WorkingImages:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Coefficients [b, n] of windowed images (for scores) and whole ones (for averages), and their CTF."""
+    """Coefficients [b, n] of windowed images (for scores) and whole ones (for averages), and their CTF.
+
+    Unitary, complex64; ``windowed_images`` float32 [b, d, d] are kept for the polar score, ``transfer`` float32 [b,
+    n]. Scores use windowed images, as neighbors would only disturb them; averages use whole ones, as a window would
+    blur their transforms.
+    """
 
     windowed_images: Tensor
     windowed: Tensor
@@ -54,10 +66,14 @@ class ImageBatch:
 def working_images(particles: ParticleSet, parameters: ClassificationParameters) -> WorkingImages:
     """Choose the smallest quick box that holds ``max_resolution_angstrom`` and view the particles through it.
 
+    The box is even, without prime factors above 5, has at least 24 px and two pixels and a bit for the finest detail,
+    and is never larger than that of the images. The window is wider than the mask by the distance over which the
+    median defocus spreads detail of 10 Angstrom, as far as the box allows.
+
     Raises
     ------
     InputError
-        The mask does not fit into the box, or there are fewer particles than classes.
+        The mask does not fit into the box, or there are fewer than two particles a class.
     """
     box, pixel = particles.box_size_px, particles.pixel_size_angstrom
     if len(particles) < 2 * parameters.n_classes:
@@ -96,7 +112,7 @@ def working_images(particles: ParticleSet, parameters: ClassificationParameters)
 
 
 def read_batch(work: WorkingImages, rows: Tensor) -> ImageBatch:
-    """Coefficients of the particles in ``rows``."""
+    """Coefficients of the particles in ``rows`` int64 [b], on the device of the masks."""
     device = work.mask.device
     images = torch.from_numpy(work.particles.read_images(rows.numpy())).to(device)
     windowed = images * work.window

@@ -1,4 +1,11 @@
-"""Class averages, noise and priors from the posterior's sums."""
+"""Class averages, noise and priors from the posterior's sums.
+
+The average of a class is ``A = S_num / (S_den + <S_den> / SSNR)`` at each point of a Fourier plane, with
+``S_num = sum p C X / sigma2`` and ``S_den = sum p C^2 / sigma2`` over images and samples of probability p, shifts
+undone and turned back. That is the most probable average under Gaussian noise and a Gaussian prior whose variance is
+SSNR times the mean noise variance ``1 / <S_den>`` of the ring. The sums lie on planes padded by two, where images are
+spread with a Kaiser-Bessel kernel; its envelope is divided out of the averages.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +28,7 @@ from cryocloud.engine.fourier.plane import (
 )
 from cryocloud.engine.native.class_samples import add_class_samples
 
+# Least weight of a point, as a part of its ring's mean; bounds of the ring correlation and of the SSNR.
 _WEIGHT_FLOOR = 1e-3
 _FRC_MAX = 0.999
 _SSNR_MIN = 1e-3
@@ -28,7 +36,7 @@ _PAIRS_AT_ONCE_CUDA = 256
 
 
 def empty_sums(n_classes: int, pixels: PixelList) -> ClassSums:
-    """Sums of nothing."""
+    """Sums of nothing for two halves of k classes, on half planes that hold all rings of ``pixels``."""
     reach = plane_reach(pixels.r_max_px)
     shape = (2, n_classes, (2 * reach + 1) * (reach + 2))
     device = pixels.kx.device
@@ -42,7 +50,11 @@ def empty_sums(n_classes: int, pixels: PixelList) -> ClassSums:
 
 
 def faded(sums: ClassSums, memory: float) -> ClassSums:
-    """The sums scaled by ``memory``: old statistics count less."""
+    """The sums scaled by ``memory``: old statistics count less.
+
+    From 0 (start afresh) to 1. Numerator, weight and noise fade alike, so that their quotients stay until new images
+    are added.
+    """
     return ClassSums(
         sums.numerator * memory,
         sums.weight * memory,
@@ -67,6 +79,22 @@ def add_samples_(
 
     ``taps`` place ``pixels``, the rings that are added, at all angles of the samples; ``half`` int64 [b] is 0
     or 1 for each image.
+
+    All samples of one half, class and angle are summed on the pixel list before they are spread over the plane, which
+    takes 16 taps a pixel: the number of spreads is that of the angles in use and not that of the samples.
+
+    Parameters
+    ----------
+    sums
+        Written to in place, all but the noise.
+    batch
+        Its whole images and their CTF.
+    samples
+        Sorted in any way; ``reference`` = class * angles + angle.
+    taps
+        From :func:`turned_taps`, for the angles of the samples.
+    sigma2
+        Noise variance of each ring, by which images are weighted.
     """
     n_psi, n_classes, n = len(taps) // len(pixels), sums.numerator.shape[1], len(pixels)
     group = half[samples.image] * n_classes + samples.reference // n_psi
@@ -101,6 +129,7 @@ def _add_cuda(
     planes: tuple[Tensor, Tensor],
     pixels: PixelList,
 ) -> None:
+    """The same as the compiled kernel, with torch alone: lines of (plane, angle) pairs first, then their taps."""
     weighted, power = images
     image, angle, shift_px, probability = samples
     n = len(pixels)
@@ -126,8 +155,9 @@ def _add_cuda(
 
 @dataclass(frozen=True)
 class Averages:
-    """Masked averages [k, d, d], those of each half [2, k, d, d] without a Wiener filter, and the halves' FRC
-    [k, r].
+    """Masked averages [k, d, d] after the Wiener filter, and the FRC [k, r] of the two halves' averages.
+
+    ``images`` are float32, ``frc`` float64. The halves are solved without a filter, inside the same mask.
     """
 
     images: Tensor
@@ -139,6 +169,19 @@ def solve_averages(sums: ClassSums, work: WorkingImages, *, ssnr: Tensor | None 
 
     The spectral signal-to-noise ratio is 2 FRC / (1 - FRC), that of both halves together, unless ``ssnr`` [k,
     r] is given.
+
+    For two averages with the same signal and independent noise ``FRC = SSNR_half / (1 + SSNR_half)``, and both
+    together have twice the ratio of a half. Negative correlations count as a ratio of 0.001: such rings are all but
+    empty.
+
+    Parameters
+    ----------
+    sums
+        Of both halves; not changed.
+    work
+        Box and mask of the averages.
+    ssnr
+        Float64 [k, r] to filter with.
     """
     pixels = work.pixels
     reach = plane_reach(pixels.r_max_px)
@@ -158,6 +201,7 @@ def solve_averages(sums: ClassSums, work: WorkingImages, *, ssnr: Tensor | None 
 def _quotient(
     numerator: Tensor, weight: Tensor, inverse_ssnr: Tensor | None, ring: Tensor, work: WorkingImages
 ) -> Tensor:
+    """Masked images [k, d, d] of sums [k, g]; no filter where ``inverse_ssnr`` is none."""
     n_rings = work.pixels.r_max_px + 1
     index = ring.clamp(max=n_rings - 1)
     mean = _plane_average(weight, ring, n_rings)
@@ -170,7 +214,15 @@ def _quotient(
 
 
 def ring_correlation(a: Tensor, b: Tensor, n_rings: int) -> Tensor:
-    """Fourier ring correlation of two sets of images: float64 [k, n_rings], 1 in ring 0."""
+    """Fourier ring correlation of two sets of images: float64 [k, n_rings], 1 in ring 0.
+
+    ``sum Re(X conj(Y)) / sqrt(sum |X|^2 sum |Y|^2)`` over each ring, at most 0.999, so that ratios made of it stay
+    finite.
+
+    References
+    ----------
+    Saxton & Baumeister 1982, J. Microsc. 127:127.
+    """
     box = a.shape[-1]
     ring = shell_index(box, 2, a.device).flatten()
     inside = ring < n_rings
@@ -184,6 +236,7 @@ def ring_correlation(a: Tensor, b: Tensor, n_rings: int) -> Tensor:
 
 
 def _plane_average(values: Tensor, ring: Tensor, n_rings: int) -> Tensor:
+    """Mean [k, n_rings] of values [k, g] over the rings of the padded plane, float64."""
     inside = ring < n_rings
     index = ring[inside]
     total = torch.zeros(len(values), n_rings, dtype=torch.float64, device=values.device)
@@ -192,7 +245,11 @@ def _plane_average(values: Tensor, ring: Tensor, n_rings: int) -> Tensor:
 
 
 def shifted(sums: ClassSums, displacement_px: Tensor, work: WorkingImages) -> ClassSums:
-    """The sums of images moved by ``displacement_px`` [k, 2], so that the averages move with them."""
+    """The sums of images moved by ``displacement_px`` [k, 2], so that the averages move with them.
+
+    A shift multiplies the numerator by ``exp(-2 pi i k.x / D)`` and leaves the weights: no image is read again.
+    ``displacement_px`` is (x, y) in working pixels and a displacement of the content.
+    """
     kx, ky = plane_frequencies(plane_reach(work.pixels.r_max_px), work.mask.device)
     x, y = displacement_px.to(torch.float32).T[:, :, None]
     angle = (-2 * math.pi / work.pixels.box_size_px) * (x * kx + y * ky)
@@ -202,6 +259,9 @@ def shifted(sums: ClassSums, displacement_px: Tensor, work: WorkingImages) -> Cl
 def centroids_px(averages: Tensor) -> Tensor:
     """Center of mass (x, y) from the image center of what exceeds a fifth of each average's maximum: [k,
     2].
+
+    Averages drift, because an average off center and its images' shifts fit as well as a centered one; it would end at
+    the edge of the mask and of the shift range. The threshold keeps the background's slow waves out of the center.
     """
     peak = averages.amax((1, 2), keepdim=True)
     mass = (averages - 0.2 * peak).clamp(min=0).to(torch.float64)
@@ -220,6 +280,18 @@ def reseeded(
 
     The two go on from averages of one half of the images each, which differ by their noise. Returns the sums
     and the averages' images.
+
+    An average that few images chose is noisy and gets fewer images in the next update; classes would die out
+    one by one. The largest class is the one most likely to hold more than one view.
+
+    Parameters
+    ----------
+    sums, averages
+        Of this update; both stay as they are.
+    work
+        Box and mask of the averages.
+    min_share
+        From 0 to 1, of all probability.
     """
     occupancy = sums.occupancy.sum(0)
     empty = (occupancy < min_share * occupancy.sum()).nonzero()[:, 0].tolist()

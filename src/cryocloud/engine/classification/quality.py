@@ -1,4 +1,9 @@
-"""How good each class is, from its average and the particles in it, and which classes to keep."""
+"""How good each class is, from its average and the particles in it, and which classes to keep.
+
+There is no absolute measure of a good class: sharpness and match depend on the particle, the dose and the number of
+images. So classes are compared with the better ones of the same run, and only the match has a fixed zero, that
+of noise.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,10 @@ from cryocloud.engine.classification.records import ClassificationParameters, Cl
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.records.particle_set import ParticleSet
 
+# What the best of many poses gives noise; least distance from there to the standard.
 _NOISE_MATCH = 3.5
 _MIN_MATCH_RANGE = 3.0
+# Rim at which the score is a half: so many times the standard's, and a bit for standards with a clean rim.
 _EDGE_FACTOR, _EDGE_TOLERANCE = 4.0, 0.2
 _BEST_QUARTER = 0.75
 _WORST_RESOLUTION = 2.25
@@ -28,7 +35,11 @@ class ClassQuality:
     ``particles`` counts the particles whose most probable class it is; ``resolution_angstrom`` is where the
     averages of two halves correlate to 0.5; ``match`` is the median, over the particles, of the correlation
     with the average in units of its spread for pure noise; ``edge_ratio`` the mean square of the average at
-    the rim of the mask over that in the center. ``score`` is the product of the three scores.
+    the rim of the mask over that in the center. ``score`` is the product of the four scores.
+
+    ``center_density`` is the mean gray value within 0.6 radii of the mask; the rim is what lies between 0.85 and 1.
+    A product, because a class must be good in every respect: one that is sharp and well matched but bright at the
+    rim shows ice or a neighbor.
     """
 
     particles: Tensor
@@ -49,7 +60,11 @@ class ClassQuality:
 
 @dataclass(frozen=True)
 class SelectionRules:
-    """What a class must reach to be kept; classes named by hand (from 1) override the rules."""
+    """What a class must reach to be kept; classes named by hand (from 1) override the rules.
+
+    ``min_score`` is a score from 0 to 1. Below ``min_particles`` a class is not judged at all but rejected: its median
+    match and its ring correlation would be chance.
+    """
 
     min_score: float = 0.25
     min_particles: int = 10
@@ -75,6 +90,15 @@ def rate_classes(
     times the standard's length on); by the density in its center, where particles are brighter than their
     surroundings (1 from half of the standard on, 0 if dark); and by how little is bright at the rim of the
     mask, where neighbors may be but ice or carbon surely is.
+
+    Parameters
+    ----------
+    particles
+        Those that were classified, white on black.
+    state
+        After the last update.
+    parameters
+        Of the run; they give the working box and the mask.
     """
     n_classes = parameters.n_classes
     assigned = state.assignments.class_index
@@ -95,7 +119,16 @@ def score_classes(
     center_density: Tensor,
     edge_ratio: Tensor,
 ) -> ClassQuality:
-    """Scores from measures [k]; see :func:`rate_classes`."""
+    """Scores from measures [k]; see :func:`rate_classes`.
+
+    The standard's match is the third quartile over particles of their class' match; the classes no further below it
+    than half its distance from noise give the standards of the other measures, as medians over their particles. With
+    resolution d in Angstrom, match m, center c and rim e, and the standards marked by 0::
+
+        2.25 - d / d0,   (m - 3.5) / max(m0 - 3.5, 3),   2 c / c0,   1 / (1 + (e / (4 e0 + 0.2))^2)
+
+    each cut to 0 .. 1. The least range of 3 keeps a run without any particles from scoring well against itself.
+    """
     standard_match = _weighted_quantile(match, particles, _BEST_QUARTER)
     good = match >= standard_match - 0.5 * max(standard_match - _NOISE_MATCH, 0)
     standard_resolution = _weighted_quantile(-resolution_angstrom[good], particles[good], 0.5)
@@ -118,6 +151,11 @@ def score_classes(
 
 def choose_classes(quality: ClassQuality, rules: SelectionRules) -> list[ClassDecision]:
     """Keep or reject each class by the rules, with the reason.
+
+    Returns
+    -------
+    list of ClassDecision
+        One a class, in order. Where the score rejects a class, the reason names its lowest part.
 
     Raises
     ------
@@ -166,6 +204,7 @@ def _decide(quality: ClassQuality, index: int, rules: SelectionRules) -> ClassDe
 
 
 def _center_and_edge(averages: Tensor, mask_radius_px: float) -> tuple[Tensor, Tensor]:
+    """Mean gray value of the centers, and mean square at the rims over that of the centers; both [k], on the CPU."""
     line = torch.arange(averages.shape[-1], device=averages.device) - averages.shape[-1] // 2
     radius = torch.hypot(line[:, None].float(), line.float()) / mask_radius_px
     rim, center = (radius > 0.85) & (radius < 1), radius < 0.6
@@ -175,6 +214,7 @@ def _center_and_edge(averages: Tensor, mask_radius_px: float) -> tuple[Tensor, T
 
 
 def _weighted_quantile(values: Tensor, weights: Tensor, fraction: float) -> float:
+    """Smallest value at which the running sum of weights reaches ``fraction`` of all."""
     order = torch.argsort(values)
     running = torch.cumsum(weights[order], 0)
     place = int(torch.searchsorted(running, fraction * running[-1]))

@@ -12,6 +12,11 @@ class ClassificationParameters:
     """Choices that stay fixed during a classification; lengths in Angstrom.
 
     The updates on growing mini-batches are followed by ``full_passes`` over all particles.
+
+    ``mask_diameter_angstrom`` is that of the disc averages are cut to. Scores begin at ``start_resolution_angstrom``
+    and never see detail finer than ``max_resolution_angstrom``, which sets the working box. ``shift_range_angstrom``
+    is the radius of the disc of shifts about the image's center. ``recenter`` moves each average to its center of
+    mass. ``seed`` draws first groups, batches, halves and angles.
     """
 
     n_classes: int
@@ -50,6 +55,9 @@ class ClassSums:
     """Sufficient statistics: complex64 ``numerator`` and float32 ``weight`` [2 halves, k, g] on padded half
     planes, the summed probabilities ``occupancy`` float64 [2, k], and residual noise ``noise_power`` [r],
     ``noise_weight``.
+
+    ``numerator`` holds sums of p C X / sigma2 and ``weight`` of p C^2 / sigma2. ``noise_power`` sums the ring means of
+    |X - model|^2 over windowed images, and ``noise_weight`` counts them; both fade like the rest.
     """
 
     numerator: Tensor
@@ -66,6 +74,10 @@ class ClassificationState:
     ``averages`` float32 [k, d, d] are masked and Wiener-filtered; ``frc`` float64 [k, r] compares the halves
     of each class. ``r_max_px`` is the band limit of the next scoring. ``occupancy_history`` and
     ``resolution_history`` [updates so far, k].
+
+    ``update`` counts the updates that are done. ``sigma2`` float64 [r] is the noise variance of whole images in the
+    working box, ``class_prior`` float64 [k] the probabilities of the classes, ``sigma_shift_px`` (working pixels) the
+    width of the prior on shifts. Occupancies are shares of the probability, resolutions are in Angstrom.
     """
 
     update: int
