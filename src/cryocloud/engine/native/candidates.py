@@ -1,4 +1,9 @@
-"""One pass over a block of scores that keeps each image's best candidates."""
+"""One pass over a block of scores that keeps each image's best candidates.
+
+A search makes far more scores than it can store: 10,000 poses times 50 shifts an image. Each block of scores is
+read once while it lies in the cache; only entries that can still belong to the best ``keep`` and that lie within
+``cut`` of the best one are written to a short buffer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,11 @@ from numpy.typing import NDArray
 def _compact(
     score: NDArray[np.float32], index: NDArray[np.int64], count: int, keep: int
 ) -> tuple[int, np.float32]:
-    """Keep the ``keep`` best of the first ``count`` entries; returns how many and the new threshold."""
+    """Shorten a full buffer: keep the first ``keep`` entries that reach the ``keep``-th largest score.
+
+    Both buffers are written. Returns how many entries stand in them, and that score, below which nothing needs to
+    be collected any more. A selection costs O(count), once for every capacity - ``keep`` entries appended.
+    """
     threshold = np.partition(score[:count], count - keep)[count - keep]
     kept = 0
     for i in range(count):
@@ -37,10 +46,34 @@ def collect_candidates(
 ) -> None:
     """Append to each image's buffer the entries of log-posterior beta (2 cross - norm) + prior that may matter.
 
-    ``cross`` is [b, s, o], ``norm`` [b, o] (with the references' log priors already subtracted, divided by beta),
-    ``scaling`` = (beta, cut): entries more than ``cut`` below the best are left out.
-    ``limits`` = (n_references, max_kept). Buffers ``score`` and ``index`` are [b, capacity]; index counts
-    shift * n_references + reference.
+    Call it for every block of references, with the same buffers, then :func:`finish_candidates`. One thread works
+    on one image, so that buffers need no locks.
+
+    Parameters
+    ----------
+    cross
+        Re <C X exp(-2 pi i k.s / D) / sigma^2, R>, [b, s, o]: image, shift, reference of this block.
+    norm
+        <C^2 / sigma^2, |R|^2> with the references' log priors, divided by beta, already subtracted, [b, o].
+    log_prior_shift
+        [s].
+    scaling
+        (beta, cut): the inverse temperature; entries more than ``cut`` below the best are left out.
+    first_reference
+        Number of the block's first reference.
+    limits
+        (n_references, keep): all references of the search, and how many candidates an image may have.
+    score, index
+        Buffers [b, capacity], written; index = shift * n_references + reference. Capacity must exceed ``keep``.
+    count
+        Filled part of each buffer [b], written; 0 before the first block.
+    best, threshold
+        Best score so far and score that an entry must exceed [b], written; -inf before the first block.
+
+    Notes
+    -----
+    The threshold rises with the best score (best - cut) and whenever a buffer is full (the ``keep``-th best of
+    it). Either leaves out only what could not stay in the end.
     """
     beta, cut = np.float32(scaling[0]), np.float32(scaling[1])
     n_references, keep = limits
@@ -72,7 +105,11 @@ def finish_candidates(
     cut: float,
     keep: int,
 ) -> None:
-    """Drop candidates below the final cut and beyond the ``keep`` best, best first."""
+    """Drop candidates below the final cut and beyond the ``keep`` best, and sort the rest, best first.
+
+    The cut is applied again because entries collected early were compared with a smaller best score.
+    ``score``, ``index`` [b, capacity] and ``count`` [b] are written; what stands beyond ``count`` has no meaning.
+    """
     for i in numba.prange(score.shape[0]):
         kept = 0
         for j in range(count[i]):
@@ -95,7 +132,12 @@ def rescore(
     shift: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """out[m] = Re <weighted[image] ramps[shift], references[reference]> in float32."""
+    """out[m] = Re <weighted[image] ramps[shift], references[reference]> in float32.
+
+    The search may have used bfloat16; this gives its few survivors exact scores. ``weighted`` [b, n] is
+    C X / sigma^2, ``references`` [o, n], ``ramps`` [s, n] exp(-2 pi i k.s / D); ``image``, ``reference`` and
+    ``shift`` [m] say which rows a sample pairs. 10 n operations and 24 n bytes a sample.
+    """
     for m in numba.prange(len(image)):
         x, r, p = weighted[image[m]], references[reference[m]], ramps[shift[m]]
         total = np.float32(0)

@@ -1,6 +1,7 @@
 """Scores of in-plane poses, and sums of images aligned by them on padded half planes.
 
-A shift's phase ramp is the product of two short tables over kx and ky, so samples may have any shift.
+A shift's phase ramp is the product of two short tables over kx and ky, so samples may have any shift: a table
+of whole ramps would need n values for each of them, two short tables need 1.5 D.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def _ramp_tables(
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
     """exp(-2 pi i k x / D) for k = 0 .. reach and exp(-2 pi i k y / D) for k = -reach .. reach.
 
-    By repeated products in double precision: 20 times quicker than sines and cosines.
+    ``shift_px`` is (x, y). By repeated products in double precision: 20 times quicker than sines and cosines. The
+    product of the two, at (kx, ky), moves an image's content by +shift.
     """
     along_x = np.empty(reach + 1, np.complex64)
     along_y = np.empty(2 * reach + 1, np.complex64)
@@ -45,9 +47,23 @@ def score_samples(
     shift_px: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """out[m] = 2 Re <weighted ramp, reference> - <power, |reference|^2>.
+    """out[m] = 2 Re <weighted ramp, reference> - <power, |reference|^2>, the log-likelihood of a sample.
 
-    ``images`` = (weighted [b, n], power [b, n]); ``pixels`` = (kx, ky, box size); ``shift_px`` [m, 2].
+    It is the log-likelihood ratio against an empty model: what all poses of an image share, -<X, X> / sigma^2, is
+    left out. Priors and temperature are the caller's.
+
+    Parameters
+    ----------
+    images
+        (weighted = C X / sigma^2 complex64 [b, n], power = C^2 / sigma^2 float32 [b, n]).
+    references
+        Turned class averages, without CTF, complex64 [o, n].
+    pixels
+        (kx, ky, box size): integer frequencies int32 [n], kx >= 0, both at most D//2 in size.
+    image, reference
+        Rows that each of the m samples compares.
+    shift_px
+        [m, 2] (x, y): shift that centers the image, as in ``phase_ramps``.
     """
     kx, ky, box = pixels
     reach = box // 2
@@ -72,6 +88,12 @@ def _spread(
     numerator: NDArray[np.complex64],
     weight: NDArray[np.float32],
 ) -> None:
+    """Spread one line of summed pixels over a plane with the kernel's weights, and clear the line.
+
+    The transpose of ``plane.gather_taps``. Row ``first + p`` of ``taps`` = (index [., 16], weight [., 16],
+    mirrored [.]) places pixel p; a mirrored point stands at its Friedel partner, where the value is conjugated.
+    ``numerator``, ``weight``, ``line`` and ``line_weight`` are written.
+    """
     index, tap, mirrored = taps
     for p in range(line.shape[0]):
         value, amount = line[p], line_weight[p]
@@ -97,8 +119,29 @@ def add_class_samples(
 ) -> None:
     """Add samples (image, angle, shift [m, 2], probability) to the half planes of their groups.
 
-    Samples ``group_start[g] .. group_start[g + 1]`` belong to plane g and are ordered by angle: those of one
-    angle are summed on the pixel list first and spread over the plane once. ``taps`` are [angles * n, 16].
+    With w the probability of a sample: numerator += spread(w C X ramp / sigma^2), weight += spread(w C^2 / sigma^2).
+    Both sums lack what lies at kx < 0 until ``fourier.plane.friedel_completed``; their quotient then is the transform
+    of the class average on the padded grid.
+
+    Parameters
+    ----------
+    images, pixels
+        As in :func:`score_samples`, here of whole images where scoring takes masked ones.
+    samples
+        image int64 [m], angle int64 [m], shift_px float32 [m, 2], probability float32 [m].
+    group_start
+        [g + 1]: samples ``group_start[g] .. group_start[g + 1]`` belong to plane g (a class, or a class in one
+        half of the data) and are ordered by angle.
+    taps
+        ``PlaneTaps`` of the pixels turned by each angle: row ``angle * n + pixel``, 16 taps.
+    numerator, weight
+        complex64 and float32 [g, grid points], written.
+
+    Notes
+    -----
+    Samples of one angle are summed on the pixel list first and spread over the plane once: a sum costs n
+    products, spreading 16 n scattered additions. One thread works on one plane, so there are no races; few
+    planes leave threads idle.
     """
     image, angle, shift_px, probability = samples
     kx, ky, box = pixels

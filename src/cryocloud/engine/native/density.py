@@ -17,8 +17,19 @@ REACH_SIGMAS = 5.5
 def add_gaussians(grid: NDArray[np.float32], position_px: Float, sigma_px: Float, weight: Float) -> None:
     """Add normalized Gaussians of integral ``weight`` [n] to ``grid`` [z, y, x], in place and periodically.
 
-    ``position_px`` [n, 3] are xyz in grid units from voxel 0. A Gaussian is cut at 5.5 sigma, where it has
-    fallen to 3e-7 of its peak.
+    grid(r) += weight (2 pi sigma^2)^(-3/2) exp(-|r - position|^2 / (2 sigma^2)), sampled at the voxels of a cube.
+
+    Parameters
+    ----------
+    position_px
+        [n, 3] xyz in grid units from voxel 0.
+    sigma_px
+        [n], in grid units. Below about one voxel the samples no longer stand for the integral; callers blur first.
+
+    Notes
+    -----
+    A Gaussian is cut at 5.5 sigma, where it has fallen to 3e-7 of its peak. It is a product of three profiles, so
+    an atom takes 3 L exponentials and L^3 additions, L = 11 sigma + 1.
     """
     size = grid.shape[0]
     longest = 2 * math.ceil(REACH_SIGMAS * sigma_px.max()) + 2

@@ -1,4 +1,8 @@
-"""Trilinear spreading of slices into a cropped, centered half grid, and its symmetrization."""
+"""Trilinear spreading of slices into a cropped, centered half grid, and its symmetrization.
+
+The grid [2R+1, 2R+1, R+1] (z, y, x >= 0) has the zero frequency at [R, R, 0]. Spreading is the transpose of
+``slicing.slice_trilinear``: what a slice would read with a weight, insertion adds to with the same weight.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,33 @@ def insert_trilinear(
     padding: float,
     n_slabs: int,
 ) -> None:
-    """Add data[s, j] at padding * rotation[s] @ (kx[j], ky[j], 0); one slab of z planes a thread, so no races."""
+    """Add data[s, j] at padding * rotation[s] @ (kx[j], ky[j], 0); one slab of z planes a thread, so no races.
+
+    A point with x < 0 is added, conjugated, at its Friedel partner. Points on either side of x = 0 share that plane,
+    but only what comes from x >= 0 reaches it here: it holds the whole only after the plane's mirror image is added
+    (``Accumulator.symmetrized``).
+
+    Parameters
+    ----------
+    numerator, weight
+        Sums complex64 and float32 [2R+1, 2R+1, R+1], written.
+    data, data_weight
+        C X / sigma^2 with the shift undone, and C^2 / sigma^2, [s, n].
+    rotation
+        [s, 3, 3] on xyz columns.
+    kx, ky
+        Integer frequencies [n]; padding * |k| must stay below R.
+    padding
+        Grid points to one image frequency.
+    n_slabs
+        Parts of the grid that run in parallel, best one a thread.
+
+    Notes
+    -----
+    Every slab runs over all points and leaves those of other slabs after computing z. That spares atomic
+    additions and a grid for each thread, and a voxel's additions come in the same order for any number of slabs.
+    A point touches 8 voxels of 12 bytes, which are read and written; in large boxes cache misses rule.
+    """
     reach = weight.shape[2] - 1
     for slab in numba.prange(n_slabs):
         lowest = slab * (2 * reach + 1) // n_slabs
@@ -71,7 +101,22 @@ def symmetrize_trilinear(
     numerator_out: NDArray[np.complex64],
     weight_out: NDArray[np.float32],
 ) -> None:
-    """out(k) = sum over operators g of in(g k), for |k| <= r_max grid steps."""
+    """out(k) = sum over operators g of in(g k), for |k| <= r_max grid steps.
+
+    The same as inserting every slice at g M for all g, at the price of one more interpolation. Both sums are
+    interpolated alike, so that their quotient stays an average.
+
+    Parameters
+    ----------
+    numerator, weight
+        Sums [2R+1, 2R+1, R+1] whose plane x = 0 is complete, else values next to it come out too small.
+    operators
+        [g, 3, 3] on xyz, the identity among them.
+    r_max
+        In grid steps, less than R; voxels beyond are not written.
+    numerator_out, weight_out
+        Results of the same shapes, other arrays than the inputs, zero before the call.
+    """
     reach = weight.shape[2] - 1
     for iz in numba.prange(2 * reach + 1):
         for iy in range(2 * reach + 1):

@@ -15,7 +15,22 @@ CAP = 5.0
 def interface_energy(points: Float, operators: Float, best_distance: float, reach: float) -> Float:
     """Lennard-Jones energy of each interface [g], -1 a pair at ``best_distance``, at most 5 for a clash.
 
-    ``points`` [n, 3] stand about the center of the axes; pairs further apart than ``reach`` do not count.
+    A pair at distance d has min(q^12 - 2 q^6, 5), q = best_distance / d. The cap keeps one clash of the steep
+    q^12 from outweighing all contacts, so that a minimizer finds its way out of overlaps.
+
+    Parameters
+    ----------
+    points
+        [n, 3] in Angstrom, about the center of the axes.
+    operators
+        [g, 3, 3]: interface g is that of the points with their copy turned by operator g.
+    best_distance, reach
+        Angstrom; pairs further apart than ``reach`` do not count.
+
+    Returns
+    -------
+    NDArray
+        float64 [g], over all n^2 pairs of a point and a copied point. Cost g n^2; most pairs end at the test of x.
     """
     energy = np.zeros(len(operators))
     for g in range(len(operators)):

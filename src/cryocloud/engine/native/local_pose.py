@@ -1,4 +1,8 @@
-"""Levenberg-Marquardt refinement of poses, one thread a sample."""
+"""Levenberg-Marquardt refinement of poses, one thread a sample.
+
+A slice, its five derivatives and their products are made in one pass over the pixels, in registers: nothing of
+size n is stored. A slice and finite differences of three more would read the grid four times.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +30,33 @@ def linearize(
 ) -> float:
     """Misfit sum |m|^2/s2 - 2 Re <X, m>/s2 of one pose; fills the 5 x 5 normal matrix and the descent direction.
 
-    ``pixels`` is [2, n] (kx, ky); ``scales`` = (padding, 2 pi / D). Unknowns: rotation vector about the image's
-    axes (rad), shift (px). The derivative is that of the trilinear interpolant.
+    The misfit is minus the log-likelihood, sum |X - m|^2 / s2, without the image's constant |X|^2 / s2. The model is
+    m = C(k) F(M k) exp(+2 pi i k.t / D) with C the CTF, M the rotation, t the shift. Unknowns: the rotation vector v
+    about the image's axes (rad), applied from the right as M exp([v]x), and the shift (px).
+
+    Parameters
+    ----------
+    grid
+        Transform of the reference [2R+1, 2R+1, R+1], as in ``slicing.slice_trilinear``.
+    pixels
+        [2, n] (kx, ky), integer frequencies.
+    image, transfer, inverse_sigma2
+        X, C (times the image's scale) and 1 / s2 of this image, [n].
+    rotation, shift
+        M [3, 3] and t [2] in px.
+    scales
+        (padding, 2 pi / D).
+    normal
+        N_ab = sum Re(conj(d_a) d_b) / s2 with d_a = dm / da, written. 2 N is the Gauss-Newton Hessian of the misfit:
+        that of the likelihood without the second derivatives of the model.
+    gradient
+        g_a = sum Re(conj(d_a) (X - m)) / s2 = -1/2 of the misfit's derivative, written; N^-1 g is the Newton step.
+
+    Notes
+    -----
+    The derivative is that of the trilinear interpolant itself, so that it belongs to the misfit that the steps are
+    judged by. With F' the gradient along the columns x, y, n of M: dm/dv = (ky F'_n, -kx F'_n, kx F'_y - ky F'_x),
+    times C and phase, because M (v x k) is how far a small turn moves the point; dm/dt = 2 pi i k m / D.
     """
     padding, turn = scales
     reach = grid.shape[2] - 1
@@ -108,7 +137,11 @@ def linearize(
 
 @numba.njit(cache=True)
 def _rotated(rotation: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns rotation @ exp(step x) by Rodrigues' formula."""
+    """Returns rotation @ exp([step]x) by Rodrigues' formula: a turn by |step| rad about the image's own axes.
+
+    With K the cross-product matrix of the step and a its length: 1 + sin(a)/a K + (1 - cos a)/a^2 K^2, with the
+    limits 1 and 1/2 where a is too small to divide by. Only the first three entries of ``step`` are used.
+    """
     angle = math.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
     cross = np.array([[0.0, -step[2], step[1]], [step[2], 0.0, -step[0]], [-step[1], step[0], 0.0]])
     a = math.sin(angle) / angle if angle > 1e-9 else 1.0
@@ -124,7 +157,12 @@ def _damped_step(
     shift: NDArray[np.float64],
     options: tuple[float, float, float],
 ) -> NDArray[np.float64]:
-    """Solution of the damped normal equations; ``options`` = (shift prior, damping, largest rotation in rad)."""
+    """Solution of the damped normal equations; ``options`` = (shift prior, damping, largest rotation in rad).
+
+    (A + damping diag(A)) step = g - P t, with A = N + P and P = diag(0, 0, 0, p, p) for a prior that adds p |t|^2
+    to the misfit. Scaling the diagonal (Marquardt 1963) makes the step independent of the units of its parts.
+    A step that turns further than the largest rotation is shortened as a whole, shift included.
+    """
     prior, damping, largest = options
     system, right = normal.copy(), gradient.copy()
     for a in range(2):
@@ -155,7 +193,28 @@ def refine_poses(
 ) -> None:
     """Improve each sample's pose in place; ``misfit`` [m] and ``normal`` [m, 5, 5] describe where it ended.
 
-    ``settings`` = (padding, 2 pi / D, steps, largest rotation step in rad, 1 / (2 sigma_shift^2)).
+    Parameters
+    ----------
+    grid, pixels
+        As in :func:`linearize`.
+    images, transfer
+        [b, n] of all images; ``inverse_sigma2`` [n] is common to them.
+    image_of
+        Image of each of the m samples.
+    settings
+        (padding, 2 pi / D, steps, largest rotation step in rad, 1 / (2 sigma_shift^2)).
+    rotation, shift
+        float64 [m, 3, 3] and [m, 2] in px: start poses, written.
+    misfit
+        Minus the log posterior, shift prior included, without the image's constant, written.
+    normal
+        Normal matrix of the likelihood alone at the final pose, written.
+
+    Notes
+    -----
+    A step that lowers the misfit is taken and damping falls to 0.3 of its value; otherwise the pose stays and
+    damping rises fivefold. A gain below 0.01 in the log posterior, a hundredth of a mode's weight, ends a sample.
+    Each step costs one slice with derivatives; samples are independent.
     """
     padding, turn, n_steps, largest, prior = settings
     scales = (padding, turn)

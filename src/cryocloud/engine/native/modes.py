@@ -13,7 +13,20 @@ def distinct_modes(
 ) -> NDArray[np.bool_]:
     """Mask of samples (sorted by image, best first) that turn away from every better kept one by more than an angle.
 
-    ``cosine`` is the cosine of that angle; at most ``max_modes`` are kept an image.
+    The hundreds of samples of an image are often a few optima and their surroundings; one of each is worth refining.
+
+    Parameters
+    ----------
+    image
+        Image of each of the m samples; the samples of an image stand together, best first.
+    rotation
+        [m, 3, 3].
+    cosine
+        Cosine of the angle. The angle between two rotations is that of the single turn from one to the other,
+        cos = (trace(A B^T) - 1) / 2: in-plane turns count as much as changes of direction. Symmetry copies are
+        different here.
+    max_modes
+        At most so many are kept an image.
     """
     keep = np.zeros(len(image), dtype=np.bool_)
     kept = np.empty(max_modes, dtype=np.int64)

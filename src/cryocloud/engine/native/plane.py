@@ -15,7 +15,12 @@ def gather_taps(
     mirrored: NDArray[np.bool_],
     out: NDArray[np.complex64],
 ) -> None:
-    """out[i, p] = sum_t weight[p, t] grid[i, index[p, t]], conjugated where the point was mirrored."""
+    """out[i, p] = sum_t weight[p, t] grid[i, index[p, t]], conjugated where the point was mirrored.
+
+    ``grid`` complex64 [k, g] holds k flattened padded half planes, ``index`` and ``weight`` [p, t] the t = 16 grid
+    points around a point and their kernel weights, ``mirrored`` [p] whether it stands at its Friedel partner
+    (kx < 0), ``out`` is complex64 [k, p]. One thread works on one image; 16 reads of 8 bytes a point.
+    """
     for i in numba.prange(grid.shape[0]):
         plane = grid[i]
         for p in range(index.shape[0]):

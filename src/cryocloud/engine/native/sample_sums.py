@@ -18,8 +18,21 @@ def sum_samples(
 ) -> None:
     """Fill data[g] = sum of probability * weighted * ramp and weight[g] = sum of probability * power.
 
-    ``images`` = (weighted [b, n], power [b, n]), ``samples`` = (image, shift, probability) ordered by group;
-    group g owns samples ``group_start[g] .. group_start[g + 1]``.
+    What the maximization step inserts for one reference: the images that chose it, shifts undone, by their
+    probability. One thread works on one reference.
+
+    Parameters
+    ----------
+    images
+        (weighted = C X / sigma^2 complex64 [b, n], power = C^2 / sigma^2 float32 [b, n]).
+    ramps
+        exp(-2 pi i k.s / D) for each shift s of the search, complex64 [s, n].
+    samples
+        (image, shift, probability), [m] each, ordered by group.
+    group_start
+        [g + 1]: group g owns samples ``group_start[g] .. group_start[g + 1]``.
+    data, weight
+        complex64 and float32 [g, n], written.
     """
     image, shift, probability = samples
     for g in numba.prange(len(group_start) - 1):

@@ -1,4 +1,8 @@
-"""Trilinear sampling of a cropped, centered half transform [2R+1, 2R+1, R+1] (z, y, x >= 0)."""
+"""Trilinear sampling of a cropped, centered half transform [2R+1, 2R+1, R+1] (z, y, x >= 0).
+
+Interpolating on a grid is convolving with a triangle along each axis, which multiplies the object by sinc^2;
+``reconstruction.volume_transform`` divides by that first.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,28 @@ def slice_trilinear(
     padding: float,
     out: NDArray[np.complex64],
 ) -> None:
-    """out[s, j] = transform at padding * rotation[s] @ (kx[j], ky[j], 0)."""
+    """out[s, j] = transform at padding * rotation[s] @ (kx[j], ky[j], 0).
+
+    That is the projection theorem: the transform of the projection along the rotated z axis is the central slice
+    that the rotation turns the image plane onto. Points with x < 0 are read at their Friedel partner and conjugated.
+
+    Parameters
+    ----------
+    transform
+        complex64 [2R+1, 2R+1, R+1], zero frequency at [R, R, 0].
+    rotation
+        [s, 3, 3], from map to image as ``M`` in F2(k) = F3(M [kx, ky, 0]), on xyz columns.
+    kx, ky
+        Frequencies of the image [n] in units of 1/D; padding * |k| must stay below R.
+    padding
+        Grid points to one image frequency.
+    out
+        complex64 [s, n].
+
+    Notes
+    -----
+    8 voxels of 8 bytes are read for a pixel; one thread works on one slice.
+    """
     reach = transform.shape[2] - 1
     for s in numba.prange(rotation.shape[0]):
         m = rotation[s]

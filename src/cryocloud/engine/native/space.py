@@ -20,9 +20,29 @@ def sample_rotated(
     table: NDArray[np.float32],
     out: NDArray[np.complex64],
 ) -> None:
-    """out[s, p] = transform at padding * rotation[s] @ points[p].
+    """out[s, p] = transform at padding * rotation[s] @ points[p], as a weighted sum of 4 x 4 x 4 grid points.
 
-    ``table`` holds the kernel at distances 0 .. 2 grid points in equal steps, with one entry to spare.
+    Parameters
+    ----------
+    grid
+        complex64 [2R+1, 2R+1, R+2], zero frequency at [R, R, 1]. The column x = -1 spares a test: taps of a point
+        with 0 <= x < 1 start there.
+    rotation
+        [s, 3, 3] on xyz columns.
+    points
+        [p, 3] xyz in units of 1/D.
+    padding
+        Grid points to one frequency.
+    table
+        The kernel at distances 0 .. 2 grid points in equal steps, with one entry to spare; between entries it is
+        interpolated linearly, which is much quicker than Bessel functions.
+    out
+        complex64 [s, p].
+
+    Notes
+    -----
+    The kernel is a product of one weight an axis: 12 weights and 64 complex values of 8 bytes for a point. Points
+    with x < 0 are read at their Friedel partner and conjugated.
     """
     reach = grid.shape[0] // 2
     per_step = (len(table) - 2) / 2
