@@ -1,9 +1,15 @@
 """Likelihood of every reference and shift for every image as real matrix products.
 
 For noise of variance sigma^2(ring) a coefficient, the log-likelihood of reference R (CTF C, shift s) is, up to a
-constant of the image, ``2 Re <C X e^{-2 pi i k.s/D} / sigma^2, R> - <C^2 / sigma^2, |R|^2>``. The first term is one
-real matrix product over pixels; only it depends on the shift. bfloat16 products find the candidates, float32
+constant of the image, ``2 Re <C X e^{-2 pi i k.s/D} / sigma^2, R> - <C^2 / sigma^2, |R|^2>``. The first term is
+one real matrix product over pixels; only it depends on the shift. bfloat16 products find the candidates, float32
 decides among them.
+
+That is -sum |X - C R e^{+2 pi i k.s/D}|^2 / sigma^2 over half of the Fourier plane (Scheres 2012, J. Mol. Biol.
+415:406), multiplied out. As a difference it takes 8 operations a pixel for every pose; multiplied out 4, in matrix
+products, which run near the processor's peak, over slices that all images share. The dropped constant |X|^2 /
+sigma^2 must not be added back in float32: it is so much larger than the differences between poses that it would
+round them off.
 """
 
 from __future__ import annotations
@@ -24,7 +30,15 @@ _LOG_CUT = 12.0  # exp(-12) = 6e-6 of the best sample
 
 @dataclass(frozen=True)
 class ScoringImages:
-    """b images ready for scoring: ``weighted`` = C X / sigma^2 (complex64 [b, n]), ``power`` = C^2 / sigma^2."""
+    """b images ready for scoring, over the n pixels of a list.
+
+    Attributes
+    ----------
+    weighted
+        C X / sigma^2, complex64 [b, n]: X unitary coefficients, C the CTF (times the image's scale).
+    power
+        C^2 / sigma^2, float32 [b, n]: how much each pixel can say.
+    """
 
     weighted: Tensor
     power: Tensor
@@ -36,8 +50,16 @@ class ScoringImages:
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """o references ready for scoring many batches: ``slices`` complex64 [o, n], ``power`` = |slices|^2, ``coarse``
-    the same slices as real pairs [o, 2n] in the precision of the first pass.
+    """o references ready for scoring many batches.
+
+    Attributes
+    ----------
+    slices
+        complex64 [o, n], without CTF.
+    power
+        |slices|^2, float32 [o, n].
+    coarse
+        The same slices as real pairs [o, 2n] in the precision of the first pass (:func:`coarse_dtype`).
     """
 
     slices: Tensor
@@ -49,7 +71,15 @@ class ReferenceTable:
 class PoseSamples:
     """The part of each image's posterior that matters, as a flat list of m samples sorted by image, best first.
 
-    ``weight`` sums to 1 over an image's samples; ``log_evidence`` [b] is log sum exp of the log posteriors.
+    Attributes
+    ----------
+    image, reference, shift
+        int64 [m]: rows of the images, references and shifts that were compared.
+    weight
+        Posterior probability, float32 [m]; sums to 1 over an image's samples.
+    log_evidence
+        float64 [b]: log sum exp of the candidates' log posteriors, priors and temperature included, without the
+        constant -sum |X|^2 / sigma^2 of the image: an empty model has likelihood 1.
     """
 
     image: Tensor
@@ -67,7 +97,16 @@ class PoseSamples:
 
 @dataclass(frozen=True)
 class Prior:
-    """Log priors of references [o] and shifts [s]; inverse temperature that scales the likelihood."""
+    """What is known of a pose before the image is seen.
+
+    Attributes
+    ----------
+    log_reference, log_shift
+        Log priors of references [o] and shifts [s]; a constant added to them cancels in the weights.
+    inverse_temperature
+        beta, scales the log-likelihood (not the priors). Below 1 it widens the posterior, as if the image were
+        noisier: annealing from there keeps a poor first map from deciding the poses.
+    """
 
     log_reference: Tensor
     log_shift: Tensor
@@ -80,7 +119,17 @@ def prepare_scoring(
     sigma2: Float[Tensor, " r"],
     pixels: PixelList,
 ) -> ScoringImages:
-    """Whiten and CTF-weight images; ``sigma2`` is the noise variance of each ring 0 .. r_max."""
+    """Whiten and CTF-weight images.
+
+    Parameters
+    ----------
+    coefficients
+        Unitary Fourier coefficients, ``image_coefficients(images, pixels)``.
+    transfer
+        CTF at the pixels, times the image's scale.
+    sigma2
+        Noise variance of a complex coefficient of each ring 0 .. r_max, > 0.
+    """
     inverse = (1 / sigma2).to(torch.float32)[pixels.ring]
     return ScoringImages(coefficients * (transfer * inverse), transfer**2 * inverse)
 
@@ -93,7 +142,11 @@ def reference_table(slices: Complex64[Tensor, "o n"]) -> ReferenceTable:
 
 
 def coarse_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, else float32."""
+    """bfloat16 where the processor multiplies it natively, else float32.
+
+    Its 8 bits of mantissa are enough to find candidates: with whitened images the rounding of a score is small
+    beside the noise in it. Where it is emulated bfloat16 is slower than float32.
+    """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -111,6 +164,8 @@ def direct_posterior(
 ) -> PoseSamples:
     """Posterior over references and shifts of each image, the smallest set of samples that holds ``mass`` of it.
 
+    p(o, s | X) ~ exp(beta l(o, s) + log prior(o) + log prior(s)), with l the log-likelihood of the module's head.
+
     Parameters
     ----------
     references
@@ -120,6 +175,19 @@ def direct_posterior(
         image.
     max_samples
         At most this many samples an image.
+    mass
+        Share of the posterior to keep, in (0, 1].
+
+    Returns
+    -------
+    PoseSamples
+        Weights from float32 scores. Before ``mass`` is applied, samples are left out whose coarse score lies more
+        than 12 below the best one (e^-12 = 6e-6 of its probability) or is not among the ``max_samples`` best.
+
+    Notes
+    -----
+    4 n operations for each image, reference and shift. Scores are never stored as a whole: blocks of 4 MB (CPU, in
+    the cache) or 1 GB (CUDA) are reduced to candidates at once.
     """
     norm = images.power @ references.power.T
     norm = norm - prior.log_reference.to(torch.float32) / prior.inverse_temperature
@@ -139,6 +207,11 @@ def _search_cpu(
     prior: Prior,
     max_samples: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates (image, reference, shift), int64 [m] each, from products in blocks that stay in the cache.
+
+    About 256 rows (image, shift) by so many references that their scores take 4 MB; each block is read once by
+    ``collect_candidates``.
+    """
     table = references.coarse
     n_images, n_shifts, n_references = len(images.weighted), len(ramps), len(table)
     rows = max(1, min(n_images, 256 // n_shifts))
@@ -183,6 +256,7 @@ def _search_cuda(
     prior: Prior,
     max_samples: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`_search_cpu`, by top-k, with all references at once and so many images that scores take 1 GB."""
     table = references.coarse
     n_shifts, n_references = len(ramps), len(table)
     rows = max(1, _BLOCK_BYTES_CUDA // (4 * n_shifts * n_references))
@@ -205,6 +279,7 @@ def _search_cuda(
 def _cross_of_samples(
     weighted: Tensor, references: Tensor, ramps: Tensor, samples: tuple[Tensor, Tensor, Tensor]
 ) -> Tensor:
+    """Re <weighted ramp, reference> in float32 of m samples (image, reference, shift)."""
     out = torch.empty(len(samples[0]), dtype=torch.float32, device=references.device)
     if not references.is_cuda:
         arrays = (weighted.contiguous(), references.contiguous(), ramps.contiguous(), *samples, out)
@@ -226,7 +301,16 @@ def normalized_samples(
     n_images: int,
     mass: float,
 ) -> PoseSamples:
-    """Sort candidate samples, best first, and keep the smallest set an image that holds ``mass`` of its posterior."""
+    """Sort candidate samples, best first, and keep the smallest set an image that holds ``mass`` of its posterior.
+
+    Probabilities are formed in float64 after subtracting each image's best log posterior, so that nothing
+    overflows. The kept samples are normalized to sum to 1; ``log_evidence`` counts the left-out ones too.
+
+    Parameters
+    ----------
+    image, reference, shift, log_posterior
+        m candidates in any order; every image 0 .. n_images - 1 must have at least one.
+    """
     order = torch.argsort(log_posterior, descending=True, stable=True)
     order = order[torch.argsort(image[order], stable=True)]
     image, reference, shift = image[order], reference[order], shift[order]

@@ -1,4 +1,10 @@
-"""Local refinement of particle poses by Levenberg-Marquardt steps on the likelihood."""
+"""Local refinement of particle poses by Levenberg-Marquardt steps on the likelihood.
+
+A grid of poses twice as fine costs 8 times as much in rotations alone, and its error stays a good part of a grid
+step. Near an optimum the likelihood is smooth, so a few Gauss-Newton steps over rotation and shift, each at the
+price of one slice with derivatives, find the top itself. They find the nearest one: starts must lie in the right
+basin, which a grid search sees to.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +26,18 @@ _LARGEST_STEP_DEG = 6.0
 
 @dataclass(frozen=True)
 class Observations:
-    """Measured images to compare with models: coefficients X [b, n] and CTF times scale [b, n] at n pixels.
+    """Measured images to compare with models.
 
-    ``sigma2`` [r] is the noise variance of each ring.
+    Attributes
+    ----------
+    coefficients
+        X, complex64 [b, n], unitary scale.
+    transfer
+        CTF times the image's scale, float32 [b, n].
+    sigma2
+        Noise variance of a complex coefficient in each ring 0 .. r_max [r].
+    pixels
+        The n pixels.
     """
 
     coefficients: Tensor
@@ -47,8 +62,18 @@ class Observations:
 class LocalPoses:
     """m poses at their likelihood optimum.
 
-    ``misfit`` [m] is minus the log posterior up to a constant of the image; ``normal`` [m, 5, 5] is half its Hessian
-    in (rotation vector about the image axes in rad, shift in px), whose halved inverse is the pose's covariance.
+    Attributes
+    ----------
+    rotation
+        float64 [m, 3, 3], M in the slice F(M [kx, ky, 0]).
+    shift_px
+        float64 [m, 2] (x, y); the model carries exp(+2 pi i k.shift / D).
+    misfit
+        float64 [m]: minus the log posterior (likelihood and shift prior) up to a constant of the image.
+    normal
+        float64 [m, 5, 5]: half the Gauss-Newton Hessian of minus the log-likelihood in (rotation vector about the
+        image axes in rad, shift in px), without the shift prior. Its halved inverse is the covariance of the pose
+        if the map is right; its determinant weighs modes (Laplace): the volume of a mode ~ det^-1/2.
     """
 
     rotation: Tensor
@@ -71,18 +96,23 @@ def refine_local_poses(
 
     Parameters
     ----------
+    reference
+        Transform of the map, with rings up to those of the pixels at least.
     image
         Row of ``observations`` that each pose belongs to.
     rotation, shift_px
-        Start poses; the model is CTF * slice(M) * exp(+2 pi i k.shift / D).
+        Start poses; the model is CTF * slice(M) * exp(+2 pi i k.shift / D). They are not written.
+    n_steps
+        At most so many steps a pose; each costs a slice with derivatives.
     sigma_shift_px
-        Width of the Gaussian prior on shifts.
+        Width of the Gaussian prior on shifts about zero; infinite = none.
 
     Notes
     -----
     Each step solves the damped normal equations of 5 unknowns, with rotations applied from the right (about the
     image's own axes) and bounded by 6 degrees; damping is multiplied by 0.3 after success, by 5 after failure
-    (Levenberg 1944, Marquardt 1963).
+    (Levenberg 1944, Marquardt 1963). Rotations about the image's axes have no poles, as Euler angles have, and
+    keep in-plane turns apart from changes of direction.
     """
     prior = 0.0 if math.isinf(sigma_shift_px) else 0.5 / sigma_shift_px**2
     if reference.grid.is_cuda:
@@ -122,7 +152,7 @@ def _refine_batched(
     shift_px: Tensor,
     options: tuple[int, float],
 ) -> LocalPoses:
-    """The same iteration as the compiled kernel, all samples at once in tensors."""
+    """The same iteration as the compiled kernel, all samples at once in tensors, without its early end."""
     n_steps, prior = options
     largest = math.radians(_LARGEST_STEP_DEG)
     pose, move = rotation.clone(), shift_px.clone()
@@ -161,6 +191,7 @@ def _linearize(
     rotation: Float64[Tensor, "m 3 3"],
     shift_px: Float64[Tensor, "m 2"],
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Misfit [m], normal matrices [m, 5, 5] and descent directions [m, 5], as ``native.local_pose.linearize``."""
     inverse_sigma2 = observations.inverse_sigma2()
     model, jacobian = _model_and_jacobian(
         reference, observations.transfer[image], rotation, shift_px, observations.pixels
@@ -182,6 +213,12 @@ def _model_and_jacobian(
     shift_px: Float[Tensor, "m 2"],
     pixels: PixelList,
 ) -> tuple[Complex64[Tensor, "m n"], Complex64[Tensor, "m 5 n"]]:
+    """Models C slice(M) exp(+2 pi i k.t / D) and their derivatives by rotation vector (rad) and shift (px).
+
+    The derivative of a trilinear value along an axis is the difference of the upper and the lower four corners,
+    each weighted by the two other axes. A point turned by a small v moves by M (v x k): ky along the normal for
+    v_x, -kx for v_y, (-ky, kx) in the plane for v_z.
+    """
     padding, reach = reference.padding, reference.grid.shape[2] - 1
     axes = rotation.to(torch.float32) * padding
     plane = torch.stack([pixels.kx, pixels.ky])

@@ -36,10 +36,20 @@ _WORK_LIMIT_BFLOAT16, _WORK_LIMIT_FLOAT32 = 6e7, 1e7
 class PolarGrid:
     """Rings 1 .. r_max times n_theta angles, and the order of (harmonic, ring) pairs in the products.
 
-    ``points`` lists the half circles theta in [0, pi), ring after ring (the other half follows by Friedel
-    symmetry). ``harmonic``, ``ring``, ``sign`` and ``weight`` are [h, q], h = n_psi / 2 + 1: row k holds the
-    pairs whose harmonic is k modulo ``n_psi``, or -k with ``sign`` -1; missing pairs have weight 0.
-    ``turn`` [n_psi, 2 h] gives all angles from the rows.
+    Attributes
+    ----------
+    points
+        The half circles theta in [0, pi), ring after ring, [p] in all (the other half follows by Friedel
+        symmetry); frequencies are not integers, and there is no ``flat_index``.
+    n_theta, n_psi
+        Samples on a full ring; in-plane angles that are scored (A).
+    harmonic, ring, sign, weight
+        [h, q], h = n_psi / 2 + 1: row k holds the pairs whose harmonic m is k modulo ``n_psi``, or -k with
+        ``sign`` -1, for at the angles 2 pi j / A they all turn like k. ``ring`` counts from 0 for ring 1.
+        ``weight`` is the number of half-plane pixels, pi r, twice that for m > 0, which stands for -m too; 0 for
+        missing pairs.
+    turn
+        [n_psi, 2 h], cosines and sines of k psi: gives all angles from the rows.
     """
 
     points: PixelList
@@ -59,9 +69,15 @@ class PolarGrid:
 
 @dataclass(frozen=True)
 class PolarImages:
-    """b images ready for scoring: weighted harmonics complex64 [h, b, q] and harmonics of C^2 / sigma^2.
+    """b images ready for scoring.
 
-    ``power`` is complex64 [b, r, 3]: the mean over the ring and harmonics 2 and 4, times the ring's weight.
+    Attributes
+    ----------
+    harmonics
+        Harmonics of C X / sigma^2 times the weights of the pairs, complex64 [h, b, q].
+    power
+        complex64 [b, r, 3]: harmonics 0, 2 and 4 of C^2 / sigma^2 on each ring, times the ring's weight. Odd ones
+        are zero, as C(-k) = C(k); higher even ones are left out.
     """
 
     harmonics: Tensor
@@ -70,11 +86,19 @@ class PolarImages:
 
 @dataclass(frozen=True)
 class PolarReferences:
-    """v views with s shifts each as real tables [h, 2 q, w s], one for each ``views_per_table`` views,
-    and the harmonics 0, 2, 4 of |G|^2 [v, r, 3].
+    """v views with s shifts each, ready for scoring many batches.
 
-    ``shift_px`` [n_psi s, 2] holds the shifts that samples refer to, angle after angle: a shift t of the
-    reference is the shift Rz(-psi) t of the image.
+    Attributes
+    ----------
+    tables
+        Real [h, 2 q, w s], real parts above imaginary parts, one for each w = ``views_per_table`` views.
+    power
+        Harmonics 0, 2, 4 of |G|^2, complex64 [v, r, 3].
+    shift_px
+        float64 [n_psi s, 2], the shifts that samples refer to, angle after angle: a shift t of the reference is
+        the shift Rz(-psi) t of the image.
+    psi_deg
+        float64 [n_psi].
     """
 
     tables: tuple[Tensor, ...]
@@ -112,9 +136,15 @@ def make_polar_grid(
 ) -> PolarGrid:
     """Polar sampling for references within ``object_radius_px`` and images cut off at ``image_radius_px``.
 
-    A ring of radius r (in units of 1/D) of a reference holds harmonics up to 2 pi r radius / D, and a few more;
-    these are compared. Rings have so many samples that the images' higher harmonics do not fold onto them.
-    ``n_psi`` in-plane angles (an even number) are scored.
+    A ring of radius r (in units of 1/D) of a reference holds harmonics up to 2 pi r radius / D, and a few more
+    (the Bessel functions J_m of a point at that radius fall off beyond); these are compared. Rings have so many
+    samples that the images' higher harmonics do not fold onto them. ``n_psi`` in-plane angles (an even number, at
+    least 8 for the harmonics of the norm) are scored.
+
+    Raises
+    ------
+    ValueError
+        ``n_psi`` is odd.
     """
     if n_psi % 2:
         raise ValueError(f"the number of in-plane angles must be even, got {n_psi}")
@@ -211,7 +241,8 @@ def polar_posterior(
     """Posterior over views, angles and shifts, as :func:`direct_posterior` gives it.
 
     ``prior.log_reference`` is [v] (one a view), ``prior.log_shift`` [s]. In the result ``reference`` is
-    ``view * n_psi + angle`` and ``shift`` an index into ``references.shift_px``.
+    ``view * n_psi + angle`` and ``shift`` an index into ``references.shift_px``. Log posteriors are those of the
+    products, in the precision of the tables: unlike there, nothing is rescored.
     """
     search = _search_cuda if references.power.is_cuda else _search_cpu
     image, column, psi, log_posterior = search(images, references, grid, prior, max_samples)
@@ -222,6 +253,7 @@ def polar_posterior(
 
 
 def _pack_pairs(highest: Tensor, n_psi: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fold the pairs (harmonic, ring) into rows by residue; rows are filled up to the longest with weight 0."""
     rows: list[list[tuple[float, ...]]] = [[] for _ in range(n_psi // 2 + 1)]
     for index, top in enumerate(highest.tolist()):
         for m in range(top + 1):
@@ -259,7 +291,11 @@ def _even_harmonics(values: Tensor, grid: PolarGrid) -> Tensor:
 
 
 def _image_rows(harmonics: Tensor, grid: PolarGrid, dtype: torch.dtype) -> Tensor:
-    """Rows [h, 2 b, 2 q] that give the real and the imaginary part of the cross term."""
+    """Rows [h, 2 b, 2 q] that give the real and the imaginary part of the cross term.
+
+    With y = yr + i yi and a table of (gr, gi): Re(y conj(g)) = yr gr + yi gi, Im = yi gr - yr gi. Where the
+    harmonic is -k modulo A, the imaginary part changes its sign.
+    """
     real, imag, sign = harmonics.real, harmonics.imag, grid.sign[:, None]
     return torch.cat([torch.cat([real, imag], 2), torch.cat([imag * sign, -real * sign], 2)], 1).to(dtype)
 

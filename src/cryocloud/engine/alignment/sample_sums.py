@@ -16,8 +16,16 @@ _SAMPLES_AT_ONCE_CUDA = 1 << 15
 
 @dataclass(frozen=True)
 class SampleSums:
-    """Sums over the samples of each of u references: ``data`` complex64 [u, n] of probability * C X / sigma^2 with
-    the shift undone, ``weight`` float32 [u, n] of probability * C^2 / sigma^2. ``reference`` [u] tells which.
+    """Sums over the samples of each of u references that any image chose.
+
+    Attributes
+    ----------
+    reference
+        int64 [u], ascending: which reference.
+    data
+        complex64 [u, n]: sum of probability * C X / sigma^2 with the shift undone.
+    weight
+        float32 [u, n]: sum of probability * C^2 / sigma^2.
     """
 
     reference: Tensor
@@ -31,6 +39,7 @@ def sums_of_samples(
     """Add up all images that share a reference, so that each reference's slice is inserted once.
 
     With broad posteriors hundreds of samples fall on one reference; summing them costs a tenth of inserting them.
+    Insertion is linear, so the map is the same.
 
     Parameters
     ----------

@@ -1,4 +1,9 @@
-"""Rotation, shift and hand that lay one density map on another."""
+"""Rotation, shift and hand that lay one density map on another.
+
+Both maps are compared in Fourier space on a small box that just holds the band: a rotated map is then a set of
+samples at rotated frequencies, a shifted one a product with a plane wave, and a sum over half of the
+coefficients gives the correlation of whole maps. Rotations act on xyz columns about the voxel D//2.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,13 @@ class VolumeAlignment:
 
 @dataclass(frozen=True)
 class _Bands:
-    """Fixed map at half of the frequencies of a small box, weighted; the moving map ready for sampling."""
+    """Fixed map at half of the frequencies of a small box, weighted; the moving map ready for sampling.
+
+    ``points`` [n, 3] are integer frequencies xyz, ``shell`` [n] ascending; ``fixed`` complex64 [2, n] the fixed
+    map and its mirror image in z, with which the unmirrored moving map is compared, so that one set of rotated
+    samples serves both hands; ``weight`` [n] the squared low-pass filter; ``scale_px`` pixels of the full box to
+    one of the small.
+    """
 
     points: Tensor
     shell: Tensor
@@ -77,18 +88,20 @@ def align_volumes(
 ) -> VolumeAlignment:
     """Find the rigid motion (and hand) of ``moving`` that correlates best with ``fixed`` at low resolution.
 
-    Every rotation of a grid and every shift of a lattice is tried on the low frequencies, with all shells
-    made equally strong; the best are refined to the full band, and the one with the highest plain
-    correlation is returned.
+    Every rotation of a grid and every shift of a lattice is tried on the low frequencies, with amplitudes
+    flattened shell by shell: otherwise the few strongest shells would decide. The 16 best are refined, first in 10
+    shells and then in the full band, and the one with the highest plain correlation is returned.
 
     Parameters
     ----------
     moving, fixed
         Maps of one box size, origin at D//2.
+    pixel_size_angstrom
+        That of both maps.
     resolution_angstrom
         Low-pass of the comparison (raised-cosine edge of 3 shells, as ``fourier.low_pass``).
     max_shift_angstrom
-        Radius of the searched shifts; an eighth of the box edge when None.
+        Radius of the searched shifts; an eighth of the box edge when None. Refinement may go beyond.
     search_hand
         Also try the mirror image.
     operators
@@ -98,6 +111,12 @@ def align_volumes(
     ------
     InputError
         Different boxes, or a map without any signal in the band.
+
+    Notes
+    -----
+    The grid is HEALPix order 2 times in-plane angles of 15 degrees, the lattice step 0.35 of the shortest period
+    of the first 10 shells: close enough for the steps that follow to find the top of the right peak. All shifts
+    and hands of 512 rotations are one real matrix product.
     """
     _check(moving, fixed)
     box = fixed.shape[-1]
@@ -119,7 +138,12 @@ def refine_volume_alignment(
     pixel_size_angstrom: float,
     resolution_angstrom: float,
 ) -> VolumeAlignment:
-    """Improve an alignment in place by Levenberg-Marquardt steps up to a finer resolution."""
+    """A better alignment near ``start``, by Levenberg-Marquardt steps up to a finer resolution.
+
+    ``moving``, ``fixed`` and errors as in :func:`align_volumes`. The hand stays that of ``start``. No step is
+    taken that lowers the correlation at ``resolution_angstrom``, so the result is a peak near the start, not the
+    highest one.
+    """
     _check(moving, fixed)
     box = fixed.shape[-1]
     bands = _bands(moving, fixed, box * pixel_size_angstrom / resolution_angstrom)
@@ -133,7 +157,11 @@ def refine_volume_alignment(
 
 
 def apply_alignment(volume: Float32[Tensor, "d d d"], alignment: VolumeAlignment) -> Float32[Tensor, "d d d"]:
-    """The moving volume laid on the fixed one; frequencies from the Nyquist shell on are left out."""
+    """The moving volume laid on the fixed one, sampled once in Fourier space.
+
+    Frequencies from the Nyquist shell on are left out; the mean is kept. Within the band nothing is blurred, as
+    interpolation between voxels would; sampling is exact to about 1e-3 (``fourier.space``).
+    """
     box = volume.shape[-1]
     space = half_space(box, box // 2 - 1, volume.device)
     inverse = alignment.rotation.mT.to(volume.device)
@@ -154,7 +182,12 @@ def apply_alignment(volume: Float32[Tensor, "d d d"], alignment: VolumeAlignment
 def poses_in_fixed_frame(
     alignment: VolumeAlignment, rotation: Float64[Tensor, "n 3 3"], shift_px: Float64[Tensor, "n 2"]
 ) -> tuple[Float64[Tensor, "n 3 3"], Float64[Tensor, "n 2"]]:
-    """Poses of particles that were refined against the moving map, as poses against the fixed map."""
+    """Poses of particles that were refined against the moving map, as poses against the fixed map.
+
+    M' = R M and shift' = shift + the xy part of M'^T t, in pixels of the full box. With a mirrored map it is
+    M' = R (P M P), P = diag(1, 1, -1): a projection along z is one of the mirrored object too, so images cannot
+    tell the hand.
+    """
     if alignment.mirrored:
         rotation = _MIRROR @ rotation @ _MIRROR
     turned = alignment.rotation @ rotation
@@ -210,7 +243,11 @@ def _bands(moving: Tensor, fixed: Tensor, cutoff_shell: float) -> _Bands:
 def _search(
     bands: _Bands, limit_px: float, search_hand: bool, operators: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The best rotations [c, 3, 3], shifts [c, 3] and hands [c] of a coarse grid, shells equally strong."""
+    """The best rotations [c, 3, 3], shifts [c, 3] and hands [c] of a coarse grid, amplitudes flattened.
+
+    Each coefficient is divided by both maps' root mean square of its shell and by its shell number: as a shell has
+    about 2 pi r^2 coefficients, the score is a sum of FSC values weighted by r. Shifts are in px of the small box.
+    """
     coarse = bands.within(_COARSE_SHELLS)
     rotations = rotation_grid(_GRID_ORDER, operators).to(coarse.points.device)
     shells = int(coarse.shell[-1])
@@ -238,7 +275,10 @@ def _search(
 def _refine(
     bands: _Bands, rotation: Tensor, shift: Tensor, hand: Tensor, *, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """Levenberg-Marquardt on the squared difference to the scaled moving map, for c candidates at once."""
+    """Levenberg-Marquardt on the squared difference to the scaled moving map, for c candidates at once.
+
+    A step is kept where it raises the correlation, and damping falls to 0.3 of its value; else it rises tenfold.
+    """
     damping = torch.full((len(rotation),), 1e-2, dtype=torch.float64, device=rotation.device)
     score = _correlation(bands, rotation, shift, hand)
     for _ in range(steps):
@@ -255,7 +295,11 @@ def _refine(
 
 
 def _step(bands: _Bands, rotation: Tensor, shift: Tensor, hand: Tensor, damping: Tensor) -> Tensor:
-    """Damped Gauss-Newton step [c, 6]: rotation vector (radians, about the fixed map's axes) and shift."""
+    """Damped Gauss-Newton step [c, 6]: rotation vector (radians, about the fixed map's axes) and shift.
+
+    The scale of the moving map is a seventh unknown, solved for and dropped, as only the correlation matters.
+    Derivatives by rotations are finite differences over 4 mrad; a turn is bounded by 0.15 rad.
+    """
     model = _model(bands, rotation, shift)
     axes = rotation_from_vector(_TURN_RAD * torch.eye(3, dtype=torch.float64, device=rotation.device))
     turned = [(_model(bands, axis @ rotation, shift) - model) / _TURN_RAD for axis in axes]
@@ -300,6 +344,7 @@ def _inner(a: Tensor, b: Tensor, root: Tensor) -> Tensor:
 
 
 def _shell_rms(values: Tensor, shell: Tensor) -> Tensor:
+    """Root mean square [r] of complex values [n] in each shell."""
     totals = torch.zeros(int(shell[-1]) + 1, dtype=torch.float32, device=values.device)
     totals.index_add_(0, shell, values.abs() ** 2)
     return (totals / torch.bincount(shell).clamp(min=1)).sqrt()
