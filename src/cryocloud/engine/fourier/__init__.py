@@ -1,4 +1,10 @@
-"""Fourier transforms of images and volumes, pixel lists, shells, filters."""
+"""Fourier transforms of images and volumes, pixel lists, shells, filters.
+
+Conventions: the origin is the pixel D//2 in every direction; frequencies k are integers in units of 1/D, at index
+0 of the rfft layout; coefficients of images are unitary, rfft2(image) / D, so that white noise of variance s^2 a
+pixel has E|n|^2 = s^2 in each coefficient, and slices of a volume at the scale rfftn(volume) / D are coefficients
+of its projections. A shell or ring r holds round(|k|) = r and the resolution D * pixel size / r.
+"""
 
 from cryocloud.engine.fourier.crop import fourier_crop, fourier_crop_volume
 from cryocloud.engine.fourier.filters import low_pass

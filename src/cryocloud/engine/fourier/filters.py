@@ -14,7 +14,8 @@ def low_pass(
 ) -> Tensor:
     """A cube [D, D, D] without detail finer than ``resolution_angstrom``.
 
-    The filter falls from 1 to 0 as a raised cosine over ``edge_shells`` shells around the cut-off.
+    The filter falls from 1 to 0 as a raised cosine over ``edge_shells`` shells around the cut-off shell
+    D * pixel size / resolution, where it is 1/2. A sharp edge would make the map ring.
     """
     box = volume.shape[-1]
     cutoff = box * pixel_size_angstrom / resolution_angstrom

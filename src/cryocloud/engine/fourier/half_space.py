@@ -12,8 +12,18 @@ from torch import Tensor
 class HalfSpace:
     """Frequencies of a D^3 volume with 1 <= round(|k|) <= r_max, one of each Friedel pair, ordered by shell.
 
-    ``points`` float32 [n, 3] are integer frequencies xyz, ``shell`` int64 [n] is round(|k|), ``flat_index`` int64 [n]
-    the place in a flattened rfftn array.
+    A real volume has F(-k) = conj(F(k)): half of the coefficients hold everything, and sums over them count each
+    measurement once. The rfft array has x >= 0 but both members of the pairs with x = 0; of these, one is left out
+    here.
+
+    Attributes
+    ----------
+    points
+        Integer frequencies xyz, float32 [n, 3].
+    shell
+        round(|k|), int64 [n], ascending: a smaller band is a prefix.
+    flat_index
+        Place in a flattened rfftn array, int64 [n].
     """
 
     points: Tensor

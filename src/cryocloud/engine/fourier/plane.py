@@ -2,7 +2,9 @@
 
 Images are zero-padded, divided by the envelope of a Kaiser-Bessel kernel four grid points wide, and
 transformed; the kernel's weighted sums over 4 x 4 points then give the transform anywhere to about 1e-3 of
-its rms.
+its rms. Convolving the transform with a kernel multiplies the image by the kernel's own transform: a known, smooth
+envelope, which is divided out beforehand. What the kernel lets through from the periodic copies of the padded
+image is the error; padding moves the copies to where a good kernel is small.
 
 References
 ----------
@@ -31,8 +33,18 @@ _POINTS_AT_ONCE_CUDA = 1 << 22
 class PlaneTaps:
     """Where p points of the frequency plane lie on a padded half grid [2R+1, R+2] (y, then x from -1).
 
-    ``index`` int32 [p, 16] into the flattened grid, ``weight`` float32 [p, 16], ``mirrored`` bool [p]: the
-    point has kx < 0 and stands at its Friedel partner.
+    They depend on the points alone and serve all images, for sampling and for its transpose, spreading.
+
+    Attributes
+    ----------
+    reach
+        R: the zero frequency stands at [R, 1].
+    index
+        The 4 x 4 grid points around each point in the flattened grid, int32 [p, 16].
+    weight
+        Their kernel weights, float32 [p, 16].
+    mirrored
+        bool [p]: the point has kx < 0 and stands at its Friedel partner, where values are conjugated.
     """
 
     reach: int
@@ -72,7 +84,10 @@ def plane_taps(kx: Float[Tensor, " p"], ky: Float[Tensor, " p"], r_max_px: int) 
 
 
 def plane_grid(images: Float32[Tensor, "k d d"], r_max_px: int) -> Complex64[Tensor, "k g"]:
-    """Padded transforms of images, ready for :func:`sample_plane`; scale of unitary coefficients."""
+    """Padded transforms of images, ready for :func:`sample_plane`; scale of unitary coefficients.
+
+    Values beyond the padded Nyquist frequency are zero. Column 0 (x = -1) repeats x = +1, mirrored and conjugated.
+    """
     box = images.shape[-1]
     size, reach = PADDING * box, plane_reach(r_max_px)
     start = size // 2 - box // 2
@@ -89,7 +104,7 @@ def plane_grid(images: Float32[Tensor, "k d d"], r_max_px: int) -> Complex64[Ten
 
 
 def sample_plane(grid: Complex64[Tensor, "k g"], taps: PlaneTaps) -> Complex64[Tensor, "k p"]:
-    """Transforms of k images at p points."""
+    """Transforms of k images at p points: sum of 16 weighted grid values each, conjugated where mirrored."""
     out = torch.empty(len(grid), len(taps), dtype=torch.complex64, device=grid.device)
     if not grid.is_cuda:
         gather_taps(*(t.numpy() for t in (grid, taps.index, taps.weight, taps.mirrored, out)))
@@ -104,7 +119,8 @@ def sample_plane(grid: Complex64[Tensor, "k g"], taps: PlaneTaps) -> Complex64[T
 def plane_images(grid: Complex64[Tensor, "k g"], box_size_px: int, reach: int) -> Float32[Tensor, "k d d"]:
     """Images [D, D] of padded transforms made by spreading values with the taps' weights, which blurs them.
 
-    The blur is divided out as an envelope. Transforms must be complete: see :func:`friedel_completed`.
+    The transpose of sampling up to a factor: the blur of the transform is an envelope of the image, and is divided
+    out. Transforms must be complete: see :func:`friedel_completed`.
     """
     size = PADDING * box_size_px
     kept = min(reach, size // 2 - 1)
@@ -118,7 +134,12 @@ def plane_images(grid: Complex64[Tensor, "k g"], box_size_px: int, reach: int) -
 
 
 def friedel_completed(values: Tensor, reach: int) -> Tensor:
-    """Sum of a half grid [k, g] that points were added to and its mirror image, as every real image has."""
+    """Sum of a half grid [k, g] that points were added to and its mirror image, as every real image has.
+
+    Each point was added on one side only, but near x = 0 its kernel reaches across. The columns x = 0 and 1 get
+    what the mirror images of the points add there, and x = -1 is made to repeat x = 1. Real weights are completed
+    alike.
+    """
     half = values.view(len(values), 2 * reach + 1, reach + 2).clone()
     for column, partner in ((0, 2), (1, 1)):
         mirror = values.view(len(values), 2 * reach + 1, reach + 2)[:, :, column].flip(1)
@@ -128,7 +149,11 @@ def friedel_completed(values: Tensor, reach: int) -> Tensor:
 
 
 def envelope(box_size_px: int, device: torch.device | str = "cpu") -> Float32[Tensor, "d d"]:
-    """What convolving a padded transform with the kernel multiplies an image [D, D] by."""
+    """What convolving a padded transform with the kernel multiplies an image [D, D] by.
+
+    In each direction sinh(s) / s, s = sqrt(beta^2 - (pi W x / (2 D))^2), divided by its value at x = 0, where x is
+    the distance from the center in pixels and W = 4 the width.
+    """
     line = torch.arange(box_size_px, dtype=torch.float64, device=device) - box_size_px // 2
     root = torch.sqrt(_BETA**2 - (math.pi * KERNEL_WIDTH * line / (PADDING * box_size_px)) ** 2)
     fall = (torch.sinh(root) / root * (_BETA / math.sinh(_BETA))).to(torch.float32)
@@ -136,7 +161,11 @@ def envelope(box_size_px: int, device: torch.device | str = "cpu") -> Float32[Te
 
 
 def kernel_weight(distance: Tensor) -> Tensor:
-    """Kaiser-Bessel weight at a distance of grid points; integrates to 1."""
+    """Kaiser-Bessel weight at a distance of grid points; integrates to 1.
+
+    I0(beta sqrt(1 - (2 d / W)^2)) beta / (W sinh beta) for d <= W / 2 = 2; larger distances have no meaning.
+    beta = 9.0 is the choice of Beatty et al. for this width and padding.
+    """
     inside = (1 - (2 * distance.to(torch.float64) / KERNEL_WIDTH) ** 2).clamp(min=0)
     weight: Tensor = torch.special.i0(_BETA * torch.sqrt(inside)) * (
         _BETA / (KERNEL_WIDTH * math.sinh(_BETA))

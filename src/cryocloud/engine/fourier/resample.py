@@ -20,8 +20,10 @@ def resample_volume(
 ) -> Float32[Tensor, "e e e"]:
     """A cube sampled at another pixel size in another box, its center D//2 staying the center.
 
-    The volume is zero-padded until some even box holds it at both pixel sizes to 0.02 %, then cut in Fourier
-    space and in real space.
+    The volume is zero-padded until some even box holds it at both pixel sizes to 0.02 %, then cut in Fourier space
+    and in real space, so that nothing is interpolated. Where no box up to 1024 px (or twice the volume's) fits so
+    well, the best one is taken and the new pixel size is off by its misfit. Pixel sizes that agree to 0.02 % count
+    as equal. Gray values keep their scale.
     """
     box = volume.shape[-1]
     if abs(new_pixel_size_angstrom / pixel_size_angstrom - 1) < _TOLERANCE:
@@ -47,6 +49,7 @@ def pad_or_cut(volume: Float32[Tensor, "d d d"], new_box_size_px: int) -> Float3
 
 
 def _misfit(n: int, ratio: float) -> float:
+    """Relative error of the new pixel size with a box of n px: how far n * ratio is from an even number."""
     return abs(2 * round(n * ratio / 2) / (n * ratio) - 1)
 
 

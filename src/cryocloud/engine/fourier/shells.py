@@ -1,4 +1,8 @@
-"""Averages over Fourier shells, Fourier shell correlation."""
+"""Averages over Fourier shells, Fourier shell correlation.
+
+Shell r holds round(|k|) = r, |k| in units of 1/D: a resolution of D * pixel size / r. Averages over an rfft array
+take its elements once each: the plane kx = 0 holds both members of its Friedel pairs, so they count double.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from cryocloud.engine.fourier.transforms import rfftn
 
 
 def shell_index(box_size_px: int, n_axes: int, device: torch.device | str = "cpu") -> Int64[Tensor, "..."]:
-    """round(|k|) of each element of an rfft array of a D^n_axes box."""
+    """round(|k|) of each element of an rfft array of a D^n_axes box, shape [D, ..., D//2 + 1]."""
     full = torch.fft.fftfreq(box_size_px, 1 / box_size_px, device=device)
     half = torch.fft.rfftfreq(box_size_px, 1 / box_size_px, device=device)
     grid = torch.meshgrid(*[full] * (n_axes - 1), half, indexing="ij")
@@ -40,7 +44,14 @@ def ring_average(values: Tensor, pixels: PixelList) -> Float64[Tensor, "b r"]:
 def fsc(volume_a: Tensor, volume_b: Tensor) -> Float64[Tensor, " r"]:
     """Fourier shell correlation of two volumes [D, D, D] for shells 0 .. D//2 (1 in shell 0).
 
-    Shell r holds the frequencies with round(|k|) = r, that is the resolution D * pixel / r.
+    FSC(r) = Re sum A conj(B) / sqrt(sum |A|^2 sum |B|^2) over shell r. Independent noise gives 0 +- 1/sqrt(n), n
+    the coefficients of the whole shell; two half maps of signal-to-noise ratio S each have FSC = S / (S + 1). The
+    volumes are taken as they are: masks raise the curve, see ``postprocess``.
+
+    Raises
+    ------
+    InputError
+        The volumes are not cubes of one size.
 
     References
     ----------
@@ -67,7 +78,17 @@ def resolution_angstrom(
 ) -> float:
     """Resolution where an FSC curve first falls below the threshold, interpolated between shells.
 
-    A curve that never falls below it gives the resolution of its last shell.
+    A curve that never falls below it gives the resolution of its last shell. Shell 0 is not looked at.
+
+    Parameters
+    ----------
+    curve
+        FSC of shells 0 .. r.
+    threshold
+        0.143 between half maps (Rosenthal & Henderson 2003, J. Mol. Biol. 333:721: there the mean map correlates
+        with the truth to 0.5), 0.5 between a map and a model.
+    box_size_px, pixel_size_angstrom
+        Of the volumes that were compared.
     """
     values = curve.tolist()
     for shell in range(1, len(values)):

@@ -1,7 +1,8 @@
 """Transforms of volumes between their grid points, accurate to about 1e-3 of their rms.
 
-The three-dimensional sibling of ``plane``: slower than trilinear sampling (64 taps for 8) and some thirty
-times as exact. For ground truth, for turning maps and for comparing them; not for scoring.
+The three-dimensional sibling of ``plane``, with its padding, kernel and references: slower than trilinear sampling
+(64 taps for 8) and some thirty times as exact. For ground truth, for turning maps and for comparing them; not for
+scoring.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ class SpaceGrid:
 
 
 def space_grid(volume: Float32[Tensor, "d d d"], r_max_px: int) -> SpaceGrid:
-    """Prepare a volume for :func:`sample_space`."""
+    """Prepare a volume for :func:`sample_space`, for frequencies |k| < r_max + 1.
+
+    The volume is divided by the kernel's envelope, zero-padded to twice its edge and transformed; the column
+    x = -1 repeats x = +1, mirrored and conjugated. The padded copy takes 32 bytes a voxel of the volume, its
+    transform as much again.
+    """
     assert KERNEL_WIDTH == TAPS
     box = volume.shape[-1]
     size, reach = PADDING * box, plane_reach(r_max_px)
@@ -86,6 +92,7 @@ def sample_space(
 
 @lru_cache(maxsize=1)
 def _kernel_table() -> Float32[Tensor, " t"]:
+    """The kernel at distances 0 .. 2 grid points in 4096 steps, and one entry to spare."""
     distance = torch.arange(_TABLE_STEPS + 2, dtype=torch.float64) * (0.5 * KERNEL_WIDTH / _TABLE_STEPS)
     return kernel_weight(distance).to(torch.float32)
 

@@ -1,6 +1,11 @@
 """Real FFTs about the array centre D//2: scipy on the CPU (1.5 to 1.8 times quicker than torch there), torch on CUDA.
 
 The results are in torch's rfft layout with the zero frequency at index 0; scaling is "backward" (none forward).
+The last axis holds the frequencies 0 .. D//2, the others all. Single precision stays single. Inputs are not
+written.
+
+With the origin at the center, an object's transform is smooth; with it at voxel 0, as FFTs have it, neighboring
+coefficients would alternate in sign, and nothing could be interpolated between them.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ def rfft2(images: Tensor) -> Tensor:
 
 
 def irfft2(transform: Tensor, box_size_px: int) -> Tensor:
-    """Images [..., D, D] of a transform made by :func:`rfft2`."""
+    """Images [..., D, D] of a transform made by :func:`rfft2`; its shape does not tell an even D from D + 1."""
     return _inverse(transform, (-2, -1), box_size_px)
 
 
@@ -31,7 +36,10 @@ def irfftn(transform: Tensor, box_size_px: int) -> Tensor:
 
 
 def multiply_in_real_space(transform: Tensor, factor: Tensor) -> Tensor:
-    """Transform [D, D, D/2+1] of a volume times ``factor`` [D, D, D], whose origin is the voxel 0."""
+    """Transform [D, D, D/2+1] of a volume times ``factor`` [D, D, D], whose origin is the voxel 0.
+
+    That is a periodic convolution of the transform with that of the factor, divided by D^3, for two FFTs.
+    """
     size = len(factor)
     if transform.is_cuda:
         product: Tensor = torch.fft.rfftn(torch.fft.irfftn(transform, s=(size,) * 3) * factor)
