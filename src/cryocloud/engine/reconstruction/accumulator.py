@@ -1,4 +1,8 @@
-"""Sufficient statistics of a reconstruction and the volume that solves them."""
+"""Sufficient statistics of a reconstruction and the volume that solves them.
+
+Two sums over all images say all that the map needs: the back-projected data and their weights. They add up over
+batches, machines and halves, may fade, and are solved as often as wanted.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,17 @@ _CUDA_SLICES_AT_ONCE = 1024
 class Accumulator:
     """Sums of C X / sigma^2 (``numerator``) and C^2 / sigma^2 (``weight``) over inserted slices.
 
-    Both live on a padded half grid [2R+1, 2R+1, R+1] with the zero frequency at [R, R, 0].
+    Attributes
+    ----------
+    numerator, weight
+        complex64 and float32 on a padded half grid [2R+1, 2R+1, R+1] with the zero frequency at [R, R, 0]; their
+        quotient has the scale rfftn(volume) / D.
+    box_size_px, r_max_px
+        D of the volume; highest ring that may be inserted, at most D/2 - 1.
+    padding
+        Grid points to one frequency of the images.
+    friedel_complete
+        True after :meth:`symmetrized`: the plane x = 0 holds both members of each pair, and no slices may follow.
     """
 
     def __init__(
@@ -46,7 +60,21 @@ class Accumulator:
         rotation: Float[Tensor, "b 3 3"],
         pixels: PixelList,
     ) -> None:
-        """Add b slices: data C X / sigma^2 (shift undone) and weights C^2 / sigma^2 at poses M."""
+        """Add b slices: data C X / sigma^2 (shift undone) and weights C^2 / sigma^2 at poses M.
+
+        Each pixel is spread over the 8 grid points around padding * M [kx, ky, 0]. Images should be whole: a mask
+        would cut off what the CTF has delocalized.
+
+        Parameters
+        ----------
+        data, weight
+            Over the n pixels, multiplied by the image's posterior probability where it is inserted at several
+            poses.
+        rotation
+            M, from map to image, on xyz columns.
+        pixels
+            Of a box of the same D, rings up to ``r_max_px``.
+        """
         assert not self.friedel_complete
         rotation = rotation.to(torch.float32).contiguous()
         if self.numerator.is_cuda:
@@ -63,7 +91,7 @@ class Accumulator:
         )
 
     def scale_(self, factor: float) -> None:
-        """Multiply both sums, to let old statistics fade."""
+        """Multiply both sums, to let old statistics fade; their quotient stays."""
         self.numerator *= factor
         self.weight *= factor
 
@@ -73,7 +101,11 @@ class Accumulator:
         self.weight += other.weight
 
     def symmetrized(self, operators: Float64[Tensor, "g 3 3"]) -> Accumulator:
-        """A copy summed over the operators of a point group, with the plane x = 0 completed; takes no more slices."""
+        """A copy summed over the operators of a point group, with the plane x = 0 completed; takes no more slices.
+
+        ``operators`` hold the identity. Weights grow g-fold, as if each image had been seen in g poses. With the
+        identity alone, and a plane that is already complete, the result shares its tensors with the original.
+        """
         result = Accumulator(
             self.box_size_px, self.r_max_px, padding=self.padding, device=self.numerator.device
         )
@@ -92,7 +124,12 @@ class Accumulator:
         return result
 
     def ring_weight(self) -> Float64[Tensor, " r"]:
-        """Mean accumulated weight in each image ring 0 .. r_max: the inverse noise variance of the map."""
+        """Mean accumulated weight in each image ring 0 .. r_max: the inverse noise variance of the map.
+
+        A Fourier coefficient of the unregularized map has an error of variance 1 / weight. With the FSC between
+        half maps this gives the prior's variance, tau^2 = SSNR / ring_weight (Scheres 2012, J. Struct. Biol.
+        180:519).
+        """
         _, weight = self._friedel_completed()
         return shell_average(weight, self.shell(), self.r_max_px + 1)
 
@@ -113,6 +150,7 @@ class Accumulator:
             self.weight[inside] += (weight.view(-1)[flat] * corner_weight).sum(-1)
 
     def _positions(self, limit: float) -> tuple[Tensor, Tensor]:
+        """Positions xyz [p, 3] of the grid points within ``limit`` of the origin, and the mask that selects them."""
         reach = self.weight.shape[2] - 1
         line = torch.arange(-reach, reach + 1, device=self.weight.device, dtype=torch.float32)
         z, y, x = torch.meshgrid(line, line, line[reach:], indexing="ij")
@@ -154,6 +192,9 @@ def solve(
 ) -> Float32[Tensor, "d d d"]:
     """Volume S_num / (S_den + 1/tau^2), transformed back and freed of the interpolation's envelope.
 
+    The Wiener filter of all images together (Scheres 2012, J. Struct. Biol. 180:519): where little was measured,
+    1/tau^2 draws the map towards zero instead of letting noise through.
+
     Parameters
     ----------
     operators
@@ -165,6 +206,11 @@ def solve(
     compensation_iterations
         More than 0 replaces the plain quotient by density compensation, worth its two padded transforms an
         iteration for final unregularized maps; see :func:`compensated_weights`.
+
+    Returns
+    -------
+    Tensor
+        Density float32 [D, D, D], the origin at D//2, not masked.
 
     Notes
     -----
@@ -191,6 +237,7 @@ def solve(
 
 
 def _to_volume(grid: Tensor, box_size_px: int, padding: int) -> Tensor:
+    """Density [D, D, D] of a centered half grid: transformed back, cut out, divided by the sinc^2 envelope."""
     size = box_size_px * padding
     transform = transform_from_grid(grid, size)
     padded = irfftn(transform, size) * box_size_px

@@ -1,4 +1,8 @@
-"""Central slices through a volume's Fourier transform."""
+"""Central slices through a volume's Fourier transform.
+
+The projection theorem: the transform of a projection is the slice of the object's transform normal to its
+direction. A slice costs n interpolations, where a projection in real space costs D^3.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,17 @@ _CUDA_SLICES_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class VolumeTransform:
-    """Padded transform of a D^3 volume, cut to rings <= r_max: ``grid`` complex64 [2R+1, 2R+1, R+1].
+    """Padded transform of a D^3 volume, cut to rings <= r_max, ready for slicing.
 
-    Zero frequency stands at [R, R, 0]; the scale is rfftn(volume) / D, that of unitary image transforms.
+    Attributes
+    ----------
+    grid
+        complex64 [2R+1, 2R+1, R+1] (z, y, x >= 0), zero frequency at [R, R, 0], at the scale rfftn(volume) / D,
+        that of unitary image transforms.
+    box_size_px, r_max_px
+        D and the highest ring that may be read.
+    padding
+        Grid points to one frequency of the images.
     """
 
     grid: Tensor
@@ -58,7 +70,8 @@ def slice_volume(
 ) -> Complex64[Tensor, "s n"]:
     """Slices F(M [kx, ky, 0]) at the pixels of the list for s rotations M (xyz column vectors).
 
-    These are the unitary coefficients of the volume's projections along the rotated z axis.
+    These are the unitary coefficients of the volume's projections along the rotated z axis, without CTF and shift.
+    The pixels' rings must not exceed the transform's, and frequencies need not be integers.
     """
     rotation = rotation.to(torch.float32).contiguous()
     if transform.grid.is_cuda:
