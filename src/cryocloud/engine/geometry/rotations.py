@@ -1,4 +1,8 @@
-"""Rotation matrices, float64, acting on xyz column vectors."""
+"""Rotation matrices, float64, acting on xyz column vectors.
+
+A pose M turns the axes of an image into the map: the image's plane is the slice F3(M [kx, ky, 0]), M's third
+column is the direction of view, and an operator g of the map's point group acts from the left, M ~ g M.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,11 @@ def euler_from_rotation(rotation: Float64[Tensor, "n 3 3"]) -> tuple[Tensor, Ten
 
 
 def rotation_from_vector(vector_rad: Float64[Tensor, "n 3"]) -> Float64[Tensor, "n 3 3"]:
-    """Rotation by |v| radians about the axis v (Rodrigues' formula)."""
+    """Rotation by |v| radians about the axis v (Rodrigues' formula), 1 for v = 0.
+
+    exp([v]x) = 1 + sin(a)/a [v]x + (1 - cos a)/a^2 [v]x^2 with a = |v| and [v]x the matrix of the cross product.
+    From the right, M exp([v]x) turns about the image's axes; from the left, exp([v]x) M about the map's.
+    """
     angle = vector_rad.norm(dim=1)[:, None, None]
     x, y, z = vector_rad.unbind(1)
     o = torch.zeros_like(x)
@@ -54,7 +62,11 @@ def rotation_from_vector(vector_rad: Float64[Tensor, "n 3"]) -> Float64[Tensor, 
 
 
 def random_rotations(n: int, generator: torch.Generator) -> Float64[Tensor, "n 3 3"]:
-    """Draw n rotations uniform on SO(3) (Shoemake's quaternions), on the generator's device."""
+    """Draw n rotations uniform on SO(3), on the generator's device.
+
+    From unit quaternions: four normal deviates divided by their length are uniform on the sphere of four
+    dimensions (Muller 1959, Comm. ACM 2:19). Uniform Euler angles would crowd at the poles.
+    """
     q = torch.randn(n, 4, generator=generator, dtype=torch.float64, device=generator.device)
     w, x, y, z = (q / q.norm(dim=1, keepdim=True)).unbind(1)
     rows = [
@@ -70,7 +82,11 @@ def angular_distance_deg(
     b: Float64[Tensor, "n 3 3"],
     operators: Float64[Tensor, "g 3 3"] | None = None,
 ) -> Float64[Tensor, " n"]:
-    """Angle between rotations a and b; the smallest over the symmetry copies g a where operators are given."""
+    """Angle between rotations a and b; the smallest over the symmetry copies g a where operators are given.
+
+    cos = (trace(g a b^T) - 1) / 2: one turn that takes the whole frame of b to that of a, in-plane angle included,
+    from 0 to 180 degrees.
+    """
     copies = torch.eye(3, dtype=a.dtype, device=a.device)[None] if operators is None else operators
     trace = torch.einsum("gij,njk,nik->ng", copies, a, b).amax(1)
     return torch.rad2deg(torch.arccos(((trace - 1) / 2).clamp(-1, 1)))

@@ -70,7 +70,7 @@ def rotation_grid(
 
 
 def shift_grid(radius_px: float, step_px: float) -> Float64[Tensor, "s 2"]:
-    """Shifts (x, y) in px on a square lattice inside a disc, the unshifted one first."""
+    """Shifts (x, y) in px on a square lattice inside a disc, the unshifted one first, then by length."""
     reach = math.floor(radius_px / step_px + 1e-9)
     line = torch.arange(-reach, reach + 1, dtype=torch.float64) * step_px
     y, x = torch.meshgrid(line, line, indexing="ij")

@@ -61,6 +61,11 @@ _POLYHEDRAL["I"] = _POLYHEDRAL["I2"]
 
 
 def _close_group(generators: list[_Generator]) -> Tensor:
+    """All products of the generators, each an axis and its order, the identity first.
+
+    New elements are multiplied by every generator until nothing new appears; equal means within 1e-6 in each
+    entry.
+    """
     axes = torch.tensor([axis for axis, _ in generators], dtype=torch.float64)
     angles = torch.tensor([2 * math.pi / order for _, order in generators], dtype=torch.float64)
     steps = rotation_from_vector(axes / axes.norm(dim=1, keepdim=True) * angles[:, None])

@@ -1,4 +1,8 @@
-"""Contrast transfer function."""
+"""Contrast transfer function.
+
+What the microscope does to the projection of a weak phase object: each Fourier coefficient is multiplied by
+sin(chi), with chi the phase that defocus, spherical aberration and amplitude contrast give it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,10 @@ from cryocloud.engine.records.ctf_parameters import CtfParameters
 
 
 def electron_wavelength_angstrom(voltage_kv: Tensor) -> Tensor:
-    """Relativistic wavelength, 0.0197 Angstrom at 300 kV."""
+    """Relativistic wavelength of electrons, 0.0197 Angstrom at 300 kV.
+
+    lambda = h / sqrt(2 m e V (1 + e V / (2 m c^2))), with the constants in Angstrom and volts.
+    """
     volt = voltage_kv * 1e3
     return 12.2643247 / torch.sqrt(volt * (1 + 0.978466e-6 * volt))
 
@@ -33,7 +40,14 @@ def contrast_transfer(
 
     ``sin(pi lambda df s^2 - pi/2 Cs lambda^3 s^4 + phase shift + asin(Q)) * exp(-B s^2 / 4)`` with
     ``df = (dU + dV + (dU - dV) cos 2(alpha - angle)) / 2``: +Q at zero frequency, so protein is white.
-    The value is made of x^2, xy and y^2 terms, which costs one sine a pixel.
+
+    The value is made of x^2, xy and y^2 terms, which costs one sine a pixel. The phase may be a hundred turns, so
+    it is formed in float64 and whole turns are taken off before float32 sees it.
+
+    Parameters
+    ----------
+    sx_per_angstrom, sy_per_angstrom
+        Spatial frequencies, of the image's x and y axis.
 
     References
     ----------

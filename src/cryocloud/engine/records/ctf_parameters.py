@@ -12,8 +12,20 @@ from torch import Tensor
 class CtfParameters:
     """Optics of n images as float64 tensors of shape [n].
 
-    Underfocus is positive and ``defocus_u_angstrom`` belongs to the axis at ``defocus_angle_deg``,
-    counter-clockwise from x, as in RELION. ``b_factor_angstrom2`` damps by exp(-B s^2 / 4).
+    Attributes
+    ----------
+    defocus_u_angstrom, defocus_v_angstrom
+        Defocus along the two axes of astigmatism, underfocus positive.
+    defocus_angle_deg
+        Axis that ``defocus_u_angstrom`` belongs to, counter-clockwise from x, as in RELION.
+    spherical_aberration_mm
+        Cs of the objective.
+    amplitude_contrast
+        Q, the share of contrast that is there without defocus: enters as a phase of asin(Q).
+    phase_shift_deg
+        That of a phase plate.
+    b_factor_angstrom2
+        Damps amplitudes by exp(-B s^2 / 4); 0 = none.
     """
 
     defocus_u_angstrom: Tensor

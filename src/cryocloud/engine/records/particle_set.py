@@ -18,11 +18,19 @@ ImageReader = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 class ParticleSet:
     """n particles: a reader of their images, their optics and their current poses.
 
-    ``read_images`` maps row numbers [b] to float32 images [b, D, D] (white protein on black).
-    ``rotation`` [n, 3, 3] and ``shift_px`` [n, 2] (x, y) are float64; a particle's model is
-    CTF * slice(rotation) * exp(+2 pi i k.shift / D), so the shift is RELION's origin in pixels.
-    ``half_set`` is 1 or 2, or 0 where none was assigned; ``class_number`` counts from 1, 0 = none.
-    ``micrograph`` int64 [n] numbers the micrographs from 0; none where they are not known.
+    Attributes
+    ----------
+    read_images
+        Maps row numbers [b] to float32 images [b, D, D] (white protein on black).
+    rotation, shift_px
+        float64 [n, 3, 3] and [n, 2] (x, y); a particle's model is CTF * slice(rotation) *
+        exp(+2 pi i k.shift / D), so the shift is RELION's origin in pixels.
+    half_set
+        1 or 2, for the life of a particle, or 0 where none was assigned.
+    class_number
+        Counts from 1, 0 = none.
+    micrograph
+        int64 [n], numbers the micrographs from 0; none where they are not known.
     """
 
     read_images: ImageReader
