@@ -126,3 +126,18 @@ def test_precision_of_the_first_pass_fits_the_processor() -> None:
     expected = torch.bfloat16 if native else torch.float32
     assert direct.coarse_dtype(torch.device("cpu")) is expected
     assert math.isfinite(float(reference_table(torch.ones(2, 3, dtype=torch.complex64)).coarse.float().sum()))
+
+
+@pytest.mark.parametrize("path", ["_search_cpu", "_search_cuda"])
+def test_of_many_equal_scores_the_better_one_is_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case()
+    monkeypatch.setattr(direct, "_search_cpu", getattr(direct, path))
+    # Empty references score 0 all alike, and are more than a buffer of candidates holds.
+    references = torch.zeros(400, len(case.pixels), dtype=torch.complex64)
+    # Scales the model to a log-likelihood about 1 above that of nothing: well within what candidates may differ by.
+    references[5] = 0.01 * case.references[case.truth[0]]
+    first = ScoringImages(case.scoring.weighted[:1], case.scoring.power[:1])
+    alone = case.shift[:1]
+    prior = Prior(torch.zeros(400), torch.zeros(1))
+    found = direct_posterior(first, reference_table(references), case.ramps[alone], prior, max_samples=2)
+    assert found.reference[0] == 5

@@ -169,7 +169,7 @@ def test_weights_of_an_image_sum_to_one(blob_volume: Any, simulated_particles: A
 
 
 def test_an_odd_number_of_angles_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be even, got 35"):
+    with pytest.raises(ValueError, match="must be even and at least 8, got 35"):
         make_polar_grid(BOX_PX, R_MAX_PX, 35, object_radius_px=20.0, image_radius_px=20.0)
 
 

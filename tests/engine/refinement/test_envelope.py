@@ -25,10 +25,12 @@ def _sums(truth: torch.Tensor, sigma: float) -> tuple[EnvelopeSums, torch.Tensor
     return sums, torch.bincount(micrograph)
 
 
-def _updated(sums: EnvelopeSums, count: torch.Tensor, last_ring: int = 20) -> torch.Tensor:
+def _updated(
+    sums: EnvelopeSums, count: torch.Tensor, last_ring: int = 20, present: torch.Tensor | None = None
+) -> torch.Tensor:
     flat = torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(len(count), 1)
     return updated_envelope(
-        flat,
+        flat if present is None else present,
         sums,
         sigma2=torch.full((21,), 4.0, dtype=torch.float64),
         last_ring=last_ring,
@@ -65,3 +67,15 @@ def test_noise_alone_is_held_by_the_prior() -> None:
     nothing = replace(sums, cross=torch.zeros_like(sums.cross), power=1e-9 * sums.power)
     # No evidence: every micrograph stays at the prior's mean.
     assert (_updated(nothing, count) - torch.tensor([1.0, 0.0])).abs().max() < 1e-3
+
+
+def test_the_present_scale_does_not_pull_the_next_one() -> None:
+    truth = torch.tensor([[1.4, 0.0], [0.6, 0.0]], dtype=torch.float64)
+    sums, count = _sums(truth, sigma=2.0)
+    # So few data that the prior counts; then the same sums as seen with models of twice and half the scale.
+    few = EnvelopeSums(1e-5 * sums.cross, 1e-5 * sums.power)
+    present = torch.tensor([[2.0, 0.0], [0.5, 0.0]], dtype=torch.float64)
+    scale = present[:, :1]
+    scaled = EnvelopeSums(scale * few.cross, scale**2 * few.power)
+    assert torch.allclose(_updated(scaled, count, present=present), _updated(few, count), atol=1e-9)
+    assert _updated(few, count)[0, 0] < _updated(sums, count)[0, 0] - 0.05

@@ -144,10 +144,10 @@ def make_polar_grid(
     Raises
     ------
     ValueError
-        ``n_psi`` is odd.
+        ``n_psi`` is odd or below 8.
     """
-    if n_psi % 2:
-        raise ValueError(f"the number of in-plane angles must be even, got {n_psi}")
+    if n_psi % 2 or n_psi < 8:
+        raise ValueError(f"the number of in-plane angles must be even and at least 8, got {n_psi}")
     r_max_px = min(r_max_px, box_size_px // 2 - 1)
     rings = torch.arange(1, r_max_px + 1)
     highest = (2 * math.pi * rings * object_radius_px / box_size_px).floor().long() + 4

@@ -24,7 +24,7 @@ class ClassificationParameters:
     max_resolution_angstrom: float = 6.0
     start_resolution_angstrom: float = 30.0
     shift_range_angstrom: float = 15.0
-    updates: int = 30
+    updates: int = 20
     full_passes: int = 2
     recenter: bool = True
     seed: int = 0

@@ -16,21 +16,25 @@ from numpy.typing import NDArray
 def _compact(
     score: NDArray[np.float32], index: NDArray[np.int64], count: int, keep: int
 ) -> tuple[int, np.float32]:
-    """Shorten a full buffer: keep the first ``keep`` entries that reach the ``keep``-th largest score.
+    """Shorten a full buffer to its ``keep`` best entries; of those that tie for the last place, the first ones stay.
 
     Both buffers are written. Returns how many entries stand in them, and that score, below which nothing needs to
     be collected any more. A selection costs O(count), once for every capacity - ``keep`` entries appended.
     """
     threshold = np.partition(score[:count], count - keep)[count - keep]
+    ties = keep - np.sum(score[:count] > threshold)
     kept = 0
     for i in range(count):
-        if score[i] >= threshold and kept < keep:
+        tied = score[i] == threshold
+        if score[i] > threshold or (tied and ties > 0):
             score[kept], index[kept] = score[i], index[i]
             kept += 1
+            ties -= tied
     return kept, threshold
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+# Not all of fastmath: scores begin at -inf, and log priors may be -inf.
+@numba.njit(parallel=True, fastmath={"contract", "nsz"}, cache=True)
 def collect_candidates(
     cross: NDArray[np.float32],
     norm: NDArray[np.float32],

@@ -51,7 +51,7 @@ def matched_amplitude(
     reference
         Map float32 [D, D, D] in the particles' box and pixel size, low-passed and masked.
     particles
-        At most 300 are used, a fixed step apart in the table.
+        At most 300 are used, spread evenly over the table.
     sigma2
         Noise variance float64 [r] of each ring, at least up to ``r_max_px``.
     parameters
@@ -66,8 +66,8 @@ def matched_amplitude(
     """
     device = parameters.device
     pixels = make_pixel_list(particles.box_size_px, r_max_px).to(device)
-    step = max(1, len(particles) // _SAMPLE)
-    rows = torch.arange(0, len(particles), step)[:_SAMPLE]
+    count = min(_SAMPLE, len(particles))
+    rows = torch.arange(count) * len(particles) // count
     images = torch.from_numpy(particles.read_images(rows.numpy())).to(device)
     shift_px = particles.shift_px[rows].to(device)
     coefficients = image_coefficients(images, pixels) * phase_ramps(shift_px, pixels)

@@ -78,7 +78,7 @@ def updated_envelope(
 
     With a = exp(-dB s^2 / 4) for a change dB of the B-factor and f for a change of the scale, the log-posterior is ::
 
-        sum over rings (2 f a cross - f^2 a^2 power) / sigma2 - prior(f) - B^2 / (2 150^2)
+        sum over rings (2 f a cross - f^2 a^2 power) / sigma2 - prior(scale f) - B^2 / (2 150^2)
 
     It is quadratic in f, so that the best f of each dB is known; dB is tried on a grid from -300 to 600 Angstrom^2 in
     steps of 10. A grid cannot end in a local optimum, and costs one matrix product for all micrographs.
@@ -115,7 +115,8 @@ def updated_envelope(
     # Log-likelihood of a factor a on the model: sum of (2 a cross - a^2 power) / sigma2.
     gain = 2 * (cross / noise) @ fall.T
     cost = (power / noise) @ (fall**2).T
-    prior = 1 / (2 * SCALE_PRIOR**2)
+    # The prior is on the whole scale, f times the former one.
+    prior = envelope[:, :1] ** 2 / (2 * SCALE_PRIOR**2)
     mean = 1 / envelope[:, :1]
     scale = (0.5 * gain + prior * mean) / (cost + prior)
     b_total = envelope[:, 1:] + steps

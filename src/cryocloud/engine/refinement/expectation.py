@@ -337,7 +337,9 @@ def _weigh(image: Tensor, poses: LocalPoses, n_images: int, operators: Tensor) -
     therefore counts for less than a broad one of the same height. Poses are the same also where an operator of the
     point group leads from one to the other.
     """
-    log_weight = -poses.misfit - 0.5 * torch.logdet(poses.normal).nan_to_num(neginf=0.0)
+    # Nothing is freer than some two radians or pixels: of a pose that the data do not determine, H is singular.
+    curvature = poses.normal + 0.1 * torch.eye(5, dtype=poses.normal.dtype, device=poses.normal.device)
+    log_weight = -poses.misfit - 0.5 * torch.logdet(curvature)
     order = torch.argsort(log_weight, descending=True, stable=True)
     order = order[torch.argsort(image[order], stable=True)]
     image, log_weight = image[order], log_weight[order]
