@@ -1,4 +1,9 @@
-"""CTF estimation of one micrograph."""
+"""CTF estimation of one micrograph.
+
+Two bands are used. The search runs on resolutions no finer than 5 Angstrom, where the rings are strong and
+wide enough for a grid of 100 Angstrom in defocus; the final fit runs on the whole band asked for, whose
+fine rings make the defocus exact but would trap a fit that starts a ring away.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +37,22 @@ COARSE_FIT_STRIDE = 5
 
 @dataclass(frozen=True)
 class CtfSettings:
-    """What is fitted, and over which band of resolutions."""
+    """What is fitted, and over which band of resolutions.
+
+    Attributes
+    ----------
+    coarsest_resolution_angstrom, finest_resolution_angstrom
+        Limits of the fitted band. The fine one gives way to 0.96 of the Nyquist frequency where that is
+        coarser. Below the coarse one, ice thickness and gradients dominate the spectrum.
+    spectrum_edge_px
+        Edge of the smoothed spectrum; see `smooth_power_spectrum` for what it must hold.
+    search
+        Grid of defocus, astigmatism and phase shift.
+    fit_phase_shift
+        Whether the phase shift is refined together with the defocus. Otherwise it stays at the value of
+        the grid it started from. Defocus and phase shift are nearly the same thing over a few rings, so it
+        is fitted only where there was a phase plate.
+    """
 
     coarsest_resolution_angstrom: float = 30.0
     finest_resolution_angstrom: float = 4.0
@@ -47,15 +67,27 @@ class CtfEstimate:
 
     Attributes
     ----------
+    defocus
+        Mean defocus, astigmatism and phase shift of the final fit.
     fit_resolution_angstrom
         Where the rings cease to correlate with the fit (0.5).
     figure_of_merit
-        Correlation of the spectrum in the fitted band with the fitted rings, 0 to 1.
+        Correlation of the spectrum in the fitted band with the fitted rings, 1 at best, near 0 without
+        rings.
+    directional_signal
+        Loss of signal along one direction, by which uncorrected drift is known.
     ice_ring
-        Excess of the power at the first ring of crystalline ice (3.9 to 3.6 Angstrom) over that on both sides
-        of it, as a fraction; nan where the pixel size is too coarse to see it.
+        Excess of the power at the first ring of crystalline ice (3.9 to 3.6 Angstrom) over that on both
+        sides of it, as a fraction; nan where the pixel size is too coarse to see it.
+    spectrum, flat
+        The smoothed power, and its relative deviation from the radial trend, from which all else is
+        computed.
     fit, strength
         The rings over the fitted band and, with the same defocus, over the whole spectrum.
+    radial
+        Equiphase average of `flat` beside the model `strength`.
+    landscape
+        What the search found, for a judgement of whether another defocus would do as well.
     """
 
     defocus: Defocus
@@ -80,22 +112,37 @@ def estimate_ctf(
 ) -> CtfEstimate:
     """Estimate defocus, astigmatism and optionally phase shift from the Thon rings of a micrograph.
 
-    Averaged tiles, exhaustive search, least squares on all pixels of the band from several starts, equiphase
-    average. The pixels' gray scale and sign do not matter.
+    Smoothed power spectrum, exhaustive search, least squares on every fifth pixel of the band from each of
+    the search's starts, least squares on all pixels from the best of them, equiphase average. The pixels'
+    gray scale and sign do not matter.
+
+    Parameters
+    ----------
+    micrograph
+        Aligned sum of a movie. Outliers should be gone (`engine.outliers`): a hot pixel adds power at all
+        frequencies.
+    pixel_size_angstrom
+        Of the micrograph. An error of 1 % changes the defocus by 2 %, since the rings depend on s^2 times
+        the defocus.
+    optics
+        Voltage, spherical aberration and amplitude contrast; they are taken as they are, never fitted.
 
     Returns
     -------
     CtfEstimate
-        ``fit_resolution_angstrom`` is where the rings cease to correlate with the fit (0.5), up to Nyquist.
+        ``fit_resolution_angstrom`` is where the rings cease to correlate with the fit (0.5), up to
+        Nyquist. A micrograph without rings gives an estimate too, with a poor resolution and figure of
+        merit.
 
     Raises
     ------
     InputError
-        The micrograph is too small or has no contrast.
+        The micrograph is smaller than 128 pixels, has no contrast, or has pixels that are not finite.
 
     References
     ----------
-    Rohou & Grigorieff 2015, J. Struct. Biol. 192:216; Zhang 2016, J. Struct. Biol. 193:1 (equiphase average).
+    Rohou & Grigorieff 2015, J. Struct. Biol. 192:216; Zhang 2016, J. Struct. Biol. 193:1 (equiphase
+    average).
     """
     spectrum = smooth_power_spectrum(
         micrograph, pixel_size_angstrom=pixel_size_angstrom, edge_px=settings.spectrum_edge_px

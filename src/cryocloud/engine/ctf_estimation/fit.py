@@ -1,4 +1,9 @@
-"""Least-squares fit of astigmatic Thon rings to every pixel of a flattened spectrum."""
+"""Least-squares fit of astigmatic Thon rings to every pixel of a flattened spectrum.
+
+The model is ``deviation = background(s) - envelope(s) * cos(2 phase)`` with the phase of `rings`.
+Background and envelope are cubic splines with seven coefficients each, in which the model is linear; it is
+not in the defocus, its astigmatism and the phase shift.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +31,11 @@ class RingFit:
     Attributes
     ----------
     residual
-        Mean square of the residuals.
+        Mean square of the residuals, in units of the relative deviation squared; comparable only between
+        fits to the same pixels.
     background_coefficients, envelope_coefficients
-        Of the radial B-splines over ``band_per_angstrom``.
+        Of the radial B-splines over ``band_per_angstrom``. Beyond the band the splines keep their end
+        values.
     """
 
     defocus: Defocus
@@ -38,11 +45,11 @@ class RingFit:
     band_per_angstrom: tuple[float, float]
 
     def background(self, s_per_angstrom: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
-        """Smooth part of the deviation."""
+        """Smooth part of the deviation: what the radial trend left."""
         return self._basis(s_per_angstrom) @ self.background_coefficients.to(s_per_angstrom.device)
 
     def envelope(self, s_per_angstrom: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
-        """Strength of the rings."""
+        """Amplitude of the rings relative to the mean power at that frequency; negative only by noise."""
         return self._basis(s_per_angstrom) @ self.envelope_coefficients.to(s_per_angstrom.device)
 
     def _basis(self, s_per_angstrom: Float64[Tensor, " n"]) -> Float64[Tensor, "n k"]:
@@ -60,7 +67,11 @@ class _Problem:
     band_per_angstrom: tuple[float, float]
 
     def rings(self, vector: Float64[Tensor, "4"]) -> tuple[Float32[Tensor, "n 1"], Float32[Tensor, "n 1"]]:
-        """Cos and sin of twice the phase."""
+        """Cos and sin of twice the phase.
+
+        Whole turns are taken off in double precision: a phase of hundreds of radians has too few digits
+        left in single.
+        """
         phase = 2 * (self.derivatives @ vector + self.constant)
         turned = (phase - (2 * torch.pi) * torch.round(phase / (2 * torch.pi))).to(torch.float32)
         return torch.cos(turned)[:, None], torch.sin(turned)[:, None]
@@ -88,6 +99,24 @@ def fit_rings(
     projection), so they need no start. The noise of a power spectrum is proportional to the power, hence
     nearly uniform in the relative deviation; weighting it by the model's power did not change the errors,
     which lie within 20 % of the Cramer-Rao bound.
+
+    Parameters
+    ----------
+    spectrum
+        The pixels of the band to be fitted.
+    start
+        Within about half a ring of the truth at the band's fine end; otherwise the fit ends in a next
+        minimum.
+
+    Returns
+    -------
+    RingFit
+        After at most 30 steps, or once an accepted step moves no component by more than 0.5 Angstrom and
+        the phase shift by no more than 0.001 rad, or when no step improves the fit.
+
+    References
+    ----------
+    Golub & Pereyra 1973, SIAM J. Numer. Anal. 10:413 (variable projection).
     """
     problem = _problem(spectrum, optics)
     free = [0, 1, 2, 3] if fit_phase_shift else [0, 1, 2]
@@ -108,7 +137,11 @@ def fit_rings(
 
 
 def ring_strength(spectrum: FlatSpectrum, defocus: Defocus, optics: MicroscopeOptics) -> RingFit:
-    """Background and envelope over the whole of a spectrum for a known defocus."""
+    """Background and envelope over the whole of a spectrum for a known defocus.
+
+    A linear solve: the defocus is not changed. It extends a fit beyond its band, where the rings may still
+    be seen.
+    """
     problem = _problem(spectrum, optics)
     return _ring_fit(problem, _solve_linear(problem, defocus.vector().to(spectrum.deviation.device)))
 
@@ -136,6 +169,7 @@ def _ring_fit(problem: _Problem, point: _Point) -> RingFit:
 
 
 def _solve_linear(problem: _Problem, vector: Float64[Tensor, "4"]) -> _Point:
+    """Splines that suit a defocus best, and what they leave."""
     design = problem.linear_design(problem.rings(vector)[0])
     linear = torch.linalg.solve(_normal_matrix(design), (design.T @ problem.values).to(torch.float64))
     residual = problem.values - design @ linear.to(torch.float32)
@@ -143,7 +177,14 @@ def _solve_linear(problem: _Problem, vector: Float64[Tensor, "4"]) -> _Point:
 
 
 def _step(problem: _Problem, point: _Point, free: list[int], damping: float) -> Float64[Tensor, "4"]:
-    """Damped Gauss-Newton step; background and envelope are eliminated from the normal equations."""
+    """Damped Gauss-Newton step; background and envelope are eliminated from the normal equations.
+
+    With J the derivatives by the free nonlinear parameters, ``2 envelope sin(2 phase) dphase``, and A
+    those by the linear ones, the step solves ``(J'J - J'A (A'A)^-1 A'J) step = J'r - J'A (A'A)^-1 A'r``:
+    the change of the splines that goes along with a change of the defocus is allowed for. Columns are
+    scaled by their mean, as Angstrom and radians differ by orders of magnitude; the diagonal is multiplied
+    by ``1 + damping``.
+    """
     cosine, sine = problem.rings(point.vector)
     design = problem.linear_design(cosine)
     residual = problem.values - design @ point.linear.to(torch.float32)
@@ -163,6 +204,9 @@ def _step(problem: _Problem, point: _Point, free: list[int], damping: float) -> 
 
 
 def _normal_matrix(design: Float32[Tensor, "n k"]) -> Float64[Tensor, "k k"]:
+    """Normal matrix in double precision, with a ridge of 1e-6 of its mean diagonal for splines without
+    pixels.
+    """
     normal = (design.T @ design).to(torch.float64)
     ridge = RIDGE * normal.diagonal().mean()
     return normal + ridge * torch.eye(len(normal), dtype=torch.float64, device=normal.device)

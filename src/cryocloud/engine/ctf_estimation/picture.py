@@ -36,6 +36,7 @@ def rings_beside_model(estimate: CtfEstimate, optics: MicroscopeOptics) -> Float
 
 
 def _averaged_arcs(estimate: CtfEstimate, optics: MicroscopeOptics) -> Float32[Tensor, " n"]:
+    """Rings, scaled by their fitted strength, each pixel replaced by the mean of its arc of equal phase."""
     flat = estimate.flat
     s = flat.s_per_angstrom
     ring = (
@@ -50,7 +51,13 @@ def _averaged_arcs(estimate: CtfEstimate, optics: MicroscopeOptics) -> Float32[T
 
 
 def squared_ctf_along_radius(estimate: CtfEstimate) -> tuple[Float64[Tensor, " b"], Float64[Tensor, " b"]]:
-    """Equiphase average and model, both scaled so that the model is the CTF squared (0 to 1)."""
+    """Equiphase average and model along `CtfEstimate.radial`, both scaled so that the model is CTF^2 (0 to
+    1).
+
+    The data are ``0.5 + 0.5 (observed - background) / envelope``; noise takes them beyond 0 and 1. Where
+    the rings fade, the envelope is held at 4 % of its largest value, so that noise is not blown up without
+    limit.
+    """
     radial, fit = estimate.radial, estimate.strength
     envelope = fit.envelope(radial.s_per_angstrom)
     envelope = envelope.clamp(min=FAINTEST_SHARE * float(envelope.max()))

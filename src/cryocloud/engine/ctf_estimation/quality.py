@@ -37,8 +37,14 @@ ICE_RING_ANGSTROM, ICE_INNER_ANGSTROM, ICE_OUTER_ANGSTROM = (3.9, 3.6), (4.3, 4.
 class RadialFit:
     """Equiphase average against the model, on bins of the spatial frequency along the mean defocus.
 
-    ``observed`` is the relative deviation of the power, ``model`` the fitted one; ``correlation`` is their
-    local correlation in a window of three rings.
+    Attributes
+    ----------
+    s_per_angstrom
+        Centers of the bins.
+    observed, model
+        Relative deviation of the power, and the fitted one; both hold the smooth background.
+    correlation
+        Local correlation of the two, background removed, in a window of three rings; -1 to 1.
     """
 
     s_per_angstrom: Float64[Tensor, " b"]
@@ -69,7 +75,12 @@ def equiphase_average(
 ) -> RadialFit:
     """Average the spectrum along lines of equal CTF phase, which astigmatism makes ellipses.
 
-    ``bin_per_angstrom`` is the width of the bins.
+    An average over circles would mix bright and dark rings of an astigmatic micrograph and make them fade
+    long before they do. ``bin_per_angstrom`` is the width of the bins.
+
+    References
+    ----------
+    Zhang 2016, J. Struct. Biol. 193:1.
     """
     s_equal = equivalent_frequency(spectrum, fit.defocus, optics).cpu().numpy()
     low, high = (float(v) for v in (spectrum.s_per_angstrom.min(), spectrum.s_per_angstrom.max()))
@@ -89,7 +100,11 @@ def equiphase_average(
 def equivalent_frequency(
     spectrum: FlatSpectrum, defocus: Defocus, optics: MicroscopeOptics
 ) -> Float64[Tensor, " n"]:
-    """Frequency at which the mean defocus gives each pixel's CTF phase."""
+    """Frequency at which the mean defocus gives each pixel's CTF phase.
+
+    Found by interpolation of the mean phase as long as it rises with the frequency; beyond the frequency
+    where the spherical aberration turns it (far out at usual defoci) pixels get the frequency of the turn.
+    """
     device = spectrum.deviation.device
     phase = phase_derivatives(spectrum, optics) @ defocus.vector().to(device)
     phase = phase + constant_phase(spectrum.s_per_angstrom, optics)
@@ -104,6 +119,10 @@ def equivalent_frequency(
 def fit_resolution_angstrom(radial: RadialFit) -> float:
     """Where the local correlation first falls below 0.5; the coarsest resolution of the fit if it never
     reaches it.
+
+    Bins before the first that reaches 0.5 do not count: at low frequency the background is steep and rings
+    are few. As with the fit resolution of CTFFIND4 (Rohou & Grigorieff 2015), a fit is trusted as far as
+    the data follow it.
     """
     above = radial.correlation.numpy() >= CORRELATION_THRESHOLD
     if not above.any():
@@ -115,7 +134,11 @@ def fit_resolution_angstrom(radial: RadialFit) -> float:
 
 
 def figure_of_merit(spectrum: FlatSpectrum, fit: RingFit, optics: MicroscopeOptics) -> float:
-    """Correlation of the two-dimensional spectrum, background removed, with the fitted rings."""
+    """Correlation of the two-dimensional spectrum, background removed, with the fitted rings.
+
+    Single pixels of a spectrum are noisy, so good micrographs stay far below 1; compare micrographs of one
+    session.
+    """
     rings = ring_pattern(spectrum, fit.defocus, optics).to(torch.float64)
     s = spectrum.s_per_angstrom
     observed = spectrum.deviation.to(torch.float64) - fit.background(s)
@@ -169,7 +192,7 @@ def ice_ring(spectrum: PowerSpectrum) -> float:
 
 
 def ring_pattern(spectrum: FlatSpectrum, defocus: Defocus, optics: MicroscopeOptics) -> Float32[Tensor, " n"]:
-    """2 CTF^2 - 1 at the pixels of a spectrum."""
+    """2 CTF^2 - 1 at the pixels of a spectrum, i.e. -cos(2 phase): 1 on bright rings, -1 where the CTF is 0."""
     phase = phase_derivatives(spectrum, optics) @ defocus.vector().to(spectrum.deviation.device)
     return -torch.cos(2 * (phase + constant_phase(spectrum.s_per_angstrom, optics))).to(torch.float32)
 

@@ -1,4 +1,13 @@
-"""Thon rings: the phase of the squared CTF as a linear function of what is to be fitted."""
+"""Thon rings: the phase of the squared CTF as a linear function of what is to be fitted.
+
+With ``CTF = sin(phase)`` the power has the rings ``2 CTF^2 - 1 = -cos(2 phase)``, and
+
+    phase = pi lambda s^2 (mean + cosine cos 2 alpha + sine sin 2 alpha) - pi/2 Cs lambda^3 s^4
+            + phase shift + asin(amplitude contrast)
+
+Here ``s`` is the frequency (1/Angstrom) and ``alpha`` its direction, counter-clockwise from x. It is the
+convention of `engine.optics`: underfocus is positive.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +24,18 @@ from cryocloud.engine.optics import electron_wavelength_angstrom
 
 @dataclass(frozen=True)
 class MicroscopeOptics:
-    """What the microscope's log says; ``phase_shift_deg`` is of a phase plate, 0 without."""
+    """What the microscope's log says of all micrographs of a session.
+
+    Attributes
+    ----------
+    voltage_kv
+        Acceleration voltage.
+    spherical_aberration_mm
+        Cs of the objective lens; it bends the rings at high frequency.
+    amplitude_contrast
+        Q, the share of the contrast that is not phase contrast, 0 to 1 (0.07 to 0.1 in ice): adds asin(Q)
+        to the phase.
+    """
 
     voltage_kv: float
     spherical_aberration_mm: float
@@ -31,7 +51,12 @@ class MicroscopeOptics:
 class Defocus:
     """Defocus as mean and the two components of astigmatism, which have no pole at zero astigmatism.
 
-    The defocus along the direction alpha is ``mean + cosine * cos(2 alpha) + sine * sin(2 alpha)``.
+    The defocus along the direction alpha is ``mean + cosine * cos(2 alpha) + sine * sin(2 alpha)``. In
+    terms of the larger and smaller defocus and the angle of the larger: ``mean = (U + V) / 2``, ``cosine =
+    (U - V) / 2 * cos(2 angle)``, ``sine = (U - V) / 2 * sin(2 angle)``. The angle means nothing where U =
+    V, so a fit of U, V and angle would stall there; this one does not.
+
+    ``phase_shift_deg`` is that of a phase plate, 0 without.
     """
 
     mean_angstrom: float
@@ -60,7 +85,7 @@ class Defocus:
         return 2 * math.hypot(self.cosine_angstrom, self.sine_angstrom)
 
     def vector(self) -> Float64[Tensor, "4"]:
-        """Mean, cosine, sine (Angstrom) and phase shift in radians."""
+        """Mean, cosine, sine (Angstrom) and phase shift in radians: the unknowns of the linear phase."""
         return torch.tensor(
             [
                 self.mean_angstrom,
@@ -79,7 +104,12 @@ class Defocus:
 
 
 def phase_derivatives(spectrum: FlatSpectrum, optics: MicroscopeOptics) -> Float64[Tensor, "n 4"]:
-    """Derivatives of the CTF's phase by mean, cosine, sine (rad/Angstrom) and phase shift (rad/rad)."""
+    """Derivatives of the CTF's phase by mean, cosine, sine (rad/Angstrom) and phase shift (rad/rad).
+
+    The phase is ``phase_derivatives @ Defocus.vector() + constant_phase``: it is linear, so these hold for
+    any defocus and are computed once a fit. Columns: ``pi lambda`` times ``sx^2 + sy^2``, ``sx^2 - sy^2``
+    and ``2 sx sy``, since ``s^2 cos 2 alpha = sx^2 - sy^2`` and ``s^2 sin 2 alpha = 2 sx sy``; then 1.
+    """
     sx, sy = spectrum.sx_per_angstrom, spectrum.sy_per_angstrom
     factor = math.pi * optics.wavelength_angstrom
     return torch.stack(
@@ -88,7 +118,10 @@ def phase_derivatives(spectrum: FlatSpectrum, optics: MicroscopeOptics) -> Float
 
 
 def constant_phase(s_per_angstrom: Float64[Tensor, " n"], optics: MicroscopeOptics) -> Float64[Tensor, " n"]:
-    """The part of the CTF's phase that the microscope fixes: spherical aberration and amplitude contrast."""
+    """The part of the CTF's phase that the microscope fixes: spherical aberration and amplitude contrast.
+
+    ``-pi/2 Cs lambda^3 s^4 + asin(Q)`` in radians.
+    """
     cs_angstrom = optics.spherical_aberration_mm * 1e7
     aberration = -0.5 * math.pi * cs_angstrom * optics.wavelength_angstrom**3 * s_per_angstrom**4
     return aberration + math.asin(optics.amplitude_contrast)
@@ -100,6 +133,9 @@ def radial_phase(
     phase_shift_deg: float,
     optics: MicroscopeOptics,
 ) -> Float64[Tensor, " n"]:
-    """Phase of the CTF along a direction with the given defocus."""
+    """Phase of the CTF (radians) along a direction with the given defocus.
+
+    It rises with s up to ``s^2 = defocus / (Cs lambda^2)`` and falls from there on.
+    """
     linear = math.pi * optics.wavelength_angstrom * defocus_angstrom * s_per_angstrom**2
     return linear + constant_phase(s_per_angstrom, optics) + math.radians(phase_shift_deg)

@@ -1,4 +1,10 @@
-"""Exhaustive search of defocus, astigmatism and phase shift on a spectrum binned in equal areas."""
+"""Exhaustive search of defocus, astigmatism and phase shift on a spectrum binned in equal areas.
+
+The score is the normalised correlation of data and rings, both without their smooth part, -1 to 1. It is a
+comb along the defocus: a defocus that is one ring off matches some of the rings. So every local maximum is
+a candidate, and a grid in the defocus must be finer than the width of one (100 Angstrom moves the phase by
+less than a quarter of a radian at 5 Angstrom and 300 kV).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +27,17 @@ ASTIGMATISM_STARTS = 8
 
 @dataclass(frozen=True)
 class SearchRange:
-    """Limits of the search. The astigmatism limit is on the difference of the two defoci."""
+    """Limits and steps of the search; underfocus is positive.
+
+    Attributes
+    ----------
+    defocus_min_angstrom, defocus_max_angstrom, defocus_step_angstrom
+        Grid of the mean defocus. The step is shortened so that both limits lie on the grid.
+    astigmatism_max_angstrom
+        Limit of the difference of the two defoci, U - V.
+    phase_shift_min_deg, phase_shift_max_deg, phase_shift_step_deg
+        Grid of the phase shift; one value where the limits are equal.
+    """
 
     defocus_min_angstrom: float = 3000.0
     defocus_max_angstrom: float = 50000.0
@@ -51,7 +67,15 @@ class SearchRange:
 
 @dataclass(frozen=True)
 class Landscape:
-    """Result of the search: the best starts, best first, and the score along the mean defocus."""
+    """Result of the search.
+
+    Attributes
+    ----------
+    starts
+        Starts for a fit, best first. Several may share a mean defocus and differ in astigmatism.
+    defocus_angstrom, score
+        Best score, -1 to 1, over astigmatism and phase shift, for each mean defocus of the grid.
+    """
 
     starts: tuple[Defocus, ...]
     defocus_angstrom: Float64[Tensor, " d"]
@@ -63,10 +87,24 @@ def search_defocus(
 ) -> Landscape:
     """Normalised correlation of a spectrum with Thon rings over a grid of defocus and astigmatism.
 
-    The spectrum is averaged in sectors and in bins of equal s^2, where the rings of one defocus are a pure
-    cosine. One matrix product gives each sector's correlation with every defocus; the score of an astigmatic
-    CTF is then a sum over sectors of values looked up at that sector's defocus. Smooth radial functions are
-    projected out of data and rings alike, so no background has to be guessed before the defocus is known.
+    The spectrum is averaged in 18 sectors and in 400 bins of equal s^2, where the rings of one defocus are
+    a pure cosine (up to the spherical aberration). One matrix product gives each sector's correlation with
+    every defocus; the score of an astigmatic CTF is then a sum over sectors of values looked up at that
+    sector's defocus. Smooth radial functions are projected out of data and rings alike, so no background
+    has to be guessed before the defocus is known.
+
+    Parameters
+    ----------
+    spectrum
+        The band to compare. Coarser than the final fit: see `estimate`.
+    starts
+        Starts to return at most.
+
+    Notes
+    -----
+    A phase shift p needs no new product: ``-cos(2 phase + 2 p) = cos 2p * (-cos 2 phase) + sin 2p * sin 2
+    phase``. Cost: two products of 18 x 400 by 400 x defoci, and 18 look-ups for each defocus, astigmatism
+    and phase shift.
     """
     binned, s_bins = _bin_equal_areas(spectrum)
     device = binned.device
@@ -89,7 +127,12 @@ def search_defocus(
 
 
 def _bin_equal_areas(spectrum: FlatSpectrum) -> tuple[Float64[Tensor, "a x"], Float64[Tensor, " x"]]:
-    """Mean deviation per sector and s^2 bin (0 where a bin holds no pixel), and the s of each bin."""
+    """Mean deviation per sector and s^2 bin (0 where a bin holds no pixel), and the s of each bin.
+
+    Sector a holds the directions from 10 a to 10 (a + 1) degrees, counter-clockwise from x; opposite
+    directions have the same power. Bins of equal s^2 hold equal numbers of pixels, so each has the same
+    noise.
+    """
     s2 = spectrum.s_per_angstrom**2
     low, high = float(s2.min()), float(s2.max())
     column = ((s2 - low) / (high - low) * RADIAL_BINS).long().clamp(max=RADIAL_BINS - 1)
@@ -125,6 +168,10 @@ def _sector_scores(
 ) -> tuple[Float64[Tensor, "a e"], Float64[Tensor, "a e"]]:
     """Correlation of each sector with -cos(2 phase) and with +sin(2 phase), i.e. at phase shifts 0 and 45
     degrees.
+
+    Data and rings are made orthogonal to seven splines along the radius, which takes the background out.
+    All data together, and the rings of one sector, have norm 1; divided by sqrt(18), the sum over sectors
+    is the correlation of the whole pattern.
     """
     basis = radial_basis(s_bins, float(s_bins[0]), float(s_bins[-1]), BACKGROUND_SPLINES)
     orthonormal = torch.linalg.qr(basis).Q
@@ -147,7 +194,13 @@ def _sector_scores(
 def _astigmatic_scores(
     sector_scores: Float64[Tensor, "a e"], defoci_angstrom: Float64[Tensor, " e"], limits: SearchRange
 ) -> tuple[Float64[Tensor, "d c"], Float64[Tensor, "c 2"]]:
-    """Score for each mean defocus and each of the astigmatism candidates (cosine, sine)."""
+    """Score for each mean defocus and each of the astigmatism candidates (cosine, sine; Angstrom).
+
+    Candidates are no astigmatism, and half differences (U - V) / 2 that start at the grid's step and grow
+    by a factor of 1.4 and a step each, in eight directions 22.5 degrees apart. A sector in the direction
+    alpha is looked up at the defocus ``mean + cosine cos 2 alpha + sine sin 2 alpha``, rounded to the
+    grid; the grid is longer at both ends, so that no sector leaves it.
+    """
     device = sector_scores.device
     step = float(defoci_angstrom[1] - defoci_angstrom[0])
     count = len(limits.defoci_angstrom())

@@ -40,7 +40,7 @@ class PowerSpectrum:
 
     @property
     def step_per_angstrom(self) -> float:
-        """Distance of two frequencies."""
+        """Distance of two neighboring frequencies, 1 / (T * pixel size)."""
         return 1 / (self.edge_px * self.pixel_size_angstrom)
 
 
@@ -138,8 +138,10 @@ def smooth_power_spectrum(
 def flatten_spectrum(spectrum: PowerSpectrum, *, lowest_per_angstrom: float) -> FlatSpectrum:
     """Divide the power by a smooth radial trend and list the pixels of the half plane.
 
-    The two axes, which carry the cross of the micrograph's edges and of detector rows, are left out, and so
-    is what lies below ``lowest_per_angstrom`` or beyond 0.98 of the Nyquist frequency.
+    The two axes, which carry the cross of the micrograph's edges and of detector rows, are left out, and
+    so is what lies below ``lowest_per_angstrom`` or beyond 0.98 of the Nyquist frequency. The division
+    makes the noise uniform, for the deviation of a power estimate is proportional to the power. Deviations
+    beyond six standard deviations (crystals, hot lines) are set to that limit.
     """
     edge = spectrum.edge_px
     device = spectrum.power.device
@@ -161,6 +163,9 @@ def radial_basis(
 ) -> Float64[Tensor, "n count"]:
     """Cubic B-splines over a band of frequencies, the smooth functions that backgrounds and envelopes are
     made of.
+
+    Knots are even in s, and the end ones fourfold. The splines sum to 1 everywhere; frequencies outside
+    the band take the values at its ends.
     """
     inner = np.linspace(low_per_angstrom, high_per_angstrom, count - 2)
     knots = np.concatenate([[inner[0]] * 3, inner, [inner[-1]] * 3])
@@ -170,7 +175,11 @@ def radial_basis(
 
 
 def _smooth_trend(rings: Float64[Tensor, " r"], *, first: int) -> Float64[Tensor, " r"]:
-    """Spline through the logarithm of the ring means from ring ``first`` on; constant before."""
+    """Spline through the logarithm of the ring means from ring ``first`` on; constant before.
+
+    Nine coefficients cannot follow the rings, only the fall of the power. The logarithm suits a fall over
+    orders of magnitude; rings are weighted by their number of pixels.
+    """
     radius = torch.arange(len(rings), dtype=torch.float64, device=rings.device)
     basis = radial_basis(radius[first:], float(first), len(rings) - 1.0, count=9)
     values = rings[first:].clamp(min=1e-12).log()
@@ -203,7 +212,10 @@ def _without_cross(
 
 
 def _lag_window(edge: int, device: torch.device) -> Float32[Tensor, "t t"]:
-    """1 near zero lag, a raised cosine down to 0 at the longest lag."""
+    """1 near zero lag, a raised cosine down to 0 at the longest lag.
+
+    Cutting without it would let each strong frequency ring through the whole spectrum.
+    """
     lag = torch.fft.fftfreq(edge, 0.5, device=device).abs()
     radius = torch.hypot(lag[:, None], lag[None, :])
     ramp = ((radius - LAG_WINDOW_FLAT) / (1 - LAG_WINDOW_FLAT)).clamp(0, 1)
