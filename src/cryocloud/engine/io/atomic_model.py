@@ -1,4 +1,8 @@
-"""Atomic models from PDB and mmCIF files."""
+"""Atomic models from PDB and mmCIF files.
+
+Positions are in Angstrom in the file's own frame. Nothing is moved: whether that frame is the one of a map
+depends on the map's header (`mrc_header`, origin and start).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,12 @@ def read_atomic_model(path: Path | str) -> AtomicModel:
     """Read the first model of a PDB or mmCIF file (also gzipped) with all its atoms except water.
 
     Alternate conformations are all kept with their occupancy.
+
+    Returns
+    -------
+    AtomicModel
+        Atoms in file order. Chains and residues have the authors' names and numbers; insertion codes are
+        dropped. B-factors are isotropic (``8 pi^2 <u^2>``, Angstrom^2).
 
     Raises
     ------
@@ -49,6 +59,9 @@ def _structure(path: Path) -> gemmi.Structure:
 def write_atomic_model(path: Path | str, model: AtomicModel) -> None:
     """Write a model as PDB or, by the suffix ``.cif``, as mmCIF; the file appears when complete.
 
+    Atoms are numbered from 1 in the order of the record. A PDB file holds positions to 0.001 Angstrom,
+    B-factors and occupancies to 0.01.
+
     Raises
     ------
     InputError
@@ -72,7 +85,11 @@ def write_atomic_model(path: Path | str, model: AtomicModel) -> None:
 
 
 def read_biological_assembly(path: Path | str) -> AtomicModel | None:
-    """The first biological assembly that the file describes by operators; None where it describes none."""
+    """The first biological assembly that the file describes by operators; None where it describes none.
+
+    Crystal structures list the asymmetric unit; the particle of a grid is the assembly. Copies of a chain
+    get new, short names.
+    """
     structure = _structure(Path(path))
     if not structure.assemblies:
         return None

@@ -1,4 +1,8 @@
-"""Files appear under their name only when they are complete."""
+"""Files appear under their name only when they are complete.
+
+A job that is killed then leaves no half file that looks like a result. The temporary file lies in the same
+folder, since only within a file system is a rename one step.
+"""
 
 from __future__ import annotations
 

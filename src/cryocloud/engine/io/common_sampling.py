@@ -1,4 +1,9 @@
-"""Particles of several optics groups, with pixels and boxes of different size, as images of one sampling."""
+"""Particles of several optics groups, with pixels and boxes of different size, as images of one sampling.
+
+Sessions at two magnifications are refined together in this way. Only the coarsest pixel and the narrowest
+box are common to all images: a finer one would ask for frequencies that some images lack, a wider one for
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ PIXEL_SIZE_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Sampling:
-    """Box and pixel size of square images."""
+    """Box and pixel size of square images: the frequencies are k / (box_size_px * pixel_size_angstrom)."""
 
     box_size_px: int
     pixel_size_angstrom: float
@@ -99,10 +104,14 @@ def common_sampling(samplings: list[Sampling]) -> Sampling:
 def resampled_images(
     images: Float32[Tensor, "b e e"], pixel_size_angstrom: float, wanted: Sampling
 ) -> Float32[Tensor, "b d d"]:
-    """The middle of images with other pixels, which keeps noise of variance 1 at variance 1 in every frequency.
+    """The middle of images with other pixels, which keeps noise of variance 1 at variance 1 in every
+    frequency.
 
-    The images are cut to the wanted width, to a pixel, and their transform is read at the wanted frequencies, at
-    which no sampling need match. Mean and frequencies beyond the last full ring are left out, as in all scoring.
+    The images are cut to the wanted width, to a pixel, and their transform is read at the wanted
+    frequencies, at which no sampling need match: frequency k of the wanted box is ``k * c * p / edge`` of
+    a cut image of c pixels of p Angstrom. The centers, pixel c//2 and D//2, fall on one another. Mean and
+    frequencies beyond the last full ring are left out, as in all scoring. Images that have the wanted box
+    and pixel, to 0.1 %, are returned as they are.
     """
     if images.shape[-1] == wanted.box_size_px and (
         abs(pixel_size_angstrom / wanted.pixel_size_angstrom - 1) <= PIXEL_SIZE_TOLERANCE

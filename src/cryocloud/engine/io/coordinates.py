@@ -26,11 +26,18 @@ _BLANKS = re.compile(r"[\s,;]+")
 def read_coordinates(path: Path) -> pd.DataFrame:
     """Positions of one file.
 
+    Parameters
+    ----------
+    path
+        Its suffix tells the format: ``.star`` (the first table with both coordinates), ``.cs`` (fractions
+        of the micrograph), ``.box`` (EMAN), otherwise text.
+
     Returns
     -------
     DataFrame
-        ``rlnMicrographName`` (the name of the file itself where it names no micrographs), ``rlnCoordinateX`` and
-        ``rlnCoordinateY``, and ``rlnAutopickFigureOfMerit`` where scores are known.
+        ``rlnMicrographName`` (the name of the file itself where it names no micrographs),
+        ``rlnCoordinateX`` and ``rlnCoordinateY``, and ``rlnAutopickFigureOfMerit`` where scores are known.
+        Positions are those of the particles' centers; no format's y is flipped.
 
     Raises
     ------
@@ -58,14 +65,22 @@ def _read_star(path: Path) -> pd.DataFrame:
 
 
 def _read_box(path: Path) -> pd.DataFrame:
-    """EMAN: corner x and y, width and height, and more that is not needed."""
+    """EMAN: corner x and y, width and height, and more that is not needed; in pixels.
+
+    The center is the corner plus half the size, which is pixel D//2 of the box.
+    """
     rows = _number_rows(path, read_lines(path, needed="an EMAN box file"), least=4)
     centers = [(row[0] + row[2] / 2, row[1] + row[3] / 2) for row in rows]
     return pd.DataFrame(centers, columns=[_X, _Y], dtype="float64")
 
 
 def _read_text(path: Path) -> pd.DataFrame:
-    """X and y of the center in each line; or columns of any order under the names that Topaz gives them."""
+    """X and y of the center in each line; or columns of any order under the names that Topaz gives them.
+
+    Topaz names them image_name, x_coord, y_coord and score in the first line. Its coordinates are those of
+    the images that it saw: of downsampled micrographs they must be scaled up before. Values are parted by
+    blanks, commas or semicolons; without names a "#" begins a comment.
+    """
     lines = read_lines(path, needed="a text file of coordinates")
     names = _BLANKS.split(lines[0].strip().lower())
     if not {"x_coord", "y_coord"} <= set(names):

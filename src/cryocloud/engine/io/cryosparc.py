@@ -1,4 +1,8 @@
-"""Particles of cryoSPARC (.cs files: NumPy record arrays)."""
+"""Particles of cryoSPARC (.cs files: NumPy record arrays).
+
+A record is a particle, a field is named "group/field". The groups that are read are blob (images), ctf,
+location (place in the micrograph), alignments2D and alignments3D.
+"""
 
 from __future__ import annotations
 
@@ -34,20 +38,32 @@ def read_cs(path: Path | str) -> ParticleTables:
     """Read the particles of a .cs file as RELION tables.
 
     Poses: ``alignments3D/pose`` is a rotation vector v with rotation M = exp([v]x) in our convention (its
-    transpose is RELION's Euler matrix); ``alignments2D/pose`` is psi in radians; shifts are origins in pixels
-    of ``psize_A``, same sign as RELION's. Defocus angles and phase shifts come in radians. Splits and classes
-    count from 0. File names lose cryoSPARC's leading ">"; they count from the project folder, so they are
-    looked for from the .cs file's folder and the folders above.
+    transpose is RELION's Euler matrix); ``alignments2D/pose`` is psi in radians; shifts are origins in
+    pixels of the alignment's own ``psize_A``, same sign as RELION's. Where both alignments are there, the
+    3D one counts. Defocus angles and phase shifts come in radians. Splits, classes and image numbers count
+    from 0. Locations are fractions of the micrograph's width and height (``micrograph_shape`` is height,
+    width). Beam tilt comes as Cs * tilt in Angstrom. File names lose cryoSPARC's leading ">"; they count
+    from the project folder, so they are looked for from the .cs file's folder and the folders above.
+
+    Returns
+    -------
+    ParticleTables
+        Angles in degrees, origins in Angstrom, image numbers, classes and half sets from 1. Half sets only
+        where the file has two of them: one value for all means that the set was never divided. Exposure
+        groups become optics groups.
 
     Raises
     ------
     InputError
-        No NumPy header, pickled content (never loaded), missing fields, no particles; the message names both.
+        No NumPy header, pickled content (never loaded), missing fields, no particles; the message names
+        both.
 
     Notes
     -----
     Conventions as in pyem (Asarnow, Palovcak, Cheng, doi.org/10.5281/zenodo.3576630), formulas our own.
     ``blob/sign`` -1 (protein dark on bright) is kept as column ``ccImageSign``; see `import_particles`.
+    Trefoil, tetrafoil, anisotropic magnification and ``ctf/shift_A`` are not carried over; see
+    `unconverted_aberrations`.
     """
     path = Path(path)
     records = _load(path)
@@ -99,6 +115,7 @@ def _fields(records: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _load(path: Path) -> NDArray[Any]:
+    """The records, memory-mapped; pickled objects, which could run code, are refused."""
     require_readable(path)
     try:
         with path.open("rb") as stream:
@@ -146,6 +163,9 @@ def _decimal(column: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _locations(records: NDArray[Any]) -> dict[str, Any]:
+    """Micrograph names and centers in pixels (x, y), rounded to 0.01; y counts from the first row, as the
+    fraction does.
+    """
     fields = _fields(records)
     columns: dict[str, Any] = {}
     if "location/micrograph_path" in fields:
@@ -174,6 +194,7 @@ def _ctf(records: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _pose(records: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Angles in degrees, origins in Angstrom, class and half set from 1; empty without an alignment."""
     fields = _fields(records)
     columns: dict[str, NDArray[Any]] = {}
     if "alignments3D/pose" in fields:
@@ -201,6 +222,9 @@ def _pose(records: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def _optics(records: NDArray[Any]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Optics groups and the group of each particle: one for each exposure group and each set of optics within
+    it.
+    """
     fields = _fields(records)
     keys = pd.DataFrame({label: _decimal(records[name]) for name, label in _OPTICS.items() if name in fields})
     keys["rlnImagePixelSize"] = _decimal(records["blob/psize_A"])

@@ -1,4 +1,7 @@
-"""Image names ("000012@folder/stack.mrcs") and the stacks behind them."""
+"""Image names ("000012@folder/stack.mrcs") and the stacks behind them.
+
+The number counts from 1, the section of an array from 0.
+"""
 
 from __future__ import annotations
 
@@ -61,13 +64,20 @@ def split_image_names(names: pd.Series) -> SplitImageNames:
 class ImageStacks:
     """Reads images by row from memory-mapped stacks; at most 128 stacks are open at a time.
 
-    ``names`` stand in a table in ``folder`` under ``label``; their index counts its rows from 0.
+    All headers are checked at the start, so that a missing or cut-off stack is known before hours of work.
+    Pixels are read when asked for: the images of a table need not fit into memory.
+
+    Parameters
+    ----------
+    names
+        Image names as they stand in a table in ``folder`` under ``label``; their index counts its rows
+        from 0, for messages. Row i below means the i-th of these names.
 
     Raises
     ------
     InputError
-        Missing or damaged stacks, names that lead outside the inputs, boxes that are not square or differ, image
-        numbers beyond the end.
+        Missing or damaged stacks, names that lead outside the inputs, boxes that are not square or differ,
+        image numbers beyond the end.
     """
 
     def __init__(self, names: pd.Series, folder: Path, *, label: str) -> None:

@@ -1,6 +1,8 @@
 """MRC and MRCS files: micrographs, stacks and density maps.
 
-Arrays are [z, y, x] (or [section, y, x]); row 0 is y = 0. Every file passes the gate of `mrc_header` first.
+Arrays are [z, y, x] (or [section, y, x]); row 0 is y = 0. A viewer that draws row 0 at the top shows the
+image upside down against one that draws y upwards; the arrays are the same. Every file passes the gate of
+`mrc_header` first.
 """
 
 from __future__ import annotations
@@ -82,8 +84,20 @@ def write_mrc(
 ) -> None:
     """Write an image [y, x], a volume [z, y, x] or (``stack``) a stack of images [n, y, x].
 
-    The file appears under its name only when complete. ``dtype`` "float16" (mode 12) halves the size; RELION
-    reads it from version 4 on. The input is not modified.
+    The file appears under its name only when complete. The input is not modified. Equal contents give
+    equal bytes.
+
+    Parameters
+    ----------
+    pixel_size_angstrom
+        The same for all axes.
+    dtype
+        "float32" (mode 2) or "float16" (mode 12), which halves the size; RELION reads it from version 4
+        on.
+    stack
+        Writes space group 0, where a volume has 1: programs tell stacks of images from maps by it.
+    origin_xyz_angstrom
+        ORIGIN words: where voxel (0, 0, 0) lies in the frame of a model.
 
     Raises
     ------
@@ -107,7 +121,9 @@ def write_mrc(
 class MrcStackWriter:
     """Writes a stack of square images batch by batch; the file appears when it is closed.
 
-    Use as a context manager: an exception inside leaves no file.
+    The header, with the number of images and the statistics of their pixels, is written last. Use as a
+    context manager: an exception inside leaves no file, nor does a stack without images, which raises
+    `InputError`.
 
     >>> with MrcStackWriter("particles.mrcs", box_size_px=64, pixel_size_angstrom=1.5) as stack:
     ...     stack.append(images)

@@ -1,6 +1,10 @@
 """Headers of MRC files, and the gate that every file passes.
 
 The gate compares what a header promises with the bytes that are there, before any reader allocates memory.
+
+The first 1024 bytes are words of four: NX NY NZ and MODE (1 to 4), NXSTART.. (5 to 7), MX MY MZ (8 to 10),
+CELLA in Angstrom (11 to 13), MAPC MAPR MAPS (17 to 19), ISPG (23), NSYMBT (24), ORIGIN (50 to 52), MAP
+(53), MACHST (54). NSYMBT bytes of extended header follow, then the pixels, x fastest.
 """
 
 from __future__ import annotations
@@ -41,21 +45,23 @@ class MrcHeader:
     shape_zyx
         Sections, rows, columns as arrays are indexed (axes already in z, y, x order).
     mode
-        MRC data mode.
+        MRC data mode: 0 int8 (uint8 from IMOD), 1 int16, 2 float32, 6 uint16, 12 float16.
     dtype
         NumPy type of the stored pixels, with byte order.
     pixel_size_xyz_angstrom
-        Cell length / intervals for each axis; 0 where the header does not say.
+        Cell length / intervals (CELLA / MX) for each axis; 0 where the header does not say.
     origin_xyz_angstrom
-        The ORIGIN words.
+        The ORIGIN words: place of the first voxel in the frame of a model, in Angstrom.
     start_xyz
-        Position of the first voxel in the cell, in voxels (NXSTART words).
+        Position of the first voxel in the cell, in voxels (NXSTART words). Programs use either this or the
+        origin; where both are set they may disagree.
     is_volume
         Space group above 0: a density map, not a stack of images.
     data_offset_bytes
         Where the pixels begin.
     stored_axes
-        For each stored axis (section, row, column) the spatial axis 0 = z, 1 = y, 2 = x.
+        For each stored axis (section, row, column) the spatial axis 0 = z, 1 = y, 2 = x. (0, 1, 2) in most
+        files; crystallographic maps may be stored otherwise.
     compression
         "", "bz2" or "gzip".
     surplus_bytes
@@ -134,13 +140,16 @@ def _compression_of(path: Path) -> str:
 
 
 def open_bytes(path: Path, compression: str) -> BufferedIOBase:
-    """The bytes of a file, unpacked."""
+    """The bytes of a file, unpacked; ``compression`` is "", "bz2" or "gzip"."""
     if compression == "bz2":
         return bz2.open(path, "rb")
     return gzip.open(path, "rb") if compression == "gzip" else path.open("rb")
 
 
 def _parse_header(raw: bytes, path: Path) -> np.void:
+    """Fields in the byte order that the machine stamp (0x11 = big endian) names or, if these make no sense,
+    in the other.
+    """
     little: np.void = np.frombuffer(raw, dtype=HEADER_DTYPE)[0]
     big: np.void = np.frombuffer(raw, dtype=HEADER_DTYPE.newbyteorder(">"))[0]
     stamp = raw[212]
@@ -218,6 +227,9 @@ def _pixel_dtype(fields: np.void) -> np.dtype[Any]:
 
 
 def _stored_axes(fields: np.void, path: Path) -> tuple[int, int, int]:
+    """Spatial axis of sections, rows and columns, from MAPS, MAPR, MAPC (1 = x, 2 = y, 3 = z; all 0 in old
+    files).
+    """
     numbers = tuple(int(fields[name]) for name in ("maps", "mapr", "mapc"))
     if numbers == (0, 0, 0):
         return 0, 1, 2
@@ -230,6 +242,7 @@ def _stored_axes(fields: np.void, path: Path) -> tuple[int, int, int]:
 
 
 def _start(fields: np.void, axes: tuple[int, int, int]) -> tuple[int, int, int]:
+    """NXSTART, NYSTART, NZSTART as x, y, z: they belong to stored columns, rows and sections, not to axes."""
     stored = (int(fields["nzstart"]), int(fields["nystart"]), int(fields["nxstart"]))
     by_axis = dict(zip(axes, stored, strict=True))
     return by_axis[2], by_axis[1], by_axis[0]

@@ -32,7 +32,11 @@ class _Gate:
         self._above = {folder for place in self._true_place for folder in place.parents}
 
     def true_path(self, path: Path) -> Path | None:
-        """The path with its links followed, or None as soon as it leaves the readable places."""
+        """The path with its links followed, or None as soon as it leaves the readable places.
+
+        Each part is looked at only after the part before it was found to lie inside; a loop of more than
+        40 links is left.
+        """
         here, ahead = _ROOT, list(path.parts[:0:-1])
         is_inside, links = False, 0
         while ahead:

@@ -1,8 +1,12 @@
 """STAR files as RELION writes them: blocks of name-value pairs or of one loop.
 
-The reader is line-based as RELION's own, so that it takes what the field writes (RELION 3.0 to 5, cryoDRGN,
-Topaz, pyem) and never changes a value: a column becomes numeric only if each of its values is a plain number;
-"007", "1_0" and names stay text. The writer keeps each value: numbers are read back bit for bit.
+The reader is line-based as RELION's own, so that it takes what the field writes (RELION 3.0 to 5,
+cryoDRGN, Topaz, pyem) and never changes a value: a column becomes numeric only if each of its values is a
+plain number; "007", "1_0" and names stay text. The writer keeps each value: numbers are read back bit for
+bit.
+
+STAR is Hall 1991, J. Chem. Inf. Comput. Sci. 31:326. Text blocks between lines of ";" and several loops in
+a block are part of it, but not of what RELION writes, and are not read.
 """
 
 from __future__ import annotations
@@ -42,7 +46,11 @@ _ROWS_A_CHUNK = 1 << 16
 
 @dataclass
 class _Block:
-    """A data_ block as text: the values of its pairs, or the lines of its loop."""
+    """A data_ block as text: the values of its pairs, or the lines of its loop.
+
+    ``labels`` keep their order (a dict serves as an ordered set); ``row_numbers`` are lines of the file,
+    for messages.
+    """
 
     name: str
     line_number: int
@@ -172,6 +180,11 @@ def _add_label(block: _Block, line: str, number: int, path: Path) -> None:
 
 
 def _tokens(line: str) -> list[str]:
+    """Values of a line: parted by blanks, "#" begins a comment, quotes hold blanks together.
+
+    As in STAR a quote closes only before a blank, so that ``5'-end`` and ``'a'b'`` are single values; a
+    quote that never closes is a letter like any other.
+    """
     if _is_plain(line):
         return line.split()
     tokens: list[str] = []
@@ -244,6 +257,7 @@ def _chunk_values(block: _Block, chunk: slice, path: Path) -> list[str]:
 
 
 def _joined_columns(block: _Block, chunks: list[list[pd.Series]], path: Path) -> list[pd.Series]:
+    """Columns of all chunks; one that is text in some chunk is text in all, with every value as it stood."""
     width = len(block.labels)
     parts = [[chunk[position] for chunk in chunks] for position in range(width)]
     mixed = [position for position in range(width) if len({_is_text(part) for part in parts[position]}) == 2]

@@ -76,7 +76,10 @@ def _byte_matrix(texts: list[str]) -> NDArray[np.uint8]:
 
 
 def _whole_fields(scaled: NDArray[np.int64], *, decimals: int) -> NDArray[np.uint8]:
-    """Integers, read as value * 10^decimals, as right-aligned ASCII."""
+    """Integers, read as value * 10^decimals, as right-aligned ASCII.
+
+    Digits are split off for all rows at once, the last first: one pass over the column for each digit.
+    """
     # uint64 holds the magnitude of the smallest int64 too.
     magnitude = np.where(scaled < 0, -scaled.astype(np.uint64), scaled.astype(np.uint64))
     digits = max(len(str(int(magnitude.max()))), decimals + 1)

@@ -1,4 +1,9 @@
-"""The records that stages work on, made of tables, and poses written back into tables."""
+"""The records that stages work on, made of tables, and poses written back into tables.
+
+Tables hold RELION's conventions: Euler angles in degrees, origins in Angstrom. Records hold rotations M
+from map to image as matrices and shifts in pixels of the images that are read. Signs agree: ``shift_px`` =
+origin / pixel size.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +36,9 @@ _ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
     """CTF parameters of particles or micrographs; phase shift and B-factor are 0 without their columns.
 
+    Defocus in Angstrom (underfocus positive), angles and phase shifts in degrees, voltage in kV, Cs in mm,
+    B-factor in Angstrom^2; all float64 [n]. Beam tilt and higher aberrations are not part of the record.
+
     Raises
     ------
     InputError
@@ -58,14 +66,17 @@ def ctf_parameters(optics: pd.DataFrame, rows: pd.DataFrame) -> CtfParameters:
 def particle_set(tables: ParticleTables) -> ParticleSet:
     """What stages work on: a reader of the images, optics and poses.
 
-    Images are memory-mapped and read row by row when asked for. Those of optics groups with other pixels or boxes are
-    brought to one sampling when read, the coarsest pixel and the narrowest box. Missing angles and origins are zero.
+    Images are memory-mapped and read row by row when asked for. Those of optics groups with other pixels
+    or boxes are brought to one sampling when read, the coarsest pixel and the narrowest box. Missing
+    angles and origins are zero, and so are half sets and classes, where 0 means not assigned.
+    ``micrograph`` numbers the micrographs from 0 in order of appearance; it is None where the table does
+    not name them.
 
     Raises
     ------
     InputError
-        No particles, missing stacks, boxes that are not square or that differ at one pixel size, pixel sizes that are
-        not positive or leave no box in common, image numbers beyond the end of their stack.
+        No particles, missing stacks, boxes that are not square or that differ at one pixel size, pixel
+        sizes that are not positive or leave no box in common, image numbers beyond the end of their stack.
     """
     if len(tables) == 0:
         raise InputError(f"{tables.folder}: the table holds no particles; an earlier step left none")
@@ -88,7 +99,7 @@ def particle_set(tables: ParticleTables) -> ParticleSet:
 
 
 def _images(tables: ParticleTables) -> CommonImages:
-    """One part for each pixel size."""
+    """One part for each pixel size; sizes within 0.1 % of the coarsest count as the coarsest."""
     sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
     common_angstrom = common_pixel_size(tables)
     sizes = np.where(sizes * (1 + PIXEL_SIZE_TOLERANCE) >= common_angstrom, common_angstrom, sizes)
@@ -110,7 +121,8 @@ def _micrograph_numbers(particles: pd.DataFrame) -> Tensor | None:
 def with_poses(tables: ParticleTables, rotation: Tensor, shift_px: Tensor) -> ParticleTables:
     """The tables with angles from ``rotation`` [n, 3, 3] and origins from ``shift_px`` [n, 2] (x, y).
 
-    Shifts are in pixels of the common size. Angles in degrees and origins in Angstrom are rounded to six decimals.
+    Inverse of `particle_set` for poses. Shifts are in pixels of the common size. Angles in degrees and
+    origins in Angstrom are rounded to six decimals.
     """
     particles = tables.particles.copy()
     angles = euler_from_rotation(rotation.detach().cpu().to(torch.float64))

@@ -54,7 +54,12 @@ _OPTICS_LABELS_30 = (
 class ParticleTables:
     """``optics`` (a row a group), ``particles`` (a row each); relative names count from ``folder``.
 
-    ``image_label`` is what the file that was read calls the names of images.
+    Columns have RELION's labels without the underscore: ``rlnImageName`` ("000001@stack.mrcs"),
+    ``rlnOpticsGroup``, ``rlnCoordinateX, Y`` (pixels of the micrograph, from 0), ``rlnAngleRot, Tilt,
+    Psi`` (degrees), ``rlnOriginXAngst, YAngst``, ``rlnDefocusU, V`` (Angstrom), ``rlnDefocusAngle``
+    (degrees), ``rlnRandomSubset`` (1, 2); in optics ``rlnVoltage`` (kV), ``rlnSphericalAberration`` (mm),
+    ``rlnAmplitudeContrast``, ``rlnImagePixelSize``. ``image_label`` is what the file that was read calls
+    the names of images.
     """
 
     optics: pd.DataFrame
@@ -214,7 +219,11 @@ def _check_groups(optics: pd.DataFrame, rows: pd.DataFrame, path: Path) -> None:
 def _upgraded(
     rows: pd.DataFrame, pixel_label: str, overrides: Mapping[str, float], path: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """RELION 3.0 rows as optics groups and rows of version 3.1."""
+    """RELION 3.0 rows as optics groups and rows of version 3.1.
+
+    Particles with the same voltage, Cs, amplitude contrast, beam tilt, MTF and pixel size form a group.
+    Origins, which 3.0 keeps in pixels, become Angstrom; the sign stays.
+    """
     rows = rows.copy()
     pixel_size = _pixel_size_30(rows, overrides.get(pixel_label), path)
     moved = [label for label in _OPTICS_LABELS_30 if label in rows]
@@ -230,6 +239,9 @@ def _upgraded(
 
 
 def _pixel_size_30(rows: pd.DataFrame, override: float | None, path: Path) -> NDArray[np.float64]:
+    """Pixel size of RELION 3.0, Angstrom [n]: detector pixel (micrometer) * 10^4 / magnification, unless
+    given.
+    """
     if override is not None:
         return np.full(len(rows), override)
     if "rlnPixelSize" in rows:
