@@ -22,6 +22,8 @@ def chain_names(count: int) -> NDArray[Any]:
 def apply_operators(model: AtomicModel, operators: Float, center_angstrom: Float) -> AtomicModel:
     """All copies of a model under rotations about a center, which becomes the origin.
 
+    ``x' = g (x - center)`` for each atom and each operator g.
+
     Parameters
     ----------
     model

@@ -1,4 +1,8 @@
-"""How near a result came to the truth that it was simulated from."""
+"""How near a result came to the truth that it was simulated from.
+
+A map from particles has its own frame, origin and hand, which no data can fix. So it is laid on the truth
+before anything is compared, and poses are carried into the same frame.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +36,18 @@ _FINEST_PIXELS = 2.5
 
 @dataclass(frozen=True)
 class MapComparison:
-    """A map laid on the truth. ``aligned`` has the map's own sampling, as have ``truth`` and both FSC curves.
+    """A map laid on the truth.
 
-    ``low_pass_correlation`` is that of the maps at 20 A over the whole box.
+    Attributes
+    ----------
+    alignment
+        Rotation, shift (pixels of the map) and hand that do it.
+    aligned, truth
+        Both in the map's own box and sampling.
+    fsc_unmasked, fsc_masked
+        Shells 0 .. D//2; 0.5 is the threshold against a truth without noise.
+    low_pass_correlation
+        That of the maps at 20 A over the whole box, without their means.
     """
 
     alignment: VolumeAlignment
@@ -120,7 +133,11 @@ def match_names(found: list[str], true: list[str]) -> Matches:
 def match_places(
     found_px: Float, found_group: Int, true_px: Float, true_group: Int, radius_px: float
 ) -> Matches:
-    """One-to-one pairs of places [n, 2] of the same group (micrograph), the nearest first, within a radius."""
+    """One-to-one pairs of places [n, 2] of the same group (micrograph), the nearest first, within a radius.
+
+    Greedy: a pair is taken where neither place has a nearer partner that is still free. Precision is the
+    number of pairs over that of the found, recall over that of the true.
+    """
     pairs: list[tuple[int, int]] = []
     for group in np.unique(true_group):
         mine, theirs = np.flatnonzero(found_group == group), np.flatnonzero(true_group == group)

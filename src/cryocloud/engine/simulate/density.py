@@ -1,4 +1,13 @@
-"""Electrostatic potential of an atomic model on a grid."""
+"""Electrostatic potential of an atomic model on a grid.
+
+For fast electrons and thin specimens the phase of the exit wave is proportional to the projected
+potential, so this is the object that cryo-EM reconstructs. With f(s) the electron scattering factor of an
+atom (Angstrom),
+
+    V(r) = h^2 / (2 pi m e) * sum over atoms of the inverse Fourier transform of f(s) exp(-B s^2 / 4)
+
+Cost: an FFT of the oversampled grid for each element, and about (11 sigma)^3 grid points an atom.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +142,12 @@ def _check(
 
 
 def _factor_in_ice(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scattering factor of an atom with its hydrogens, less that of the ice in its place."""
+    """Scattering factor of an atom with its hydrogens, less that of the ice in its place.
+
+    ``f(s) + n_H f_H(s) g(s) - rho_ice V g(s)`` with V the displaced volume and ``g(s) = exp(-pi V^(2/3)
+    s^2)`` the transform of a Gaussian of that volume. Ice is smooth at this scale, so only low frequencies
+    change.
+    """
     volume_angstrom3, hydrogens = _DISPLACED.get(element, _DISPLACED["C"])
     spread = np.exp(np.float32(-math.pi * volume_angstrom3 ** (2 / 3)) * s2)
     displaced = np.float32(ICE_VOLT / VOLT_ANGSTROM2 * volume_angstrom3) * spread
@@ -144,7 +158,11 @@ def _factor_in_ice(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def scattering_factor(element: str, s2: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Electron scattering factor in Angstrom at squared frequencies 1/d^2."""
+    """Electron scattering factor in Angstrom at squared frequencies s^2 = 1/d^2 (1/Angstrom^2).
+
+    ``sum of a_i exp(-b_i s^2 / 4)``, five terms of a neutral atom; the tables use sin(theta) / lambda = s
+    / 2.
+    """
     coefficients = gemmi.Element(element).c4322
     if coefficients is None:
         raise InputError(

@@ -1,4 +1,9 @@
-"""A folded chain: segments joined by closed loops, then a sequence and side chains."""
+"""A folded chain: segments joined by closed loops, then a sequence and side chains.
+
+Order of work: an architecture places ideal helices and strands; loops of random torsions are closed
+between them; residue types follow from burial and structure; side chains take the rotamers that clash
+least.
+"""
 
 from __future__ import annotations
 
@@ -65,11 +70,21 @@ def fold_chain(n_residues: int, rng: np.random.Generator, architecture: str | No
     Parameters
     ----------
     n_residues
-        60 to 260; the segments make it up to 15 % shorter or longer.
+        70 to 260, for which there are architectures; the segments make it up to 15 % shorter or longer.
     rng
         Source of all choices.
     architecture
         One of ``ARCHITECTURES``; drawn among those that suit the length when None.
+
+    Returns
+    -------
+    Chain
+        Centered on the mean of its CA, residues numbered from 1.
+
+    Raises
+    ------
+    RuntimeError
+        Twenty arrangements of segments had a gap that no loop closed.
     """
     suitable = [name for name, (_, low, high) in ARCHITECTURES.items() if low <= n_residues <= high]
     for _ in range(20):
@@ -103,7 +118,12 @@ def _with_oxygen(backbone: Float) -> Float:
 
 
 def _loop(before: Float, after: Float, obstacles: Float, rng: np.random.Generator) -> Float:
-    """Residues that lead from the last residue of ``before`` to the first of ``after``."""
+    """Residues that lead from the last residue of ``before`` to the first of ``after``.
+
+    Trial torsions of the allowed regions are closed by cyclic coordinate descent (`native.peptide`); of
+    the lengths from the shortest that can span the gap on, the loop with the least overlap wins. A residue
+    more costs one unit.
+    """
     gap = float(np.linalg.norm(after[0, 0] - before[-1, 2]))
     shortest = max(2, math.ceil(gap / _LOOP_REACH_ANGSTROM))
     ends = np.concatenate([before[-2:].reshape(-1, 3), after[:2].reshape(-1, 3)])
@@ -123,14 +143,20 @@ def _loop(before: Float, after: Float, obstacles: Float, rng: np.random.Generato
 
 
 def _draw_torsions(count: int, rng: np.random.Generator) -> Float:
-    """Trial torsions [trials, 2 * count]: psi, phi, psi ... from the allowed basins."""
+    """Trial torsions [trials, 2 * count] in radians: psi, phi, psi ... from the allowed basins.
+
+    The basins of the Ramachandran plot: right-handed helix, strand, polyproline, left-handed helix.
+    """
     basin = rng.choice(len(_BASINS_DEG), size=(_TRIALS, count + 1), p=_BASIN_WEIGHTS)
     phi_psi = _BASINS_DEG[basin] + rng.normal(0, 15, (_TRIALS, count + 1, 2))
     return np.asarray(phi_psi.reshape(_TRIALS, -1)[:, 1:-1])
 
 
 def _decorate(backbone: Float, structure: NDArray[Any], rng: np.random.Generator) -> Chain:
-    """Choose residue types by burial and place carbonyl oxygens and side chains."""
+    """Choose residue types by burial and place carbonyl oxygens and side chains.
+
+    Where no rotamer of a type fits, the residue becomes alanine and all rotamers are chosen again.
+    """
     templates = residue_templates()
     frames, origins = local_frames(backbone), np.ascontiguousarray(backbone[:, 1])
     beta = origins + frames @ templates["ALA"].rotamers_angstrom[0, 0]
@@ -165,6 +191,7 @@ def _decorate(backbone: Float, structure: NDArray[Any], rng: np.random.Generator
 
 
 def _sequence(structure: NDArray[Any], neighbours: Int, rng: np.random.Generator) -> NDArray[Any]:
+    """Residue names drawn by structure and layer: buried from 20 CB neighbours on, exposed up to 13."""
     names = []
     for letter, count in zip(structure, neighbours, strict=True):
         exposed = count <= _EXPOSED_NEIGHBOURS

@@ -1,4 +1,8 @@
-"""Vitreous ice: its structure, its thickness, and what lies on it."""
+"""Vitreous ice: its structure, its thickness, and what lies on it.
+
+Ice is an object like the protein: it is seen through the CTF, and its Thon rings are what defocus is
+measured by. Shot noise is not; it is added where electrons are counted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,18 @@ _HARMONICS = 5
 
 @dataclass(frozen=True)
 class Lump:
-    """A contamination: center in px, mean radius in px, relative thickness, and the outline's Fourier series."""
+    """A contamination on the ice.
+
+    Attributes
+    ----------
+    x_px, y_px, radius_px
+        Center, in pixels of the micrograph, and mean radius.
+    thickness
+        Relative thickness in the middle.
+    outline
+        (cosine, sine) of orders 2, 3, ... of the Fourier series of radius over mean radius, along the
+        polar angle.
+    """
 
     x_px: float
     y_px: float
@@ -36,14 +51,21 @@ class Lump:
 
 
 def ice_amplitude(frequency_per_angstrom: Float) -> Float:
-    """Amplitude spectrum of the ice's structure: falling from low frequencies, with the water ring at 3.7 A."""
+    """Amplitude spectrum of the ice's structure: falling from low frequencies, with the water ring at 3.7 A.
+
+    Relative to that at high frequency; the ring is a Gaussian in the frequency.
+    """
     offset = (frequency_per_angstrom - _WATER_RING_PER_ANGSTROM) / _WATER_RING_WIDTH
     ring = 1 + _WATER_RING_STRENGTH * np.exp(-0.5 * offset**2)
     return background_amplitude(frequency_per_angstrom) * ring
 
 
 def thickness_slope(shape: tuple[int, int], slope: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Brightness [h, w] about 1: a plane and a shallow bowl, together ``slope`` from side to side."""
+    """Brightness [h, w] about 1: a plane and a shallow bowl, together about ``slope`` from side to side.
+
+    Direction of the plane and center of the bowl are random. It scales the electrons that pass, of which
+    thicker ice leaves fewer.
+    """
     y, x = (np.linspace(-0.5, 0.5, n, dtype=np.float32) for n in shape)
     angle = rng.uniform(0, 2 * np.pi)
     bowl_x, bowl_y = rng.uniform(-0.3, 0.3, 2)
@@ -69,7 +91,11 @@ def draw_lumps(
 def lump_thickness(
     lumps: tuple[Lump, ...], shape: tuple[int, int], margin_px: int, pixel_size_angstrom: float
 ) -> NDArray[np.float32]:
-    """Relative thickness [h, w] of all contaminations on a canvas with a margin."""
+    """Relative thickness [h, w] of all contaminations on a canvas with a margin.
+
+    Each is a flat dome with a rim of 18 Angstrom (logistic fall); pixel ``margin_px`` of the canvas is
+    pixel 0 of the micrograph.
+    """
     total = np.zeros(shape, np.float32)
     rim = _RIM_ANGSTROM / pixel_size_angstrom
     y, x = np.arange(shape[0])[:, None] - margin_px, np.arange(shape[1]) - margin_px

@@ -1,4 +1,12 @@
-"""Micrographs of many particles in ice: dark protein on bright ice, with counting noise, and their truth."""
+"""Micrographs of many particles in ice: dark protein on bright ice, with counting noise, and their truth.
+
+With c the contrast of protein and ice behind the CTF, a pixel counts a Poisson number of electrons about
+
+    dose * pixel^2 * brightness * max(1 - c, 0)
+
+The minus sign makes protein dark, as cameras see it. The variance of the relative counting noise is 1 /
+(electrons a pixel); the ice takes its share of the whole on top of that.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +42,24 @@ _LUMP_ABSORPTION = 0.5
 class MicrographRecipe:
     """What to simulate.
 
-    ``particles`` a micrograph at most, no two centers nearer than ``distance_px``. ``snr`` is the variance of a
-    particle's contrast over its box (CTF and damage applied, mean over particles) divided by that of all noise:
-    electron counting at ``dose_e_per_angstrom2``, and ice, which makes up ``ice_share`` of it and is seen through
-    the CTF, so that Thon rings appear. ``thickness_slope`` is the relative change of brightness across the
-    image, ``lumps`` the mean number of contaminations.
+    Attributes
+    ----------
+    particles, distance_px
+        Number a micrograph at most; no two centers are nearer than the distance.
+    snr
+        Variance of a particle's contrast over its box (CTF and damage applied, mean over particles)
+        divided by that of all noise, counting and ice.
+    dose_e_per_angstrom2
+        Electrons in all, before ice and contamination take theirs.
+    ice_share
+        Part of the noise variance that is the ice's, seen through the CTF, so that Thon rings appear; 0 to
+        below 1.
+    thickness_slope
+        Relative change of brightness across the image.
+    lumps
+        Mean number of contaminations.
+    seed
+        The same recipe gives the same micrographs.
     """
 
     height_px: int
@@ -60,8 +81,17 @@ class MicrographRecipe:
 class MicrographTruth:
     """What one micrograph shows.
 
-    ``center_px`` float64 [n, 2] (x, y; 0-based, pixel centers at whole numbers), rotations [n, 3, 3], the CTF
-    (one row), contaminations.
+    Attributes
+    ----------
+    center_px
+        float64 [n, 2] (x, y; 0-based, pixel centers at whole numbers): where pixel D//2 of a particle's
+        map projects. Some lie outside the image, whose particles reach in.
+    rotation
+        float64 [n, 3, 3], M from map to image.
+    ctf
+        One row.
+    lumps
+        Contaminations, which hold no particles.
     """
 
     center_px: Float
@@ -79,8 +109,18 @@ class MicrographTruth:
 class Exposure:
     """A specimen before it is exposed, on a canvas with a margin.
 
-    ``protein`` and ``ice`` are transforms [h, w//2+1] of the contrast without and with CTF to come: relative
-    change of brightness; ``brightness`` [h, w] the share of electrons that pass; ``frequency`` in 1/Angstrom.
+    Attributes
+    ----------
+    protein, ice
+        Transforms [h, w//2+1] of the contrast, the CTF still to be applied: relative change of brightness.
+        Damage applies to the protein alone.
+    brightness
+        [h, w], the share of electrons that pass.
+    frequency_per_angstrom
+        Length of the frequency [h, w//2+1].
+    shape, margin_px
+        Of the canvas; pixel (margin, margin) is pixel (0, 0) of the micrograph. Particles of the margin
+        reach in.
     """
 
     protein: NDArray[np.complex64]
@@ -102,7 +142,13 @@ class MicrographImager:
     Parameters
     ----------
     volume
-        Map [D, D, D], origin at D//2; its scale does not matter.
+        Map [D, D, D], origin at D//2; its scale does not matter. Projections fade out beyond 0.45 D from
+        their center.
+
+    Raises
+    ------
+    InputError
+        The map does not fit the micrograph, or holds no signal.
     """
 
     def __init__(
@@ -178,7 +224,7 @@ class MicrographImager:
         return contrast_transfer(truth.ctf, sx.flatten(), sy.flatten()).view(height, -1).numpy()
 
     def remaining(self, frequency: Float, first: float, last: float) -> NDArray[np.float32]:
-        """Amplitude of protein that is left between two doses."""
+        """Amplitude of protein that is left between two doses (electrons/Angstrom^2)."""
         return remaining_amplitude(frequency, first, last, self.recipe.microscope.voltage_kv).astype(
             np.float32
         )
@@ -204,7 +250,11 @@ class MicrographImager:
         return variance
 
     def _places(self, lumps: tuple[Lump, ...], rng: np.random.Generator) -> Float:
-        """Random centers, not nearer than the distance to each other, not under contamination."""
+        """Random centers [n, 2], not nearer than the distance to each other, not under contamination.
+
+        The density of particles is that of the recipe, also on the margin of half a box around the image.
+        After 1000 places in a row without room the micrograph is full.
+        """
         margin, shape = self._box / 2, np.array([self.recipe.width_px, self.recipe.height_px])
         area_share = float(np.prod(shape + 2 * margin) / np.prod(shape))
         wanted = round(self.recipe.particles * area_share)
@@ -221,6 +271,7 @@ class MicrographImager:
         return kept[:count]
 
     def _add_particles(self, canvas: NDArray[np.float32], truth: MicrographTruth, margin: int) -> None:
+        """Add the projections to the canvas: whole pixels by place, the rest of a pixel as a phase ramp."""
         corner = np.round(truth.center_px).astype(int)
         part = torch.from_numpy(truth.center_px - corner).to(self._plane.device)
         for start in range(0, len(corner), _SCALE_SAMPLE):

@@ -1,4 +1,8 @@
-"""Movies: the same specimen frame by frame, drifting, doming and fading, with counting noise in each frame."""
+"""Movies: the same specimen frame by frame, drifting, doming and fading, with counting noise in each frame.
+
+The frames are those of a counting camera: Poisson numbers of electrons about the expected image,
+independent from frame to frame. Coincidence loss and the camera's transfer function are left out.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,18 @@ _JITTER_SHARE = 0.03
 
 @dataclass(frozen=True)
 class MotionRecipe:
-    """``frames`` of equal dose; the specimen moves by about ``drift_angstrom``, most of it at the start.
+    """What moves, and how far.
 
-    Its corners move by ``doming_angstrom`` more, outward from a point near the middle.
+    Attributes
+    ----------
+    frames
+        Number of frames, of equal dose.
+    drift_angstrom
+        The whole specimen moves by about this much, most of it at the start, as ice relaxes under the
+        first electrons.
+    doming_angstrom
+        Points half the longer edge away from a point near the middle move by this much more, outward from
+        it.
     """
 
     frames: int
@@ -32,10 +45,15 @@ class MotionRecipe:
 
 @dataclass(frozen=True)
 class MotionTruth:
-    """Movement relative to the first frame.
+    """Movement relative to the first frame; x and y in pixels of the movie.
 
-    ``drift_px`` [f, 2] (x, y) of the whole specimen; a point at (x, y) px moves ``doming_share`` [f] times
-    ``doming_px`` * (x - cx, y - cy) / (half the image's edge) besides.
+    Attributes
+    ----------
+    drift_px
+        [f, 2] (x, y) of the whole specimen.
+    doming_share, doming_px, doming_center_px
+        A point at (x, y) moves besides by ``doming_share[f] * doming_px * (x - cx, y - cy) / half_edge``,
+        where half_edge is half the longer edge of the image.
     """
 
     drift_px: Float
@@ -52,7 +70,11 @@ class MotionTruth:
 
 
 def draw_motion(imager: MicrographImager, motion: MotionRecipe, number: int) -> MotionTruth:
-    """How the specimen of one movie moves."""
+    """How the specimen of one movie moves.
+
+    ``drift * (0.7 (1 - exp(-t / 0.15)) a + 0.4 t b)`` with t from 0 to 1 over the movie and random unit
+    vectors a and b, plus a jitter of 3 % from frame to frame; doming settles as the first term does.
+    """
     recipe = imager.recipe
     rng = np.random.default_rng([recipe.seed, 4, number])
     time = np.arange(motion.frames) / max(motion.frames - 1, 1)
@@ -76,8 +98,10 @@ def movie_frames(
 ) -> Iterator[NDArray[np.float32]]:
     """Frames [h, w] of electron counts, first to last.
 
-    Each frame's expected image is made anew (damage at its dose, shift as a phase ramp, doming by cubic splines of
-    the noiseless image) and only then counted, so that the noise of the frames is independent and stands still.
+    Each frame's expected image is made anew (damage at its dose, shift as a phase ramp, doming by cubic
+    splines of the noiseless image) and only then counted, so that the noise of the frames is independent
+    and stands still: counting noise that moved along with the specimen would help the alignment. Counts
+    are float32 whole numbers.
     """
     recipe = imager.recipe
     exposure = imager.expose(number, truth)

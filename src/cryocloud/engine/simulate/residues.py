@@ -1,4 +1,8 @@
-"""Ideal side chains of the twenty amino acids in the frame of their backbone."""
+"""Ideal side chains of the twenty amino acids in the frame of their backbone.
+
+Atoms are placed by internal coordinates: bond length, bond angle and dihedral to three atoms before.
+Rotatable dihedrals (chi 1 to 4) take the staggered values; rings and planar groups have fixed ones.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,12 @@ _EXTENDED = (180.0,)
 
 @dataclass(frozen=True)
 class SideAtom:
-    """One atom by internal coordinates: bonded to ``parents[2]``; the dihedral is chi number ``chi`` + offset."""
+    """One atom by internal coordinates: bonded to ``parents[2]``; the dihedral is chi number ``chi`` +
+    offset.
+
+    ``angle_deg`` is that at ``parents[2]``, the dihedral that of the three parents and the atom; ``chi`` 0
+    is a fixed dihedral of value ``offset_deg``.
+    """
 
     name: str
     parents: tuple[str, str, str]
@@ -177,7 +186,11 @@ THREE_LETTERS = {
 
 @dataclass(frozen=True)
 class ResidueTemplate:
-    """Side chain of a residue type from CB on: atom names and, for each rotamer, positions in the local frame."""
+    """Side chain of a residue type from CB on: atom names and, for each rotamer, positions in the local
+    frame.
+
+    ``rotamers_angstrom`` is [rotamers, atoms, 3]; the frame is that of ``IDEAL_BACKBONE``.
+    """
 
     atom_names: tuple[str, ...]
     rotamers_angstrom: Float
@@ -205,7 +218,10 @@ def residue_templates() -> dict[str, ResidueTemplate]:
 
 
 def local_frames(backbone: Float) -> Float:
-    """Rotations [n, 3, 3] that carry the local frame onto residues whose N, CA, C are ``backbone`` [n, 3, 3]."""
+    """Rotations [n, 3, 3] that carry the local frame onto residues whose N, CA, C are ``backbone`` [n, 3, 3].
+
+    Columns: x from CA to C, y the part of CA to N at right angles to it, z their cross product.
+    """
     x = backbone[:, 2] - backbone[:, 1]
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     n = backbone[:, 0] - backbone[:, 1]
@@ -223,6 +239,7 @@ def carbonyl_oxygen(backbone: Float) -> Float:
 
 
 def _build(name: str) -> ResidueTemplate:
+    """Template of a residue type with every combination of its chi angles."""
     atoms, chi_values = _SIDE_CHAINS[name]
     if name == "GLY":
         return ResidueTemplate((), np.zeros((1, 0, 3)))
@@ -231,6 +248,7 @@ def _build(name: str) -> ResidueTemplate:
 
 
 def _place(atoms: list[SideAtom], chi_deg: tuple[float, ...]) -> list[Float]:
+    """CB and the side chain's atoms, for chi angles in degrees (index 0 is 0, for fixed dihedrals)."""
     n, ca, c = IDEAL_BACKBONE
     # The improper C-N-CA-CB of -122.6 degrees makes the L form.
     where = {

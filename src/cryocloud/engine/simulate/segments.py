@@ -1,4 +1,10 @@
-"""Helices and strands of ideal geometry, placed as rigid bodies by the architectures of known folds."""
+"""Helices and strands of ideal geometry, placed as rigid bodies by the architectures of known folds.
+
+Distances are those of proteins, in Angstrom: a residue rises by 1.5 in a helix and 3.3 in a strand,
+neighboring helices are 10.4 apart, strands of a sheet 4.9, a sheet and what packs on it 10.5. Segments
+come in the order of the chain, and consecutive ones end near each other, so that short loops can join
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +33,8 @@ _LONGEST = 60
 class Segment:
     """One helix or strand: its axis runs from the N to the C end along the third column of ``rotation``.
 
-    The side chains of a strand point along plus and minus the second column.
+    The side chains of a strand point along plus and minus the second column. ``center_angstrom`` is the
+    mean of the CA.
     """
 
     kind: str
@@ -60,13 +67,20 @@ def _ideal_segment(kind: str, residues: int) -> Float:
 
 
 def _axis(chain: Float, period: int) -> Float:
+    """Direction from the first to the last mean of ``period`` consecutive CA, from which the winding has
+    dropped out.
+    """
     smooth = np.stack([chain[i : len(chain) - period + 1 + i, 1] for i in range(period)]).mean(0)
     direction = smooth[-1] - smooth[0]
     return np.asarray(direction / np.linalg.norm(direction))
 
 
 def helix_bundle(n_residues: int, rng: np.random.Generator) -> list[Segment]:
-    """Antiparallel helices on a hexagonal lattice with a left-handed supercoil."""
+    """Antiparallel helices on a hexagonal lattice with a left-handed supercoil.
+
+    Each helix tilts by 11 degrees for every 10.4 Angstrom that it lies off the middle; outer ones are
+    shorter.
+    """
     n_helices = max(3, round((n_residues + 5) / 26) if n_residues < 150 else round((n_residues + 5) / 25))
     length = int(np.clip((n_residues - 5 * (n_helices - 1)) / n_helices, 10, 30))
     places = _serpentine(_hexagonal_sites(n_helices, rng))
@@ -84,7 +98,10 @@ def helix_bundle(n_residues: int, rng: np.random.Generator) -> list[Segment]:
 
 
 def open_sandwich(n_residues: int, rng: np.random.Generator) -> list[Segment]:
-    """A twisted parallel sheet between two layers of helices, joined by right-handed crossovers."""
+    """A twisted parallel sheet between two layers of helices, joined by right-handed crossovers.
+
+    As in the Rossmann fold, strands go from the middle to one side, then from the middle to the other.
+    """
     n_strands = int(np.clip(round((n_residues + 15) / 28), 4, 7))
     strand, helix = 6, int(np.clip((n_residues - 14 * n_strands) / (n_strands - 1), 10, 18))
     middle = (n_strands - 1) // 2
@@ -112,7 +129,11 @@ def open_sandwich(n_residues: int, rng: np.random.Generator) -> list[Segment]:
 
 
 def barrel(n_residues: int, rng: np.random.Generator) -> list[Segment]:
-    """Eight parallel strands around an axis, wrapped in eight helices."""
+    """Eight parallel strands around an axis, wrapped in eight helices, as in a TIM barrel.
+
+    Strands stand 7.6 Angstrom off the axis, tilted by 36 degrees, helices 18 Angstrom, tilted by 30 and
+    antiparallel.
+    """
     helix = int(np.clip((n_residues - 8 * 6 - 15 * 4) / 8, 10, 16))
     segments = []
     for k in range(8):
@@ -136,7 +157,10 @@ def barrel(n_residues: int, rng: np.random.Generator) -> list[Segment]:
 
 
 def strand_sandwich(n_residues: int, rng: np.random.Generator) -> list[Segment]:
-    """Two antiparallel sheets face to face."""
+    """Two antiparallel sheets face to face.
+
+    Three to six strands each; the sheets are turned by 30 degrees against each other.
+    """
     per_sheet = int(np.clip(round(n_residues / 22), 3, 6))
     length = int(np.clip(round(n_residues / (2 * per_sheet)) - 4, 6, 10))
     segments: list[Segment] = []

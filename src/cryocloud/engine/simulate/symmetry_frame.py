@@ -1,4 +1,8 @@
-"""The frame in which a deposited model is symmetric: from its own copies of a chain, or by search."""
+"""The frame in which a deposited model is symmetric: from its own copies of a chain, or by search.
+
+Simulations and symmetry operators need the axes through the origin, as ``geometry.symmetry_operators`` has
+them. Files seldom have that: they keep the frame of a map's corner, or of a crystal.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +126,12 @@ def _trace(model: AtomicModel, chain: str) -> _Trace:
 
 
 def _superposition(first: _Trace, other: _Trace) -> tuple[Float, Float] | None:
-    """Rotation and shift of ``first`` onto ``other``; None where they are not the same chain."""
+    """Rotation and shift of ``first`` onto ``other``; None where they are not the same chain.
+
+    Least squares over CA (or P) of equal residue numbers and names (Kabsch 1976, Acta Cryst. A32:922). The
+    same means 90 % equal names among common numbers, at least half of the first chain, and 4 Angstrom rms
+    at most.
+    """
     common = [number for number in first if number in other]
     same = [number for number in common if first[number][0] == other[number][0]]
     if len(same) < max(_SAME_SEQUENCE * len(common), _SAME_LENGTH * len(first), 3):
@@ -158,7 +167,10 @@ def _onto_standard_axes(
 
 
 def _averaged_turn(turn: Float, rotations: Float, operators: Float) -> Float:
-    """The turn Q that on average makes Q R = G Q best, for copies that are not quite symmetric."""
+    """The turn Q that on average makes Q R = G Q best, for copies that are not quite symmetric.
+
+    Fixed point: each pass takes the rotation nearest to the sum of G Q R^T over the copies.
+    """
     for _ in range(10):
         u, _, vt = np.linalg.svd((operators @ turn @ rotations.transpose(0, 2, 1)).sum(0))
         turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
@@ -166,7 +178,11 @@ def _averaged_turn(turn: Float, rotations: Float, operators: Float) -> Float:
 
 
 def _candidate_turns(rotations: Float, operators: Float) -> list[Float]:
-    """Turns that bring two of the motions' axes onto two of the group's axes of the same angle."""
+    """Turns that bring two of the motions' axes onto two of the group's axes of the same angle.
+
+    Two axes fix a rotation. Their directions have no sign, so both are tried; one axis alone (cyclic
+    groups) leaves a turn about itself open, and the smallest is taken.
+    """
     axes, angles = _axes(rotations)
     group_axes, group_angles = _axes(operators)
     used = np.flatnonzero(angles > 1e-2)
@@ -192,7 +208,11 @@ def _candidate_turns(rotations: Float, operators: Float) -> list[Float]:
 
 
 def _axes(rotations: Float) -> tuple[Float, Float]:
-    """Unit axes [n, 3] and angles [n] in radians, 0 to pi."""
+    """Unit axes [n, 3] and angles [n] in radians, 0 to pi.
+
+    The axis is the eigenvector of ``R + R^T`` with the largest eigenvalue, which also holds at 180
+    degrees, where the skew part vanishes; the skew part gives its sign.
+    """
     skew = np.stack([rotations[:, 2, 1], rotations[:, 0, 2], rotations[:, 1, 0]], 1)
     skew = skew - np.stack([rotations[:, 1, 2], rotations[:, 2, 0], rotations[:, 0, 1]], 1)
     angles = np.arctan2(np.linalg.norm(skew, axis=1), np.trace(rotations, axis1=1, axis2=2) - 1)
@@ -231,7 +251,11 @@ def _turn_between(a: Float, b: Float) -> Float:
 
 
 def _fixed_point(motions: _Motions, near: Float) -> Float:
-    """The point that all motions leave in place, the one nearest to ``near`` where they leave a line."""
+    """The point that all motions leave in place, the one nearest to ``near`` where they leave a line.
+
+    Least squares of ``(I - R) c = t`` over the motions x -> R x + t; a cyclic group leaves a place along
+    its axis open.
+    """
     moved = (np.eye(3) - motions.rotation).reshape(-1, 3)
     offset = motions.shift_angstrom.reshape(-1) - moved @ near
     solution, *_ = np.linalg.lstsq(moved, offset, rcond=1e-3)

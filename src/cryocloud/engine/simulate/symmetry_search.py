@@ -1,4 +1,10 @@
-"""Where the axes of a point group meet, found from the contacts that the copies of one chain make."""
+"""Where the axes of a point group meet, found from the contacts that the copies of one chain make.
+
+A file with a single chain does not say where the axes of its assembly are. Their directions are taken as
+the standard ones; the unknown is a point, three numbers (two for cyclic groups). The score is a contact
+energy of Lennard-Jones form on residues and then on atoms: it has its minimum where copies touch as
+proteins do.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +46,11 @@ _NUCLEOTIDES = ("A", "C", "G", "U", "DA", "DC", "DG", "DT")
 
 @dataclass(frozen=True)
 class CenterSearch:
-    """Where the axes meet, and how sure that is."""
+    """Where the axes meet, and how sure that is.
+
+    ``center_angstrom`` [3] in the file's frame; ``energy`` in units of one ideal pair of atoms (negative
+    is bound); ``how`` says it in words, for a report.
+    """
 
     center_angstrom: Float
     energy: float
@@ -125,7 +135,7 @@ def _starts(residues: Float, others: Float, operators: Float) -> list[Float]:
 def _settle(
     points: Float, offset: Float, others: Float, distance: float, reach: float, step: float
 ) -> tuple[float, Float]:
-    """Energy and offset at the nearest minimum."""
+    """Energy and offset at the nearest minimum, by 80 steps of Nelder-Mead from a simplex of edge ``step``."""
 
     def energy(place: Float) -> float:
         return float(interface_energy(points + place, others, distance, reach).sum())
@@ -163,7 +173,12 @@ def _near_copies(points: Float, others: Float) -> NDArray[np.bool_]:
 
 
 def _cubic_or_free(near: Float, offset: Float, middle: Float, others: Float, energy: float) -> CenterSearch:
-    """Prefer a center on the diagonal, where a cubic map has it, if the contacts allow it."""
+    """Prefer a center on the diagonal, where a cubic map has it, if the contacts allow it.
+
+    Models built into a map share its frame, whose center is half an edge along x, y and z. Such a center
+    is searched in steps of 0.05 Angstrom within 2 Angstrom of the mean of the free one, and taken where it
+    keeps 85 % of the energy.
+    """
     free = middle - offset
 
     def energy_at(c: float) -> float:
