@@ -1,4 +1,8 @@
-"""Picking without references: Laplacian of Gaussian first, then the particles' own radial profile."""
+"""Picking without references: Laplacian of Gaussian first, then the particles' own radial profile.
+
+A profile has no detail that noise could imitate, and it comes from the micrograph itself: its defocus is
+in it, and nothing of an expected structure.
+"""
 
 from __future__ import annotations
 
@@ -50,15 +54,25 @@ def pick_blobs(
 ) -> Picks:
     """Pick round things of about one diameter, solid or hollow, without any reference.
 
-    Locally normalised correlation with Laplacians of Gaussians at five scales around the diameter finds the
-    first candidates; their mean radial profile, which shows whether the particle is a ball or a ring and how
-    defocus fringes it, is the template of the second pass. The same two passes over the micrograph with
-    randomised phases tell which scores chance can reach.
+    Locally normalised correlation with Laplacians of Gaussians at five scales around the diameter finds
+    the first candidates; their mean radial profile, which shows whether the particle is a ball or a ring
+    and how defocus fringes it, is the template of the second pass. The same two passes over the micrograph
+    with randomised phases tell which scores chance can reach.
 
     Parameters
     ----------
+    micrograph
+        Of any gray scale, particles dark unless ``settings`` say otherwise. It is worked on at 20 pixels a
+        diameter.
+    pixel_size_angstrom
+        Of the micrograph.
     generator
-        Of the CPU; for the random phases.
+        Of the CPU; for the random phases. The same state gives the same picks.
+
+    Returns
+    -------
+    Picks
+        Scores are correlation coefficients, -1 to 1.
 
     Raises
     ------
@@ -86,6 +100,12 @@ def _two_passes(
     scale: _Scale,
     min_distance_diameters: float,
 ) -> tuple[Peaks, Correlation]:
+    """Peaks and correlation of the second pass, whose template comes from the peaks of the first.
+
+    Where fewer than eight boxes are fit for an average, the second pass repeats the first. Chance must go
+    through both passes too: a template averaged from the best noise peaks fits noise better than any given
+    template.
+    """
     radii = scale.radii(image.device)
     window = torch.sigmoid((WINDOW_RADII * scale.radius_px - radii) / 0.5)
     templates = torch.stack([_laplacian(radii, factor * scale.radius_px) for factor in LOG_SCALES])
@@ -103,7 +123,11 @@ def _two_passes(
 
 
 def _laplacian(radii: Float32[Tensor, "n n"], radius_px: float) -> Float32[Tensor, "n n"]:
-    """Negative Laplacian of a Gaussian whose zero lies at the radius."""
+    """Negative Laplacian of a Gaussian whose zero lies at the radius.
+
+    ``(1 - r^2 / R^2) exp(-r^2 / R^2)``, that is a Gaussian of deviation R / sqrt(2): bright within R, dark
+    around it.
+    """
     ratio = (radii / radius_px) ** 2
     return (1 - ratio) * torch.exp(-ratio)
 

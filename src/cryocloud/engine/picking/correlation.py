@@ -1,4 +1,12 @@
-"""Locally normalised correlation of an image with small templates."""
+"""Locally normalised correlation of an image with small templates.
+
+With weights w (sum 1) of the window around a pixel, template t and image f,
+
+    score = sum w (t - <t>) f / (sd_w(t) sd_w(f))
+
+where mean and deviation are taken with the weights: the correlation coefficient. Dividing by the local
+deviation keeps ice crystals, edges and bright regions from scoring by their contrast alone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +27,14 @@ SMALLEST_VARIANCE = 1e-4
 class Correlation:
     """Correlation of the best template at each pixel, and the local standard deviation.
 
-    ``components`` [r, h, w] combine to the templates' correlations by the bank's ``coefficients`` [k, r].
+    Attributes
+    ----------
+    score
+        Largest correlation coefficient of all templates, -1 to 1.
+    deviation
+        Standard deviation of the image under the window.
+    components, coefficients
+        ``coefficients @ components / deviation`` are the correlations of the k templates.
     """
 
     score: Float32[Tensor, "h w"]
@@ -58,7 +73,11 @@ def local_correlation(image: Float32[Tensor, "h w"], bank: TemplateBank) -> Corr
     """Correlation coefficient between templates and the image under a window, at every position.
 
     Mean and variance of the image are taken under the window around each pixel, so that the result lies
-    between -1 and 1 whatever the local gray scale. The image is mirrored at its borders.
+    between -1 and 1 whatever the local gray scale. The image is mirrored at its borders. The local
+    deviation is held above 1 % of its rms, so that empty places do not divide by zero.
+
+    Cost: r + 2 pairs of FFTs of the image, r the number of kernels of the bank, and k * r multiplications
+    a pixel; memory for r images.
 
     References
     ----------
@@ -92,8 +111,9 @@ def _compressed(
 ) -> tuple[Float32[Tensor, "r n n"], Float32[Tensor, "k r"]]:
     """Fewer kernels of which the given ones are combinations, to a thousandth of their power.
 
-    Rotated views of a low-passed particle have few degrees of freedom, about (diameter / resolution)^2 * 2.5:
-    a matrix product over that many correlation images replaces thousands of Fourier transforms.
+    The kernels' principal components, without centering. Rotated views of a low-passed particle have few
+    degrees of freedom, about (diameter / resolution)^2 * 2.5: a matrix product over that many correlation
+    images replaces thousands of Fourier transforms. Sixteen kernels or fewer are kept as they are.
     """
     flat = kernels.flatten(1)
     if len(flat) <= KERNELS_AT_ONCE:

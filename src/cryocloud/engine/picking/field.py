@@ -26,10 +26,15 @@ LARGEST_CONTAMINATED_SHARE = 0.2
 class Field:
     """A coarse image [h, w] of zero mean and unit deviation in which particles are bright.
 
-    ``usable`` is False where ice crystals and the like were cut out (the image is 0 there).
+    A point (x, y) of it is the point ``scale * (x, y)`` of the micrograph: cutting Fourier coefficients
+    keeps pixel 0 in place.
 
-    A point (x, y) of it is the point ``scale * (x, y)`` of the micrograph: cutting Fourier coefficients keeps
-    pixel 0 in place.
+    Attributes
+    ----------
+    usable
+        False where ice crystals and the like were cut out (the image is 0 there).
+    pixel_size_angstrom
+        Of the coarse image.
     """
 
     image: Float32[Tensor, "h w"]
@@ -46,16 +51,33 @@ def prepare_field(
     diameter_angstrom: float,
     dark_particles: bool = True,
 ) -> Field:
-    """Fourier-crop a micrograph to about ``coarse_pixel_size_angstrom`` and remove gradients of ice thickness.
+    """Fourier-crop a micrograph to about ``coarse_pixel_size_angstrom`` and remove gradients of ice
+    thickness.
 
-    Variations longer than two particle diameters are removed. Solid areas beyond 6 robust standard deviations
-    (ice crystals, carbon edges) are cut out and single pixels beyond that clipped: otherwise one crystal
-    would dominate every average that follows.
+    Variations longer than two particle diameters are removed. Solid areas beyond 6 robust standard
+    deviations (ice crystals, carbon edges) are cut out and single pixels beyond that clipped: otherwise
+    one crystal would dominate every average that follows. The background under a crystal is wrong until it
+    is gone, so both are done twice.
+
+    Parameters
+    ----------
+    coarse_pixel_size_angstrom
+        Wanted. The band that is kept is a whole number of sixteenths of the micrograph's, so that both
+        axes have one scale; it is never widened.
+    diameter_angstrom
+        Of the particles.
+    dark_particles
+        Whether they are darker than the ice; the field shows them bright in any case.
 
     Raises
     ------
     InputError
         Pixels that are not finite, an image without contrast, or one smaller than two particles.
+
+    Notes
+    -----
+    The background is a cubic surface and then a Gaussian blur of deviation ``sqrt(2) D / pi``, D the
+    diameter: what is left of a wave of period 2 D is 1 - 1/e of its amplitude, of longer ones less.
     """
     # Sizes in multiples of 32 and an even number of kept 32nds: the same scale along x and y, and even edges.
     height, width = (edge // SIZE_UNIT_PX * SIZE_UNIT_PX for edge in micrograph.shape)

@@ -13,7 +13,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peaks in order of falling score: position [n, 2] (x, y) to a fraction of a pixel, score, pixel [n, 2]."""
+    """Peaks in order of falling score.
+
+    Attributes
+    ----------
+    xy_px
+        Position [n, 2] (x, y) to a fraction of a pixel of the score image.
+    score
+        Value at the highest pixel.
+    pixel_xy
+        That pixel [n, 2].
+    """
 
     xy_px: Float64[np.ndarray, "n 2"]
     score: Float64[np.ndarray, " n"]
@@ -31,7 +41,7 @@ def find_peaks(score: Float32[Tensor, "h w"], *, min_distance_px: float) -> Peak
     """Local maxima that are the highest within ``min_distance_px``.
 
     The highest peak goes first and removes its neighbors. A parabola through three pixels along each axis
-    gives the fraction.
+    gives the fraction. The outermost pixels hold no peaks.
     """
     pooled = torch.nn.functional.max_pool2d(score[None, None], 3, stride=1, padding=1)[0, 0]
     y, x = (axis.cpu().numpy() for axis in torch.nonzero(score == pooled, as_tuple=True))

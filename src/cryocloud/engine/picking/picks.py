@@ -37,12 +37,18 @@ class PickSettings:
 
     Attributes
     ----------
+    diameter_angstrom
+        Of the particle; it sets window, templates and distances.
+    dark_particles
+        Whether particles are darker than the ice, as cameras see them.
     min_distance_diameters
         Of two picks nearer than this the better one is kept.
     false_share
         Expected share of picks that chance alone would give.
     score_min
         Replaces the threshold that ``false_share`` gives.
+    most_picks
+        At most so many of a micrograph, the best.
     chance_images
         Micrographs with random phases to compare with.
     """
@@ -64,8 +70,12 @@ class Picks:
     ----------
     xy_px
         Centers (x, y) in pixels of the micrograph, pixel centers at whole numbers from 0.
+    score
+        Correlation coefficient with the best template.
     template
         Number of the template that fits best; 0 for pickers without templates.
+    threshold
+        Least score of a pick; infinite where nothing is more than chance.
     candidate_scores, chance_scores
         All peaks before the threshold, and those of the micrographs with random phases.
     contaminated_xy_px
@@ -84,9 +94,19 @@ class Picks:
 def choose_peaks(field: Field, find: Pass, settings: PickSettings, generator: torch.Generator) -> Picks:
     """Peaks of a field that chance does not explain and contamination does not spoil.
 
-    Chance is judged in rounds. The spectrum of the whole field (without contamination) holds the particles'
-    own power, which makes chance look too able; in each further round the likely particles found so far are
-    left out of it, until no more are found or too little of the field is left.
+    Chance is judged in rounds. The spectrum of the whole field (without contamination) holds the
+    particles' own power, which makes chance look too able; in each further round the likely particles
+    found so far are left out of it, until no more are found or too little of the field is left. The lowest
+    threshold of all rounds counts; where the scores fall into two clear populations it is raised to their
+    border.
+
+    Parameters
+    ----------
+    find
+        The picker: peaks and correlation of an image and its usable pixels. Chance images go through the
+        same.
+    generator
+        Of the CPU.
     """
     peaks, correlation = find(field.image, field.usable)
     free = field.usable & (correlation.deviation <= _quiet_limit(field, correlation))
@@ -136,7 +156,7 @@ def choose_peaks(field: Field, find: Pass, settings: PickSettings, generator: to
 
 
 def _quiet_limit(field: Field, correlation: Correlation) -> float:
-    """Local deviation up to which the field looks like its quietest tenth."""
+    """Local deviation up to which the field looks like its quietest tenth: ice without particles."""
     quietest = torch.quantile(correlation.deviation[field.usable], QUIET_QUANTILE)
     return QUIET_RATIO * float(quietest)
 

@@ -19,12 +19,15 @@ def population_threshold(scores: Float64[np.ndarray, " n"]) -> float:
     """Score above which a peak has a chance of 10 % or more to belong to the upper of two normal populations.
 
     Side lobes beside particles, edges of ice and the like are more than chance but score below particles.
+    The two populations are fitted by expectation maximization (60 steps from a split at the middle of the
+    range); the chance is the posterior ``share_2 N_2 / (share_1 N_1 + share_2 N_2)``.
 
     Returns
     -------
     float
         Minus infinity where the scores do not fall into two clear populations: means closer than 2.5 times
-        the root of the summed variances, or an upper one of less than 3 % of the peaks.
+        the root of the summed variances, an upper one of less than 3 % of the peaks, or fewer than 20
+        scores.
     """
     if len(scores) < FEWEST_SCORES:
         return -math.inf

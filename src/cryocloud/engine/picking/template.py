@@ -28,7 +28,10 @@ DIRECTIONS_ORDER = 1
 
 @dataclass(frozen=True)
 class References:
-    """White particles on black, [k, b, b], centered at b//2, without CTF."""
+    """White particles on black, [k, b, b], centered at b//2, without CTF.
+
+    Their gray scale does not matter, their sampling need not be that of the micrograph.
+    """
 
     images: Float32[Tensor, "k b b"]
     pixel_size_angstrom: float
@@ -41,7 +44,16 @@ class References:
 def project_references(
     volume: Float32[Tensor, "d d d"], *, pixel_size_angstrom: float, resolution_angstrom: float
 ) -> References:
-    """Projections of a map along the 48 directions of the HEALPix grid of order 1 (29 degrees apart)."""
+    """Projections of a map along the 48 directions of the HEALPix grid of order 1 (29 degrees apart).
+
+    In-plane angles are left to the picker. So few views suffice because neighboring ones look alike at the
+    low resolution of picking, which wants positions, not poses.
+
+    Raises
+    ------
+    InputError
+        The map is not a cube.
+    """
     box = volume.shape[-1]
     if len(set(volume.shape)) != 1:
         raise InputError(f"reference map of {tuple(volume.shape)} voxels is not a cube; give a cubic map")
@@ -63,16 +75,27 @@ def pick_templates(
     settings: PickSettings,
     generator: torch.Generator,
 ) -> Picks:
-    """Pick what correlates with references, rotated in steps that move the rim by one resolution element.
+    """Pick what correlates with references, rotated in steps that move the rim by half of the resolution.
 
     References are low-passed to ``resolution_angstrom`` (coarse, so that no detail of a reference is found
-    again in the noise), rotated, multiplied by the micrograph's CTF and correlated with local normalisation;
-    chance is judged with the same templates on the micrograph with random phases.
+    again in the noise), rotated, multiplied by the micrograph's CTF and correlated with local
+    normalisation; chance is judged with the same templates on the micrograph with random phases.
 
     Parameters
     ----------
+    micrograph
+        Of any gray scale, particles dark unless ``settings`` say otherwise.
+    references
+        Class averages or projections; their outline, not their detail, is what finds particles.
     ctf
         One row, that of the micrograph.
+    resolution_angstrom
+        Of the low-pass. The field has three pixels to it.
+
+    Returns
+    -------
+    Picks
+        ``template`` is the number of the reference.
 
     Raises
     ------
