@@ -1,4 +1,9 @@
-"""Limits on the evidence about micrographs: fixed by physics or drawn from the set, each with its reason."""
+"""Limits on the evidence about micrographs: fixed by physics or drawn from the set, each with its reason.
+
+Only far outliers go. Good sets have no sharp border between good and bad, and particles of mediocre
+micrographs still add signal; what does harm is the micrograph that belongs to another population.
+Quartiles and medians do not move with the outliers that they are meant to find.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +30,17 @@ class Criterion:
 
     Attributes
     ----------
-    label
-        STAR column that holds the evidence.
+    name, label, unit
+        Name of the criterion, STAR column that holds the evidence, and its unit ("" for a pure number).
     too_low, too_high
-        What a value beyond the lower or upper limit means, in plain words; "" where that side is not limited.
+        What a value beyond the lower or upper limit means, in plain words; "" where that side is not
+        limited.
     rule
-        "fixed": ``factor`` itself. "multiple of median": ``factor`` times the median of the set. "far out":
-        three interquartile ranges beyond the quartiles.
+        "fixed": ``factor`` itself. "multiple of median": ``factor`` times the median of the set. "far
+        out": three interquartile ranges beyond the quartiles.
     mildest
-        A limit is never stricter than this (for "far out" on both sides: than this far from the median), so
-        that a set of very equal micrographs does not lose good ones.
+        A limit is never stricter than this (for "far out" on both sides: than this far from the median),
+        so that a set of very equal micrographs does not lose good ones.
     """
 
     name: str
@@ -49,7 +55,10 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Limit:
-    """Allowed range; infinite where a side is not limited. ``why`` says where the numbers come from."""
+    """Allowed range in the criterion's unit, both ends included; infinite where a side is not limited.
+
+    ``why`` says where the numbers come from, for the report.
+    """
 
     lower: float
     upper: float
@@ -129,12 +138,18 @@ def derive_limit(
 ) -> Limit | None:
     """The limit that a set of micrographs suggests; None where the set is too small to say.
 
+    A median needs four finite values, quartiles eight.
+
     Parameters
     ----------
     values
         The evidence of all micrographs; values that are not finite are left out.
     mildest
         Replaces the criterion's own, where that depends on the data.
+
+    References
+    ----------
+    Tukey 1977, Exploratory Data Analysis (fences at 3 interquartile ranges for values that are far out).
     """
     finite = values[np.isfinite(values)]
     mildest = criterion.mildest if mildest is None else mildest
@@ -172,7 +187,7 @@ def range_text(criterion: Criterion, limit: Limit) -> str:
 
 
 def given_limit(automatic: Limit | None, lower: float | None, upper: float | None) -> Limit | None:
-    """Replace the sides that a person has given."""
+    """Replace the sides that a person has given; None leaves a side as it was found."""
     if lower is None and upper is None:
         return automatic
     base = automatic or Limit(-math.inf, math.inf, "")

@@ -1,4 +1,8 @@
-"""Boxes around particles, cut out of micrographs and normalised."""
+"""Boxes around particles, cut out of micrographs and normalised.
+
+Boxes are cut at whole pixels, without interpolation; the rest of the position, at most half a pixel, stays
+in the table as origin. Stages expect white particles and noise of mean 0 and variance 1.
+"""
 
 from cryocloud.engine.extraction.boxes import BoxPlacement, cut_boxes, place_boxes
 from cryocloud.engine.extraction.copies import (

@@ -1,4 +1,8 @@
-"""Positions between the particles, for boxes that hold nothing but background."""
+"""Positions between the particles, for boxes that hold nothing but background.
+
+They are the null control of a refinement: noise of the same micrographs, extracted and refined like
+particles. What resolution it reaches against the same start map is no evidence about the specimen.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,21 @@ def gap_positions(
     """Whole-pixel positions (x, y) as far from all picks as there is room.
 
     Positions at least one diameter from every pick are drawn at random; where they do not suffice, the
-    farthest ones follow. Positions keep half a diameter from each other as long as that gives enough, then a
-    quarter, and so on. All boxes lie inside the micrograph; fewer than ``count`` are returned only if it has
-    fewer pixels for them.
+    farthest ones follow. Positions keep half a diameter from each other as long as that gives enough, then
+    a quarter, and so on. All boxes lie inside the micrograph; fewer than ``count`` are returned only if it
+    has fewer pixels for them.
+
+    Parameters
+    ----------
+    picks_xy_px
+        What to keep away from; particles that were not picked are not known and may lie in a box.
+    diameter_px
+        Of the particles, in pixels of the micrograph. Positions lie on a grid of an eighth of it.
+
+    Returns
+    -------
+    array
+        float64 [m, 2], m <= ``count``; each is the pixel that becomes D//2 of its box.
     """
     half = box_size_px // 2
     x = np.arange(half, width_px - box_size_px + half + 1)

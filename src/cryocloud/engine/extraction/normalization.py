@@ -16,7 +16,20 @@ DUST_DEVIATIONS = 5.0
 
 @dataclass(frozen=True)
 class NormalizeSettings:
-    """How boxes are normalised. The background is what lies outside ``background_radius_px`` of the cut box."""
+    """How boxes are normalised.
+
+    Attributes
+    ----------
+    background_radius_px
+        The background is what lies outside this radius of the cut box, around pixel D//2; it should
+        exclude the particle and leave enough pixels for a plane.
+    output_box_size_px
+        Edge after the Fourier crop; the pixel size grows by cut over output.
+    invert
+        Whether particles are dark in the boxes.
+    clamp_dust
+        Whether to clip what is beyond 5 robust standard deviations.
+    """
 
     background_radius_px: float
     output_box_size_px: int
@@ -28,9 +41,12 @@ def normalize_boxes(boxes: Float32[Tensor, "b d d"], settings: NormalizeSettings
     """White particles on a flat background of mean 0 and standard deviation 1.
 
     Contrast is inverted, a plane fitted to the background subtracted, pixels beyond 5 robust standard
-    deviations set to 5 (dust, dead pixels; twice, since dust tilts the first plane), the box Fourier-cropped,
-    and mean and deviation of the background set at the end, since the crop removes noise. A box without any
-    noise becomes 0.
+    deviations set to 5 (dust, dead pixels; twice, since dust tilts the first plane), the box
+    Fourier-cropped, and mean and deviation of the background set at the end, since the crop removes noise.
+    A box without any noise becomes 0. The input is not modified.
+
+    Refinement has one noise spectrum for all images, so noise must have one scale: without it, images of a
+    brighter micrograph would count for more than they should.
     """
     background = _background(boxes.shape[-1], settings.background_radius_px, boxes.device)
     images = -boxes if settings.invert else boxes
@@ -54,6 +70,7 @@ def _robust_deviation(
 
 
 def _background(box_size_px: int, radius_px: float, device: torch.device) -> Bool[Tensor, "d d"]:
+    """Pixels farther than ``radius_px`` from pixel D//2."""
     line = torch.arange(box_size_px, device=device, dtype=torch.float32) - box_size_px // 2
     return torch.hypot(line[:, None], line[None, :]) > radius_px
 

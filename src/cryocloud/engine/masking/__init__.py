@@ -1,4 +1,9 @@
-"""Soft masks, and what two half maps have in common inside of one."""
+"""Soft masks, and what two half maps have in common inside of one.
+
+A mask multiplies in real space, so it convolves in Fourier space: each coefficient is mixed with its
+neighbors over a width of one over the mask's size. A sharp edge mixes far ones too, which is why all masks
+here have soft edges.
+"""
 
 from cryocloud.engine.masking.correlation import FscCurves, correlate_half_maps
 from cryocloud.engine.masking.from_map import MaskShape, density_threshold, mask_from_map

@@ -23,7 +23,17 @@ _GAUSS_FROM_MAD = 1.4826
 
 @dataclass(frozen=True)
 class MaskShape:
-    """How a mask is cut: ``threshold`` None chooses it; the edge falls from 1 to 0 outside of the extension."""
+    """How a mask is cut.
+
+    Attributes
+    ----------
+    low_pass_angstrom
+        Resolution at which particle and solvent are told apart.
+    threshold
+        Density of the low-passed map; None chooses it (`density_threshold`).
+    extension_angstrom, edge_angstrom
+        The mask is 1 up to the extension from the particle, and falls to 0 over the edge outside of that.
+    """
 
     low_pass_angstrom: float = 15.0
     threshold: float | None = None
@@ -83,6 +93,12 @@ def _inscribed_ball(box_size_px: int, device: torch.device) -> Tensor:
 
 
 def _largest_pieces(density: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Voxels of the largest connected pieces above the threshold that together hold 95 % of the density
+    there.
+
+    Dust of noise far from the particle is left out, while the parts of a complex that the threshold has
+    severed stay.
+    """
     labels, n_pieces = scipy.ndimage.label(density > threshold)
     mass = np.bincount(labels.ravel(), weights=density.ravel().astype(np.float64), minlength=n_pieces + 1)[1:]
     order = np.argsort(-mass, kind="stable")

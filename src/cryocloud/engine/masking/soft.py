@@ -1,4 +1,8 @@
-"""Discs and balls with a raised-cosine edge."""
+"""Discs and balls with a raised-cosine edge.
+
+At distance r from the center D//2: 1 up to ``radius``, ``(1 + cos(pi (r - radius) / edge)) / 2`` over the
+next ``edge`` pixels, 0 beyond.
+"""
 
 from __future__ import annotations
 

@@ -64,9 +64,17 @@ class PlacedModel:
 
 @dataclass(frozen=True)
 class MagnificationFit:
-    """Scan of the pixel size: ``scale`` (true over nominal) and ``log_likelihood`` float64 [s], the latter 0 at best.
+    """Scan of the pixel size.
 
-    ``best_scale`` is the top of a parabola, ``error`` its width at one unit of log-likelihood below 1/2.
+    Attributes
+    ----------
+    scale, log_likelihood
+        float64 [s]: true over nominal pixel size, and L there, 0 at the top of the parabola.
+    best_scale
+        Top of the parabola.
+    error
+        Standard error ``1 / sqrt(-L'')``, the distance from the top at which L has fallen by 1/2. It
+        counts noise only.
     """
 
     scale: Tensor
