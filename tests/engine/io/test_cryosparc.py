@@ -130,6 +130,16 @@ def test_coordinates_and_beam_tilt(tmp_path):
     assert unconverted_aberrations(path) == ["ctf/trefoil_A"]
 
 
+def test_beam_tilt_of_an_instrument_without_spherical_aberration_is_named_not_divided_by_zero(tmp_path):
+    fields = {
+        "ctf/tilt_A": np.tile(np.array([2.7e4, 0], dtype=np.float32), (N, 1)),
+        "ctf/cs_mm": np.zeros(N, dtype=np.float32),
+    }
+    path = save(tmp_path / "p.cs", records(**fields))
+    assert read_cs(path).optics["rlnBeamTiltX"].tolist() == [0.0] * len(read_cs(path).optics)
+    assert unconverted_aberrations(path) == ["ctf/tilt_A"]
+
+
 def test_images_are_found_from_the_project_folder(tmp_path):
     write_mrc(
         tmp_path / "J1/extract/a.mrc", np.arange(N)[:, None, None] * np.ones((1, 16, 16)), 1.345, stack=True

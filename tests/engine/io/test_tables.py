@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -279,6 +280,12 @@ def test_text_where_a_number_belongs(particles):
     words = particles.particles.assign(rlnDefocusU=["much"] * 5)
     with pytest.raises(InputError, match=r"_rlnDefocusU has a value that is no number.*much"):
         ctf_parameters(particles.optics, words)
+
+
+@pytest.mark.parametrize(("value", "named"), [(1.7, "1.7"), (math.nan, "nan"), (math.inf, "inf")])
+def test_a_fraction_where_a_whole_number_belongs(particles, value, named):
+    with pytest.raises(InputError, match=rf"_rlnClassNumber has 1 values.*row 2 \({named}\)"):
+        particle_set(changed(particles, rlnClassNumber=[1, value, 1, 2, 3]))
 
 
 def changed(particles: ParticleTables, **columns: object) -> ParticleTables:

@@ -30,8 +30,11 @@ from cryocloud.engine.ctf_estimation.spectrum import (
     flatten_spectrum,
     smooth_power_spectrum,
 )
+from cryocloud.engine.errors import InputError
 
 SEARCH_FINEST_ANGSTROM = 5.0
+# Finest over coarsest frequency of a band that can show rings.
+_NARROWEST_BAND = 1.5
 COARSE_FIT_STRIDE = 5
 
 
@@ -137,7 +140,8 @@ def estimate_ctf(
     Raises
     ------
     InputError
-        The micrograph is smaller than 128 pixels, has no contrast, or has pixels that are not finite.
+        The micrograph is smaller than 128 pixels, has no contrast, or has pixels that are not finite; its
+        pixels are so coarse that the band is empty.
 
     References
     ----------
@@ -151,9 +155,14 @@ def estimate_ctf(
     flat = flatten_spectrum(spectrum, lowest_per_angstrom=lowest)
     nyquist = 0.48 / spectrum.pixel_size_angstrom
     finest = min(1 / settings.finest_resolution_angstrom, nyquist)
-    landscape = search_defocus(
-        flat.band(lowest, min(finest, 1 / SEARCH_FINEST_ANGSTROM)), optics, settings.search
-    )
+    if finest < _NARROWEST_BAND * lowest:
+        raise InputError(
+            f"at a pixel size of {pixel_size_angstrom:g} A the CTF would be fitted between "
+            f"{settings.coarsest_resolution_angstrom:g} and {1 / finest:.3g} A only, too few rings; check the pixel "
+            f"size, or widen the band"
+        )
+    searched = min(finest, max(1 / SEARCH_FINEST_ANGSTROM, _NARROWEST_BAND * lowest))
+    landscape = search_defocus(flat.band(lowest, searched), optics, settings.search)
     band = flat.band(lowest, finest)
     phase = settings.fit_phase_shift
     coarse = band.every(COARSE_FIT_STRIDE)

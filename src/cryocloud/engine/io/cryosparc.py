@@ -107,7 +107,13 @@ def read_cs_locations(path: Path | str) -> pd.DataFrame:
 def unconverted_aberrations(path: Path | str) -> list[str]:
     """Fields of a .cs file with non-zero values that RELION tables made by `read_cs` do not carry."""
     records = _load(Path(path))
-    return [name for name in _UNCONVERTED if name in _fields(records) and np.any(records[name] != 0)]
+    fields = _fields(records)
+    names = [name for name in _UNCONVERTED if name in fields and np.any(records[name] != 0)]
+    has_tilt = "ctf/tilt_A" in fields and "ctf/cs_mm" in fields
+    # A product with a spherical aberration of 0 does not tell the tilt.
+    if has_tilt and np.any((records["ctf/tilt_A"] != 0) & (records["ctf/cs_mm"][:, None] == 0)):
+        names.append("ctf/tilt_A")
+    return names
 
 
 def _fields(records: NDArray[Any]) -> tuple[str, ...]:
@@ -233,9 +239,9 @@ def _optics(records: NDArray[Any]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         keys["rlnImageDimensionality"] = 2
     if "ctf/tilt_A" in fields and "ctf/cs_mm" in fields and np.any(records["ctf/tilt_A"] != 0):
         # cryoSPARC stores Cs * tilt; Cs in mm is 1e7 Angstrom, tilt in mrad is 1e3 rad.
-        tilt_mrad = (
-            records["ctf/tilt_A"].astype(np.float64) / records["ctf/cs_mm"].astype(np.float64)[:, None] * 1e-4
-        )
+        product, cs_mm = (records[name].astype(np.float64) for name in ("ctf/tilt_A", "ctf/cs_mm"))
+        known = np.broadcast_to(cs_mm[:, None] != 0, product.shape)
+        tilt_mrad = np.divide(1e-4 * product, cs_mm[:, None], out=np.zeros_like(product), where=known)
         keys["rlnBeamTiltX"], keys["rlnBeamTiltY"] = np.round(tilt_mrad, POSE_DECIMALS).T
     if "ctf/exp_group_id" not in fields:
         return optics_groups(keys)

@@ -297,5 +297,12 @@ def float_column(table: pd.DataFrame, label: str) -> NDArray[np.float64]:
 
 
 def whole_column(table: pd.DataFrame, label: str) -> NDArray[np.int64]:
-    """A column as whole numbers; a word among them is an ``InputError``."""
-    return float_column(table, label).astype(np.int64)
+    """A column as whole numbers; a word, a fraction or NaN among them is an ``InputError``."""
+    values = float_column(table, label)
+    wrong = np.flatnonzero(~np.isfinite(values) | (values != np.round(values)))
+    if len(wrong):
+        raise InputError(
+            f"column _{label} has {len(wrong)} values that are no whole numbers, the first in row {wrong[0] + 1} "
+            f"({values[wrong[0]]:g}); repair the table"
+        )
+    return values.astype(np.int64)
