@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.accuracy.classification import RELION, relion_options
 from benchmarks.datasets import LOW_SNR_SETS, LOW_SNR_SMALL_SET, WEAK_SETS, ParticleBenchmark, prepare
 from benchmarks.peer import OURS, key_of, run_program, version
-from cryocloud.engine.io.table_records import particle_set
+from cryocloud.engine.geometry import rotation_from_euler
 from cryocloud.engine.io.tables import ParticleTables, read_particles
 
 WEAK_C1_SETS = tuple(b for b in WEAK_SETS if b.symmetry == "C1")
@@ -137,7 +137,10 @@ def consensus(frames: Tensor) -> Tensor:
 
 
 def _rotations(tables: ParticleTables) -> Tensor:
-    return particle_set(tables).rotation
+    """Of the angles alone: the images of RELION's table are named from another folder."""
+    labels = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    angles = tables.particles.reindex(columns=labels, fill_value=0.0).to_numpy(dtype=float, copy=True)
+    return rotation_from_euler(*torch.from_numpy(angles).T)
 
 
 def _tilt_deg(rotation: Tensor) -> Tensor:
