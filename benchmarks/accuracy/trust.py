@@ -128,7 +128,7 @@ def _features(state: AbInitioState, observations: Observations, parameters: AbIn
     box, pixel = observations.box_size_px, observations.pixel_size_angstrom
     solution = state.solution
     return {
-        "evidence": asdict(trust_evidence(state)),
+        "evidence": asdict(trust_evidence(state, len(parameters.operators))),
         "comparison": asdict(state.comparison),
         "halves_fsc": solution.agreement[0].tolist(),
         "halves_resolution_angstrom": resolution_angstrom(solution.agreement[0], 0.5, box, pixel),

@@ -56,7 +56,8 @@ def run(job: JobContext) -> None:
             save_checkpoint(job.checkpoints, steps, *record_content(current))
             _plot_maps(job, current.solution)
         state = current
-    _write(job, tables, particles, observations, state)
+    verdict = judge(trust_evidence(state, len(parameters.operators)))
+    _write(job, tables, particles, observations, state, verdict)
 
 
 def _parameters(job: JobContext, particles: ParticleSet) -> AbInitioParameters:
@@ -98,6 +99,7 @@ def _write(
     particles: ParticleSet,
     observations: Observations,
     state: AbInitioState,
+    verdict: Verdict,
 ) -> None:
     solution = state.solution
     for index, volume in enumerate(solution.volumes):
@@ -112,7 +114,6 @@ def _write(
     box, pixel = observations.box_size_px, observations.pixel_size_angstrom
     resolution = resolution_angstrom(curve, FSC_THRESHOLD, box, pixel)
     _plot_agreement(job, curve, box * pixel, resolution)
-    verdict = judge(trust_evidence(state))
     _report_trust(job, verdict)
     shares = torch.bincount(solution.class_index, minlength=len(solution.volumes)).tolist()
     job.metrics(

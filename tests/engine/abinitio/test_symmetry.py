@@ -74,7 +74,6 @@ def test_axes_are_found_in_a_turned_map(blob_volume: Any, symmetry: str) -> None
         generator=torch.Generator().manual_seed(2),
     )
     assert fit.explained > 0.9
-    assert fit.by_chance < 0.6
     on_axes = apply_alignment(moved, fit.alignment)
     assert _correlation(symmetrized_volume(on_axes, operators), on_axes) > 0.97
 

@@ -108,7 +108,7 @@ def evidence_gain(
     """
     random = generator(parameters.seed, _COMPARISON)
     averages = torch.stack([rotational_average(v) for v in solution.volumes])
-    scrambled = torch.stack([_random_phases(v, random) * observations.mask for v in solution.volumes])
+    scrambled = torch.stack([with_random_phases(v, random) * observations.mask for v in solution.volumes])
     own = _held_out_evidence(solution.volumes, solution, observations, parameters, step, operators)
     nulls = [
         _held_out_evidence(volumes, solution, observations, parameters, step, operators)
@@ -148,7 +148,7 @@ def _held_out_evidence(
     return poses.log_evidence
 
 
-def _random_phases(volume: Float32[Tensor, "d d d"], random: torch.Generator) -> Float32[Tensor, "d d d"]:
+def with_random_phases(volume: Float32[Tensor, "d d d"], random: torch.Generator) -> Float32[Tensor, "d d d"]:
     """A map with the amplitudes of ``volume`` at every frequency and the phases of white noise."""
     noise = rfftn(torch.randn(volume.shape, generator=random).to(volume.device))
     return irfftn(noise / noise.abs().clamp(min=1e-20) * rfftn(volume).abs(), volume.shape[0])

@@ -7,10 +7,12 @@ pass then makes a map from nothing but one look at the particles: nothing of old
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from cryocloud.engine.abinitio.comparison import with_random_phases
 from cryocloud.engine.abinitio.expectation import explain, prepare_references
 from cryocloud.engine.abinitio.maximization import half_map, new_accumulator, regularized_map
 from cryocloud.engine.abinitio.observations import Observations
@@ -36,23 +38,26 @@ def on_symmetry_axes(
     solution
         Maps, half maps and poses in the frame of the group's axes; unchanged for C1.
     explained, by_chance
-        A number a class, see :class:`SymmetryFit`; nothing for C1.
+        A number a class, see :class:`SymmetryFit`: of the map, and of one with the same power and random phases, whose
+        best frame fits by chance. Nothing for C1.
     """
     if len(parameters.operators) == 1:
         return solution, (), ()
+    find = partial(
+        find_symmetry_axes,
+        operators=parameters.operators,
+        pixel_size_angstrom=observations.pixel_size_angstrom,
+        diameter_angstrom=parameters.mask_diameter_angstrom,
+        resolution_angstrom=resolution_angstrom,
+    )
     explained, by_chance = [], []
     for index, volume in enumerate(solution.volumes):
-        fit = find_symmetry_axes(
-            volume,
-            parameters.operators,
-            pixel_size_angstrom=observations.pixel_size_angstrom,
-            diameter_angstrom=parameters.mask_diameter_angstrom,
-            resolution_angstrom=resolution_angstrom,
-            generator=generator(parameters.seed, index, 11),
-        )
+        random = generator(parameters.seed, index, 11)
+        fit = find(volume, generator=random)
+        scrambled = with_random_phases(volume, random) * observations.mask
+        by_chance.append(find(scrambled, generator=random).explained)
         solution = moved(solution, index, fit.alignment, parameters.operators)
         explained.append(fit.explained)
-        by_chance.append(fit.by_chance)
     return solution, tuple(explained), tuple(by_chance)
 
 

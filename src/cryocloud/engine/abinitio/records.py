@@ -114,7 +114,7 @@ class AbInitioState:
     """All that the next step needs from the one before it.
 
     ``start`` and ``step`` count within the phase. ``finished`` are the solutions of the starts that are through.
-    ``symmetry_fit`` [k] is how much of each map the point group explains (1 = all), with what a random frame would.
+    ``symmetry_fit`` [k] is how much of each map the point group explains (1 = all), with that of random phases.
     ``final_gain`` is the refined maps' evidence gain and its standard error.
 
     ``sums`` and ``solution`` are those of the present start or, in the phase "refine", ``solution`` is the chosen one.

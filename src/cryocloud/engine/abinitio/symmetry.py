@@ -37,16 +37,14 @@ _FIRST_MOVE_PX = 0.5
 @dataclass(frozen=True)
 class SymmetryFit:
     """``alignment`` lays a map on the axes of the group; ``explained`` is the share of the map's power (without its
-    rotational average, shells equally strong) that is left after symmetrization, ``by_chance`` the mean of that over
-    all frames.
+    rotational average, shells equally strong) that is left after symmetrization.
 
-    ``by_chance`` is above zero for any map, and larger the smaller the group. Only the distance between the two tells
-    whether the map has the symmetry.
+    It is above zero for any map, and larger the smaller the group: only how far it exceeds that of a map without
+    information tells whether the map has the symmetry.
     """
 
     alignment: VolumeAlignment
     explained: float
-    by_chance: float
 
 
 def find_symmetry_axes(
@@ -92,10 +90,7 @@ def find_symmetry_axes(
     best = [_climb(fine, *found[1:], operators) for found in sorted(rough, key=lambda f: -f[0])[:_FINALISTS]]
     explained, frame, shift_px = max(best, key=lambda found: found[0])
     alignment = VolumeAlignment(frame.mT.cpu(), -(frame.mT @ shift_px).cpu(), False, explained)
-    by_chance = torch.cat(
-        [_survival(fine, block, still, operators) for block in torch.split(frames[::16], _FRAMES_AT_ONCE)]
-    )
-    return SymmetryFit(alignment, explained, float(by_chance.mean()))
+    return SymmetryFit(alignment, explained)
 
 
 def symmetrized_volume(

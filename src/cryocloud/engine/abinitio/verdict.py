@@ -1,20 +1,26 @@
-"""Whether a map from nothing but particles can be trusted."""
+"""Whether a map from nothing but particles can be trusted.
+
+The limits were chosen on maps of simulated weak particles, some with junk, whose truth is known
+(``benchmarks/accuracy/trust.py``): a map is right when it correlates with the truth above 0.9 at 20 Angstrom. Most of
+the others are no noise; they show the outline of the particle and wrong detail, and a refinement does not leave them.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cryocloud.engine.abinitio.records import AbInitioState
 
-# Right maps agree above 0.99 on simulated and to 0.68 and 0.80 on weak real particles, maps of noise to 0.44.
-AGREEMENT_WANTED = 0.6
+# How well two starts must agree once the group has averaged what they differ in.
+AGREEMENT_WANTED = 0.83
+# Nats that a map must tell of a particle: what it takes to choose an orientation, less with a group of many copies.
+GAIN_WANTED, GAIN_PER_LOG_ORDER = 5.5, 1.5
 GAIN_ERRORS_WANTED = 5.0
-# How much of the map the point group must explain, between what a random frame does (0) and all (1): 0.84 on simulated
-# and 0.32 to 0.41 on weak real particles; 0.15 of noise, 0.12 to 0.34 by groups that are not there.
-SYMMETRY_WANTED = 0.27
-# The share of the evidence gain that must be left with the group imposed: 1.3 and 0.66 on the same particles; 0.18 to
-# 0.48 with wrong groups, and 0.84 with one that explains only 0.22.
-GAIN_KEPT_WANTED = 0.55
+# How far the group must explain more of the map than of one with random phases, from nothing (0) to all (1): a little
+# in any case, and half where the starts agree in everything, as those of wrong groups and of other objects may.
+SYMMETRY_LEAST, SYMMETRY_MOST = 0.02, 0.5
+_SYMMETRY_POWER = 10
 
 
 @dataclass(frozen=True)
@@ -22,14 +28,14 @@ class TrustEvidence:
     """Numbers that speak for or against a map.
 
     ``seed_agreement_cc`` is the correlation of the best start with the one most like it, ``gain`` the refined map's
-    log-evidence gain a held-out particle with its standard error, ``gain_of_search`` that of the best start, before any
-    symmetry. ``symmetry_fit`` and ``symmetry_fit_by_chance`` are as in the state.
+    log-evidence gain a held-out particle with its standard error, ``group_order`` the number of operators of the point
+    group. ``symmetry_fit`` and ``symmetry_fit_by_chance`` are as in the state.
     """
 
     seed_agreement_cc: float
     gain: float
     gain_error: float
-    gain_of_search: float
+    group_order: int
     symmetry_fit: tuple[float, ...]
     symmetry_fit_by_chance: tuple[float, ...]
 
@@ -45,43 +51,49 @@ class Verdict:
     log_evidence_gain_error: float
 
 
-def trust_evidence(state: AbInitioState) -> TrustEvidence:
+def trust_evidence(state: AbInitioState, group_order: int) -> TrustEvidence:
     """What a finished reconstruction is judged by."""
     assert state.comparison is not None
     assert state.final_gain is not None
-    comparison = state.comparison
     return TrustEvidence(
-        seed_agreement_cc=comparison.agreement_of_best,
+        seed_agreement_cc=state.comparison.agreement_of_best,
         gain=state.final_gain[0],
         gain_error=state.final_gain[1],
-        gain_of_search=comparison.gain[comparison.best],
+        group_order=group_order,
         symmetry_fit=state.symmetry_fit,
         symmetry_fit_by_chance=state.symmetry_fit_by_chance,
     )
 
 
 def judge(evidence: TrustEvidence) -> Verdict:
-    """The verdict, with a reason for each doubt."""
-    agreement, gain, error = evidence.seed_agreement_cc, evidence.gain, evidence.gain_error
+    """The verdict, with a reason for each doubt.
+
+    Two starts that correlate to c share the part c of their power; averaging g copies leaves 1/g of the rest, so that
+    their symmetric maps correlate to ``g c / (1 + (g - 1) c)``. The same rest is all that a group that is there takes
+    away from a map: how much it explains may be small where c is, and not where c is near 1.
+    """
+    agreement, order = evidence.seed_agreement_cc, evidence.group_order
+    gain, error = evidence.gain, evidence.gain_error
     reasons = []
-    if agreement < AGREEMENT_WANTED:
+    symmetric = order * agreement / (1 + (order - 1) * agreement)
+    if symmetric < AGREEMENT_WANTED:
+        averaged = f", {symmetric:.2f} once the point group is imposed" if order > 1 else ""
         reasons.append(
-            f"no other start agrees with the best one (correlation {agreement:.2f}, {AGREEMENT_WANTED} is wanted)"
+            f"no other start agrees with the best one (correlation {agreement:.2f}{averaged}; "
+            f"{AGREEMENT_WANTED} is wanted)"
         )
-    if gain < GAIN_ERRORS_WANTED * error:
+    wanted = max(GAIN_WANTED - GAIN_PER_LOG_ORDER * math.log(order), GAIN_ERRORS_WANTED * error)
+    if gain < wanted:
         reasons.append(
             f"particles kept aside are explained hardly better than by a map without information "
-            f"(log-evidence gain {gain:.2f} +- {error:.2f} a particle)"
+            f"(log-evidence gain {gain:.2f} +- {error:.2f} a particle; {wanted:.2f} is wanted)"
         )
-    before = evidence.gain_of_search
-    if evidence.symmetry_fit and gain < GAIN_KEPT_WANTED * before:
-        reasons.append(
-            f"with the point group imposed the map explains particles kept aside much worse than without it "
-            f"(log-evidence gain {gain:.2f} instead of {before:.2f} a particle)"
-        )
+    share = max(SYMMETRY_LEAST, min(SYMMETRY_MOST, max(agreement, 0.0) ** _SYMMETRY_POWER))
     for explained, by_chance in zip(evidence.symmetry_fit, evidence.symmetry_fit_by_chance, strict=True):
-        if (explained - by_chance) / (1 - by_chance) < SYMMETRY_WANTED:
+        least = by_chance + share * (1 - by_chance)
+        if explained < least:
             reasons.append(
-                f"the point group explains {explained:.2f} of the map made without it, a random frame {by_chance:.2f}"
+                f"the point group explains {explained:.2f} of the map made without it ({least:.2f} is wanted, "
+                f"a map of random phases gives {by_chance:.2f})"
             )
     return Verdict(not reasons, tuple(reasons), agreement, gain, error)
