@@ -244,12 +244,12 @@ def doubts(row: Row) -> tuple[str, ...]:
 
 
 def table(rows: list[Row]) -> list[Row]:
-    """Today's rule on all rows, on each half of the objects (to choose a rule with, to check it), and by SNR."""
-    chosen_with = {thing.name for thing in OBJECTS[::2]}
+    """Today's rule on all rows, on each half of the objects (do they agree?), and by SNR."""
+    half = {thing.name for thing in OBJECTS[::2]}
     groups = {
         "all": rows,
-        "objects to choose a rule with": [row for row in rows if row["object_name"] in chosen_with],
-        "objects kept back": [row for row in rows if row["object_name"] not in chosen_with],
+        "half of the objects": [row for row in rows if row["object_name"] in half],
+        "the other half": [row for row in rows if row["object_name"] not in half],
         **{f"SNR {snr:g}": [row for row in rows if row["snr"] == snr] for snr in (*SNRS, 0.0)},
     }
     return [{"maps": name, **_counts(group)} for name, group in groups.items() if group]

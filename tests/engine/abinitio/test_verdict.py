@@ -52,10 +52,20 @@ def test_a_large_group_makes_up_for_starts_that_differ() -> None:
     assert not judge(trust_evidence(weak, 2)).trusted
 
 
+def test_many_copies_do_not_make_noise_agree_or_inform() -> None:
+    # The sixty copies of an icosahedral group would average any starts to one map, and ask for less than no evidence.
+    apart = judge(trust_evidence(_state(agreement=0.4), 60))
+    assert apart.reasons == ("no other start agrees with the best one (correlation 0.40, 0.50 is wanted)",)
+    assert not judge(trust_evidence(_state(agreement=-0.1), 60)).trusted
+    silent = judge(trust_evidence(_state(gain=(0.8, 0.05)), 60))
+    assert not silent.trusted
+    assert "0.80 +- 0.05 a particle; 1.00 is wanted" in silent.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"agreement": 0.5}, "no other start agrees with the best one .correlation 0.50, 0.80 once"),
+        ({"agreement": 0.5}, "no other start agrees with the best one .correlation 0.50, 0.55 is wanted"),
         (
             {"gain": (3.0, 0.1)},
             r"hardly better than by a map without information .*3.00 \+- 0.10.*3.42 is wanted",

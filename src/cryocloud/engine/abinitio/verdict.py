@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from cryocloud.engine.abinitio.records import AbInitioState
 
-# How well two starts must agree once the group has averaged what they differ in.
-AGREEMENT_WANTED = 0.83
-# Nats that a map must tell of a particle: what it takes to choose an orientation, less with a group of many copies.
-GAIN_WANTED, GAIN_PER_LOG_ORDER = 5.5, 1.5
+# How well two starts must agree: as they are, and once the group has averaged what they differ in. Many copies would
+# average anything; starts of noise reached 0.47 to 0.72.
+AGREEMENT_LEAST, AGREEMENT_WANTED = 0.5, 0.83
+# Nats that a map must tell of a particle: what it takes to choose an orientation, less with a group of many copies, and
+# more than maps of noise with a group, which reached 0.8.
+GAIN_WANTED, GAIN_PER_LOG_ORDER, GAIN_LEAST = 5.5, 1.5, 1.0
 GAIN_ERRORS_WANTED = 5.0
 # How far the group must explain more of the map than of one with random phases, from nothing (0) to all (1): a little
 # in any case, and half where the starts agree in everything, as those of wrong groups and of other objects may.
@@ -75,25 +77,24 @@ def judge(evidence: TrustEvidence) -> Verdict:
     agreement, order = evidence.seed_agreement_cc, evidence.group_order
     gain, error = evidence.gain, evidence.gain_error
     reasons = []
-    symmetric = order * agreement / (1 + (order - 1) * agreement)
-    if symmetric < AGREEMENT_WANTED:
-        averaged = f", {symmetric:.2f} once the point group is imposed" if order > 1 else ""
+    # The correlation of the starts whose symmetric maps correlate to what is wanted.
+    least = max(AGREEMENT_LEAST, AGREEMENT_WANTED / (order - (order - 1) * AGREEMENT_WANTED))
+    if agreement < least:
         reasons.append(
-            f"no other start agrees with the best one (correlation {agreement:.2f}{averaged}; "
-            f"{AGREEMENT_WANTED} is wanted)"
+            f"no other start agrees with the best one (correlation {agreement:.2f}, {least:.2f} is wanted)"
         )
-    wanted = max(GAIN_WANTED - GAIN_PER_LOG_ORDER * math.log(order), GAIN_ERRORS_WANTED * error)
+    wanted = max(GAIN_WANTED - GAIN_PER_LOG_ORDER * math.log(order), GAIN_LEAST, GAIN_ERRORS_WANTED * error)
     if gain < wanted:
         reasons.append(
             f"particles kept aside are explained hardly better than by a map without information "
             f"(log-evidence gain {gain:.2f} +- {error:.2f} a particle; {wanted:.2f} is wanted)"
         )
-    share = max(SYMMETRY_LEAST, min(SYMMETRY_MOST, max(agreement, 0.0) ** _SYMMETRY_POWER))
+    share = max(SYMMETRY_LEAST, min(SYMMETRY_MOST, agreement**_SYMMETRY_POWER))
     for explained, by_chance in zip(evidence.symmetry_fit, evidence.symmetry_fit_by_chance, strict=True):
-        least = by_chance + share * (1 - by_chance)
-        if explained < least:
+        enough = by_chance + share * (1 - by_chance)
+        if explained < enough:
             reasons.append(
-                f"the point group explains {explained:.2f} of the map made without it ({least:.2f} is wanted, "
+                f"the point group explains {explained:.2f} of the map made without it ({enough:.2f} is wanted, "
                 f"a map of random phases gives {by_chance:.2f})"
             )
     return Verdict(not reasons, tuple(reasons), agreement, gain, error)
