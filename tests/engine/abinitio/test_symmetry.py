@@ -15,7 +15,6 @@ from cryocloud.engine.abinitio.symmetry import (
     symmetrized_volume,
     without_rotational_average,
 )
-from cryocloud.engine.abinitio.verdict import SYMMETRY_MOST
 from cryocloud.engine.alignment.volumes import VolumeAlignment, apply_alignment
 from cryocloud.engine.geometry import random_rotations, symmetry_operators
 
@@ -80,7 +79,7 @@ def test_axes_are_found_in_a_turned_map(blob_volume: Any, symmetry: str) -> None
     assert _correlation(symmetrized_volume(on_axes, operators), on_axes) > 0.97
 
 
-def test_a_group_that_is_not_there_explains_little(blob_volume: Any) -> None:
+def test_a_group_that_is_not_there_explains_no_more_than_of_random_phases(blob_volume: Any) -> None:
     volume = blob_volume(box_size_px=32)
     scrambled = with_random_phases(volume, torch.Generator().manual_seed(3))
     explained, by_chance = (
@@ -94,5 +93,4 @@ def test_a_group_that_is_not_there_explains_little(blob_volume: Any) -> None:
         ).explained
         for tried in (volume, scrambled)
     )
-    # Half is wanted of a map whose starts agree in everything.
-    assert (explained - by_chance) / (1 - by_chance) < SYMMETRY_MOST
+    assert explained < by_chance
