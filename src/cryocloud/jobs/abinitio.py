@@ -143,7 +143,10 @@ def _symmetry_metrics(state: AbInitioState) -> dict[str, float]:
 def _report_trust(job: JobContext, verdict: Verdict) -> None:
     (job.out / "trust.json").write_text(json.dumps(asdict(verdict), indent=1) + "\n")
     if verdict.trusted:
-        why = f"another start found the same map (correlation {verdict.seed_agreement_cc:.2f})"
+        why = (
+            f"another start found the same map (correlation {verdict.seed_agreement_cc:.2f}), and it explains "
+            f"particles kept aside (log-evidence gain {verdict.log_evidence_gain:.1f} a particle)"
+        )
         job.decision("trust in the map", "trusted", why)
         return
     job.decision("trust in the map", "not to be trusted", "; ".join(verdict.reasons))
