@@ -5,7 +5,13 @@ from pydantic import ValidationError
 
 from cryocloud.catalog import job_type_names, load_job_type
 from cryocloud.catalog.workflow import Conclusion, Finished, Step
-from cryocloud.catalog.workflows.spa import SpaParameters, choose_classes, choose_sampling, plan
+from cryocloud.catalog.workflows.spa import (
+    SpaParameters,
+    choose_classes,
+    choose_sampling,
+    plan,
+    what_noise_shows,
+)
 
 METRICS = {
     "import_micrographs": {"micrographs": 20, "pixel_size_angstrom": 1.5},
@@ -79,7 +85,8 @@ def test_untrusted_start_map_is_said_plainly():
 def test_resolution_that_noise_reaches_too_is_no_evidence(control_angstrom, warned):
     steps, conclusion = play({"013_refine": {"resolution_unmasked_angstrom": control_angstrom}})
     assert bool(conclusion.warnings) == warned
-    assert conclusion.decisions[0].evidence["null_control_resolution_angstrom"] == control_angstrom
+    assert conclusion.decisions[0].evidence == {"unmasked_resolution_angstrom": 7.2}
+    assert [step.control for step in steps] == [False] * 11 + [True, True]
     particles, noise = steps[9], steps[12]
     assert noise.parameters == particles.parameters, "the control must be refined alike"
     assert noise.inputs["reference"] == particles.inputs["reference"]
@@ -132,3 +139,24 @@ def test_unknown_symmetry_is_refused_before_anything_starts(name):
 
 def test_symmetry_is_written_in_capitals():
     assert SpaParameters(particle_diameter_angstrom=100, symmetry="d7").symmetry == "D7"
+
+
+@pytest.mark.parametrize(
+    ("map_angstrom", "noise_angstrom", "said", "why"),
+    [
+        (6.9, 13.0, "detail finer than 13.0 Å is signal", "noise boxes, refined alike, reach 13.0 Å"),
+        (6.9, 540.0, "detail finer than 15.6 Å is signal", "nothing finer than the start map"),
+        (
+            6.9,
+            6.0,
+            "no detail is proven",
+            "the map reaches 6.9 Å, and noise boxes, refined alike, reach 6.0 Å",
+        ),
+        (16.0, 540.0, "no detail is proven", "the map reaches 16.0 Å"),
+    ],
+)
+def test_the_control_reads_as_a_sentence(map_angstrom, noise_angstrom, said, why):
+    value, reason = what_noise_shows(map_angstrom, noise_angstrom, 15.6)
+    assert value == said
+    assert why in reason
+    assert "540" not in reason

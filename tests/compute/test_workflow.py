@@ -42,6 +42,7 @@ def test_steps_run_in_numbered_folders_and_decisions_are_kept(cryocloud, project
 def test_report_is_self_contained_and_starts_with_the_warning(cryocloud, project):
     ended = cryocloud(*tally())
     page = (project / "report.html").read_text()
+    assert read(project / "decisions.json")["marks"] == {}
     assert "WARNING: counts are <not> to be trusted" in ended.stderr
     assert "counts are &lt;not&gt; to be trusted" in page
     assert page.index("not to be trusted".replace("not", "&lt;not&gt;")) < page.index("second count")
@@ -114,7 +115,10 @@ def test_workflow_ends_where_a_result_is_not_to_be_trusted(cryocloud, project):
     accepted = cryocloud(*doubtful, "--accept-untrusted")
     assert accepted.returncode == 0, accepted.stderr
     assert (project / "001_counting/job.json").stat().st_mtime_ns == first
-    assert read(project / "decisions.json")["finished"]
+    record = read(project / "decisions.json")
+    assert record["finished"]
+    assert record["marks"] == {"002_counting": "not to be trusted"}
+    assert "<strong>not to be trusted</strong>" in (project / "report.html").read_text()
     assert cryocloud(*doubtful).returncode == 0, "what is finished is only read"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,11 @@ class Forecast:
 
 @dataclass(frozen=True)
 class JobType:
-    """One kind of job. ``outputs`` are the fixed file names that it leaves in its folder."""
+    """One kind of job. ``outputs`` are the fixed file names that it leaves in its folder.
+
+    ``doubt(metrics)`` says why a result is not to be trusted, nor anything made from it; empty where nothing speaks
+    against it.
+    """
 
     name: str
     version: int
@@ -73,3 +77,4 @@ class JobType:
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     forecast: Callable[[Any, Facts], Forecast]
+    doubt: Callable[[Mapping[str, float]], str] = lambda metrics: ""

@@ -24,7 +24,8 @@ class Step:
     """The next job: its inputs are paths, its parameters those that differ from the defaults.
 
     If an ``optional`` step refuses its input, the workflow learns why and goes on. ``doubt`` says why what the step
-    builds on is not to be trusted: the command line ends there, unless it was told to accept that.
+    builds on is not to be trusted: the workflow stops there and asks, unless it was told to accept that. A
+    ``control`` measures what the method makes of noise; what it leaves is evidence, never a result.
     """
 
     job_type: str
@@ -33,6 +34,7 @@ class Step:
     decisions: tuple[Decision, ...] = ()
     optional: bool = False
     doubt: str = ""
+    control: bool = False
 
 
 @dataclass(frozen=True)

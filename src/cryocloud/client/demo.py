@@ -124,7 +124,7 @@ def _watch(client: CryoCloud, run_id: str) -> Run:
                 print(f"  {job.number:03d} {job.job_type:<20} {job.state}", flush=True)
     if run.state != "done":
         failed = [f"{job.job_type}: {job.message}" for job in run.jobs if job.state == "failed"]
-        raise SystemExit(f"the workflow ended as {run.state}: {run.message} {' '.join(failed)}")
+        raise SystemExit(f"the workflow ended as {run.state}: {run.doubt or run.message} {' '.join(failed)}")
     return run
 
 

@@ -73,7 +73,7 @@ class _Step:
 
 def _sections(record: Mapping[str, Any], steps: list[_Step]) -> list[str]:
     """The result of a finished workflow comes first."""
-    sections = {step.folder.name: _section(step, record["decisions"]) for step in steps}
+    sections = {step.folder.name: _section(step, record) for step in steps}
     if not record["finished"]:
         return list(sections.values())
     conclusions = [decision for decision in record["decisions"] if not decision["job"]]
@@ -114,8 +114,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _section(step: _Step, decisions: list[dict[str, Any]]) -> str:
-    own = [decision for decision in decisions if decision["job"] == step.folder.name]
+def _section(step: _Step, record: Mapping[str, Any]) -> str:
+    own = [decision for decision in record["decisions"] if decision["job"] == step.folder.name]
+    mark = record["marks"].get(step.folder.name, "")
     job = step.job
     cost = "not finished"
     if job:
@@ -123,7 +124,7 @@ def _section(step: _Step, decisions: list[dict[str, Any]]) -> str:
     numbers = [spoken_number(name, value) for name, value in step.metrics.items()]
     parts = [
         f'<section><h2><span class="number">{escape(step.folder.name[:3])}</span> {escape(step.title)}'
-        f" <small>{escape(cost)}</small></h2>",
+        f"{f' <strong>{escape(mark)}</strong>' if mark else ''} <small>{escape(cost)}</small></h2>",
         _definitions("numbers", numbers),
         _plots(step.plots()),
         _exceptions(step.exceptions()),

@@ -25,6 +25,7 @@ from cryocloud.compute.results_folder import Order, RefusedError, make_folder
 
 RECORD = "workflow.json"
 DECISIONS = "decisions.json"
+CONTROL_MARK, DOUBT_MARK = "a control, not a result", "not to be trusted"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Project:
         self.decisions: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.folders: list[Path] = []
+        self.marks: dict[str, str] = {}
+        self.is_doubtful = False
         self.exceptions = 0
 
     def run(self, display: Display) -> int:
@@ -142,6 +145,7 @@ class Project:
         if not finished:
             self._stop_if_untrusted(step)
         self.folders.append(folder)
+        self._mark(step, folder.name)
         self._record(folder.name, step.decisions)
         if not finished:
             self._save(None)
@@ -154,8 +158,19 @@ class Project:
         job = read_json(folder / "job.json")
         self.exceptions += job["exceptions"]
         self._record(folder.name, tuple(Decision(**decision) for decision in job["decisions"]))
-        self.warnings += [f"{load_job_type(step.job_type).title}: {text}" for text in job["warnings"]]
-        return Finished(str(folder), read_json(folder / "metrics.json"))
+        job_type, metrics = load_job_type(step.job_type), read_json(folder / "metrics.json")
+        self.warnings += [f"{job_type.title}: {text}" for text in job["warnings"]]
+        if job_type.doubt(metrics):
+            self.marks[folder.name] = DOUBT_MARK
+        return Finished(str(folder), metrics)
+
+    def _mark(self, step: Step, name: str) -> None:
+        """What the report says beside the title of a job whose result is none, or rests on doubt."""
+        self.is_doubtful = self.is_doubtful or bool(step.doubt)
+        if step.control:
+            self.marks[name] = CONTROL_MARK
+        elif self.is_doubtful:
+            self.marks[name] = DOUBT_MARK
 
     def _stop_if_untrusted(self, step: Step) -> None:
         if not step.doubt or self.order.accept_untrusted:
@@ -191,6 +206,7 @@ class Project:
             "key_numbers": dict(conclusion.key_numbers) if conclusion else {},
             "result": Path(conclusion.result).name if conclusion else None,
             "decisions": self.decisions,
+            "marks": self.marks,
         }
         write_json(self.out / DECISIONS, written)
         write_report(self.out, self.workflow.title, written, self.folders)

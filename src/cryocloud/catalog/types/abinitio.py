@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
 
 WORKING_BOX_PX = 64
@@ -46,6 +48,16 @@ def forecast(parameters: AbinitioParameters, facts: Facts) -> Forecast:
     )
 
 
+def doubt(metrics: Mapping[str, float]) -> str:
+    """What must be said plainly when the map may be wrong."""
+    if metrics.get("trusted", 0) >= 1:
+        return ""
+    return (
+        "The ab-initio map is not to be trusted, nor is anything that is refined from it; the warning of the "
+        "ab-initio job names the doubts. More particles, a cleaner selection of classes or a known reference may help."
+    )
+
+
 JOB_TYPE = JobType(
     name="abinitio",
     version=1,
@@ -55,4 +67,5 @@ JOB_TYPE = JobType(
     inputs=(Input("input", "particles", "particles.star"),),
     outputs=("particles.star", "volume_class1.mrc"),
     forecast=forecast,
+    doubt=doubt,
 )

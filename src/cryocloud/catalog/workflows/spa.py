@@ -6,12 +6,13 @@ Optics, diameter and symmetry are all it asks for; every other choice is a decis
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryocloud.catalog.base import REQUIRED, Input, parameter
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.catalog.sampling import good_box_size_px
 from cryocloud.catalog.symmetry import PointGroup
+from cryocloud.catalog.types.abinitio import doubt
 from cryocloud.catalog.workflow import Conclusion, Decision, Finished, Plan, Step, Workflow
 
 BOX_PER_DIAMETER = 1.6
@@ -99,16 +100,6 @@ def choose_start_resolution_angstrom(diameter_angstrom: float) -> float:
     return round(min(max(wanted_angstrom, START_FINEST_ANGSTROM), START_COARSEST_ANGSTROM), 1)
 
 
-def start_map_doubt(abinitio: Finished) -> str:
-    """What must be said plainly when the ab-initio map may be wrong."""
-    if abinitio.metric("trusted") >= 1:
-        return ""
-    return (
-        "The ab-initio map is not to be trusted, nor is anything that is refined from it; the warning of the "
-        "ab-initio job names the doubts. More particles, a cleaner selection of classes or a known reference may help."
-    )
-
-
 def _good_micrographs(imported: Finished, pixel_size_angstrom: float) -> Stretch:
     finest_angstrom = max(CTF_FIT_FINEST_ANGSTROM, round(CTF_FIT_PER_PIXEL * pixel_size_angstrom, 1))
     decision = Decision(
@@ -181,7 +172,8 @@ def _start_map(
     reached_angstrom = abinitio.metric("resolution_angstrom")
     if reached_angstrom > resolution_angstrom:
         resolution_angstrom, why = round(reached_angstrom, 1), "what the ab-initio map reaches"
-    return StartMap(abinitio.file("volume_class1.mrc"), resolution_angstrom, why, start_map_doubt(abinitio))
+    reason = doubt({"trusted": abinitio.metric("trusted")})
+    return StartMap(abinitio.file("volume_class1.mrc"), resolution_angstrom, why, reason)
 
 
 def _extracted_again(sampling: Sampling, selected: Finished, start: StartMap) -> Step:
@@ -233,10 +225,11 @@ def _null_control(
         },
         (decision,),
         optional=True,
+        control=True,
     )
     if noise.failure:
         return noise
-    return (yield _refinement(parameters, sampling, noise, start))
+    return (yield replace(_refinement(parameters, sampling, noise, start), control=True))
 
 
 def _conclusion(refined: Finished, post: Finished, control: Finished, start: StartMap) -> Conclusion:
@@ -249,12 +242,8 @@ def _conclusion(refined: Finished, post: Finished, control: Finished, start: Sta
         unmasked_angstrom = refined.metric("resolution_unmasked_angstrom")
         evidence = Decision(
             "evidence",
-            f"detail finer than {control_angstrom:.1f} Å",
-            "noise boxes reach that resolution in the same refinement; what is coarser may come from the start map",
-            {
-                "unmasked_resolution_angstrom": unmasked_angstrom,
-                "null_control_resolution_angstrom": control_angstrom,
-            },
+            *what_noise_shows(unmasked_angstrom, control_angstrom, start.resolution_angstrom),
+            {"unmasked_resolution_angstrom": unmasked_angstrom},
         )
         warnings += control_warnings(unmasked_angstrom, control_angstrom)
     return Conclusion(
@@ -267,6 +256,21 @@ def _conclusion(refined: Finished, post: Finished, control: Finished, start: Sta
             "b_factor_angstrom2": post.metric("b_factor_angstrom2"),
         },
     )
+
+
+def what_noise_shows(
+    resolution_angstrom: float, control_angstrom: float, start_angstrom: float
+) -> tuple[str, str]:
+    """In a few words which detail of a map is signal, and why."""
+    if control_angstrom >= start_angstrom:
+        finest_angstrom = start_angstrom
+        why = "noise boxes, refined alike, agree on nothing finer than the start map that they share"
+    else:
+        finest_angstrom = control_angstrom
+        why = f"noise boxes, refined alike, reach {control_angstrom:.1f} Å; what is coarser may come from the start map"
+    if resolution_angstrom >= finest_angstrom:
+        return "no detail is proven", f"the map reaches {resolution_angstrom:.1f} Å, and {why}"
+    return f"detail finer than {finest_angstrom:.1f} Å is signal", why
 
 
 def control_warnings(resolution_angstrom: float, control_angstrom: float) -> tuple[str, ...]:

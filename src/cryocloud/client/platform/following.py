@@ -5,14 +5,14 @@ from __future__ import annotations
 from cryocloud.catalog.units import spoken_number
 from cryocloud.client.platform.client import CryoCloud
 from cryocloud.client.platform.display import Progress
-from cryocloud.client.platform.shapes import ENDED, Job, Run
+from cryocloud.client.platform.shapes import ENDED, WAITING, Job, Run
 
-EXIT_CODES = {"done": 0, "exceptions": 3, "cancelled": 130}
+EXIT_CODES = {"done": 0, "exceptions": 3, "waiting": 4, "cancelled": 130}
 FAILED = 1
 
 
 def follow(server: CryoCloud, reference: str) -> int:
-    """Exit code of its end: 0 done, 3 completed with exceptions, 130 cancelled, 1 failed."""
+    """Exit code of its end: 0 done, 3 completed with exceptions, 4 waits for a person, 130 cancelled, 1 failed."""
     kind, _, object_id = reference.rpartition(":")
     if kind == "run":
         return _follow_run(server, object_id)
@@ -63,4 +63,6 @@ def _ending(job: Job) -> str:
 def _run_ending(run: Run) -> str:
     spoken = (spoken_number(name, value) for name, value in run.key_numbers.items())
     numbers = ", ".join(f"{name} {value}" for name, value in spoken)
+    if run.state == WAITING:
+        return f"{run.workflow} waits: {run.doubt} Decide on the page of the run, or accept it there or by the API."
     return f"{run.workflow} {run.state}: {numbers or run.message}".rstrip(": ")

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SUCCEEDED = ("done", "exceptions")
 ENDED = (*SUCCEEDED, "failed", "cancelled")
+WAITING = "waiting"
+"""A run that a person must decide on: nothing happens until then."""
 
 
 class Shape(BaseModel):
@@ -92,6 +94,8 @@ class Job(Shape):
     message: str
     metrics: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    control: bool = False
+    doubt: str = ""
     exceptions: int
     created_at: datetime
     started_at: datetime | None = None
@@ -112,13 +116,15 @@ class Run(Shape):
     state: str
     message: str
     warnings: tuple[str, ...]
+    doubt: str = ""
     key_numbers: dict[str, Any]
     result_job_id: str
     jobs: tuple[Job, ...] = Field(())
 
     @property
     def is_ended(self) -> bool:
-        return self.state in ENDED
+        """Or waits for a person: who only watches cannot bring it on."""
+        return self.state in (*ENDED, WAITING)
 
 
 class Artifact(Shape):

@@ -42,7 +42,7 @@ def watch_job(connection: Connection, job_id: str) -> Iterator[Job]:
 
 
 def watch_run(connection: Connection, run_id: str) -> Iterator[Run]:
-    """The run with its jobs as they are now, and again after each change, until it has ended."""
+    """The run with its jobs as they are now, and again after each change, until it has ended or waits for a person."""
     run = _run(connection, run_id)
     yield run
     if run.is_ended:

@@ -16,7 +16,7 @@ from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.watch import while_allowed
-from cryocloud.web.results.files import artifact_file, artifacts_of, meaning_of, zip_members
+from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, meaning_of, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import preview_file
 from cryocloud.web.results.viewers import plot_file, plots_of, preview_index
@@ -98,7 +98,9 @@ def download_job(request: HttpRequest, job_id: str) -> HttpResponseBase:
     rows = [file.artifact for file in artifacts_of(job)]
     if not rows:
         raise NotFound
-    sent = zip_response(request, zip_members(rows), name=f"{job.number:03d} {job.job_type}.zip")
+    sent = zip_response(
+        request, zip_members(rows), name=marked_name(job, f"{job.number:03d} {job.job_type}.zip")
+    )
     return while_allowed(request, caller, job.organization_id, sent)
 
 

@@ -47,6 +47,10 @@ class JobOut(Schema):
     metrics: dict[str, Any]
     decisions: list[dict[str, Any]]
     warnings: list[str]
+    control: bool = Field(description="Measures what the method makes of noise: evidence, not a result")
+    doubt: str = Field(
+        description="Why the result is not to be trusted; empty where nothing speaks against it"
+    )
     exceptions: int
     notes: str
     cloned_from_id: str
@@ -120,6 +124,7 @@ class RunOut(Schema):
     message: str
     decisions: list[dict[str, Any]]
     warnings: list[str]
+    doubt: str = Field(description="Why it waits for a person, or what somebody has accepted")
     key_numbers: dict[str, Any]
     result_job_id: str
     created_at: datetime
@@ -317,6 +322,15 @@ def retry_run(request: HttpRequest, run_id: str) -> Run:
     caller = actor(request)
     run = access.get(caller, Run, run_id, needs=Role.EDITOR)
     services.retry_run(actor=caller, run=run)
+    return run
+
+
+@router.post("/runs/{run_id}/accept", response={200: RunDetail, **ERRORS}, operation_id="accept_doubt")
+def accept_doubt(request: HttpRequest, run_id: str) -> Run:
+    """Go on with a waiting run although a result is not to be trusted."""
+    caller = actor(request)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    services.accept_doubt(actor=caller, run=run)
     return run
 
 

@@ -110,10 +110,14 @@ def _tallies(actor: Actor, organization: Organization) -> Any:
 
 
 def _with_result(projects: Any) -> Any:
-    """Each project with the metrics of its last map: sharpened before refined, then the newest."""
+    """Each project with the metrics of its last map that can be trusted: sharpened before refined, then the newest."""
     maps = (
         Job.unscoped.filter(
-            project=OuterRef("pk"), job_type__in=("postprocess", "refine"), state__in=Job.SUCCEEDED
+            project=OuterRef("pk"),
+            job_type__in=("postprocess", "refine"),
+            state__in=Job.SUCCEEDED,
+            control=False,
+            doubt="",
         )
         .annotate(
             rank=Case(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryocloud.web.pages.job_words import Source, input_targets, key_number
-from cryocloud.web.pages.templatetags.wording import job_title, percent
-from cryocloud.web.runs.models import Job
+from cryocloud.web.pages.templatetags.wording import job_title, percent, state_word
+from cryocloud.web.runs.models import CONTROL, DOUBTFUL, Job
 
 HEIGHT_PX, ROW_GAP_PX, COLUMN_GAP_PX, LANE_PX = 52, 12, 26, 5
 MARGIN_PX = 15
@@ -97,11 +97,13 @@ def _job_node(job: Job) -> Node:
     if job.state == Job.State.RUNNING:
         sub = f"{number} · {percent(job.progress)} %"
     elif job.state in Job.SUCCEEDED:
-        sub = " · ".join(part for part in (number, key_number(job)) if part)
+        # The number of a control, or of a map that nobody should trust, would be read as a result.
+        word = state_word(job.standing).lower() if job.standing in (CONTROL, DOUBTFUL) else key_number(job)
+        sub = " · ".join(part for part in (number, word) if part)
     else:
         sub = f"{number} · {job.get_state_display()}"
     progress = job.progress if job.state == Job.State.RUNNING else 0.0
-    return Node(job.pk, "job", job_title(job.job_type), sub, job.state, f"/jobs/{job.pk}/", progress)
+    return Node(job.pk, "job", job_title(job.job_type), sub, job.standing, f"/jobs/{job.pk}/", progress)
 
 
 def draw(nodes: list[Node], links: Links, paper: Paper) -> Drawing:

@@ -86,6 +86,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         RunStep(job, key_number(job), [one for one in found.decisions if one.get("job") == job.pk])
         for job in jobs
     ]
+    classified = next((job for job in jobs if job.job_type == "class2d" and job.state in Job.SUCCEEDED), None)
     result = next((job for job in jobs if job.pk == found.result_job_id.removeprefix("job:")), None)
     return {
         "section": "dashboard",
@@ -98,6 +99,8 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "viewers": viewers_of(result) if result else [],
         "plots": plots_of(result)[:PLOTS_SHOWN] if result else [],
         "parameters": parameter_lines("run", found.workflow, found.parameters),
+        "shown_warnings": [text for text in found.warnings if text != found.doubt],
+        "classes_url": f"/jobs/{classified.pk}/look/classes/" if classified else "",
         "done": sum(job.state in Job.SUCCEEDED for job in jobs),
         "set_aside": sum(job.exceptions for job in jobs),
         "may_edit": _may_edit(actor, found),
@@ -207,6 +210,14 @@ def cancel_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
 
 @require_POST
 @members_only
+def accept_doubt(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
+    found = get(actor, Run, run_id, needs=Role.EDITOR)
+    _try(request, lambda: services.accept_doubt(actor=actor, run=found))
+    return redirect("run", run_id=found.pk)
+
+
+@require_POST
+@members_only
 def retry_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     found = get(actor, Run, run_id, needs=Role.EDITOR)
     _try(request, lambda: services.retry_run(actor=actor, run=found))
@@ -284,6 +295,7 @@ urlpatterns: list[URLPattern] = [
     path("runs/<str:run_id>/live/", run_live, name="run_live"),
     path("runs/<str:run_id>/cancel/", cancel_run, name="cancel_run"),
     path("runs/<str:run_id>/retry/", retry_run, name="retry_run"),
+    path("runs/<str:run_id>/accept/", accept_doubt, name="accept_doubt"),
     path("jobs/<str:job_id>/", job, name="job"),
     path("jobs/<str:job_id>/live/", job_live, name="job_live"),
     path("jobs/<str:job_id>/log/", job_log, name="job_log"),

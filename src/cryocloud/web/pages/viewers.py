@@ -18,7 +18,7 @@ from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.pages.visitor import members_only
-from cryocloud.web.results.files import artifact_file, artifacts_of, zip_members
+from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import chart_tables, orientation_rows, preview_file
 from cryocloud.web.results.viewers import TITLES, plot_file, plots_of, preview_index, viewers_of
@@ -109,7 +109,7 @@ def download_files(request: HttpRequest, actor: Actor, job_id: str) -> HttpRespo
         rows = [row for row in rows if row.pk in ticked]
     if not rows:
         raise Refused("No file was chosen. Tick the files that you want, or download all of them.")
-    name = f"{job.project.name} {job.number:03d} {job.job_type}.zip"
+    name = marked_name(job, f"{job.project.name} {job.number:03d} {job.job_type}.zip")
     return while_allowed(
         request, actor, job.organization_id, zip_response(request, zip_members(rows), name=name)
     )
@@ -119,7 +119,7 @@ def download_files(request: HttpRequest, actor: Actor, job_id: str) -> HttpRespo
 @members_only
 def download_artifact(request: HttpRequest, actor: Actor, artifact_id: str) -> HttpResponseBase:
     artifact = access.get(actor, Artifact, artifact_id)
-    name = artifact.path.rsplit("/", 1)[-1]
+    name = marked_name(artifact.job, artifact.path.rsplit("/", 1)[-1])
     sent = ranged_response(request, artifact_file(artifact), name=name, sha256=artifact.sha256)
     return while_allowed(request, actor, artifact.organization_id, sent)
 

@@ -91,6 +91,13 @@ def meaning_of(path: str) -> str:
     return next((meaning for pattern, meaning in MEANINGS if re.fullmatch(pattern, path)), "")
 
 
+def marked_name(job: Job, name: str) -> str:
+    """A file's name once it has left the platform, where no banner goes with it."""
+    if job.doubt:
+        return f"not-to-be-trusted {name}"
+    return f"control {name}" if job.control else name
+
+
 def artifact_file(artifact: Artifact) -> Path:
     return result_folder(artifact.job_id, artifact.attempt_id) / artifact.path
 

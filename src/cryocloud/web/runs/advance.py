@@ -17,6 +17,7 @@ from cryocloud.catalog.workflow import Conclusion, Decision, Finished, Step
 from cryocloud.compute.attempt import BAD_INPUT
 from cryocloud.web.core.clock import now
 from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.notices import publish_job, publish_run
 
@@ -25,6 +26,10 @@ _log = logging.getLogger("cryocloud.runs")
 
 class _Waiting(Exception):
     """The latest job of the run has not ended."""
+
+
+class _Doubtful(Exception):
+    """The next step would build on a result that is not to be trusted, and nobody has accepted that."""
 
 
 class _Stopped(Exception):
@@ -53,11 +58,18 @@ class Replay:
             for job in self.jobs:
                 self._record(job.pk, (asdict(decision) for decision in step.decisions))
                 step = plan.send(self._finished(job))
+                self._doubt(step)
         except StopIteration as stop:
             conclusion: Conclusion = stop.value
             self._record("", (asdict(decision) for decision in conclusion.decisions))
             return conclusion
         return step
+
+    def _doubt(self, step: Step) -> None:
+        if step.doubt:
+            self.run.doubt = step.doubt
+            if not self.run.doubt_accepted_by_id:
+                raise _Doubtful
 
     def _finished(self, job: Job) -> Finished:
         if job.state not in Job.ENDED:
@@ -76,7 +88,7 @@ class Replay:
 
 
 def advance_run(run_id: str) -> Job | None:
-    """Make the next job, or end the run; nothing if it has been cancelled or waits for a job."""
+    """Make the next job, end the run, or let it ask a person; nothing unless it is running and its job has ended."""
     run = Run.unscoped.select_for_update().select_related("project").get(pk=run_id)
     if run.state != Run.State.RUNNING:
         return None
@@ -86,6 +98,9 @@ def advance_run(run_id: str) -> Job | None:
         made = _make_step(run, following) if isinstance(following, Step) else None
     except _Waiting:
         return None
+    except _Doubtful:
+        run.state = Run.State.WAITING
+        made = None
     except _Stopped as stopped:
         _end_without_result(run, stopped.job)
         made = None
@@ -120,14 +135,23 @@ def _make_step(run: Run, step: Step) -> Job:
             inputs=dict(step.inputs),
             seed=run.seed,
             optional=step.optional,
+            control=step.control,
+            doubt=run.doubt,
             created_by_id=run.created_by_id,
         )
     )
 
 
 def add_job(job: Job) -> Job:
-    """Save a new job under the next number of its project, whose row is locked meanwhile."""
+    """Save a new job under the next number of its project, whose row is locked meanwhile.
+
+    What it is made from may not be trusted, or be no result at all; then neither is what it makes.
+    """
     Project.unscoped.select_for_update().get(pk=job.project_id)
+    makers = [reference.id for reference in references_of(job) if reference.kind == "job"]
+    sources = list(Job.unscoped.filter(project_id=job.project_id, pk__in=makers))
+    job.doubt = job.doubt or next((one.doubt for one in sources if one.doubt), "")
+    job.control = job.control or any(one.control for one in sources)
     job.number = (Job.unscoped.filter(project_id=job.project_id).aggregate(n=Max("number"))["n"] or 0) + 1
     job.save(force_insert=True)
     publish_job(job)

@@ -62,7 +62,8 @@ def input_choices(actor: Actor, project: Project, declared: Input) -> list[Choic
 
 
 def _results(actor: Actor, project: Project, fit: _Fit) -> list[Choice]:
-    jobs = access.visible(actor, Job).filter(project=project, state__in=Job.SUCCEEDED).order_by("-number")
+    results = access.visible(actor, Job).filter(project=project, state__in=Job.SUCCEEDED, control=False)
+    jobs = results.order_by("-number")
     found = []
     for job in jobs[:CHOICES_MAX]:
         outputs = _outputs(job)

@@ -8,15 +8,22 @@ from cryocloud.web.core.ids import ID_LENGTH
 from cryocloud.web.core.models import TenantRecord
 from cryocloud.web.projects.models import Project
 
+CONTROL, DOUBTFUL = "control", "doubtful"
+"""How a succeeded job stands whose result is none, or is not to be trusted."""
 RETRIES = 3
 """How often a job begins again by itself after its attempt was lost."""
 
 
 class Run(TenantRecord):
-    """One execution of a workflow. Its jobs are made one after the other, as the workflow decides."""
+    """One execution of a workflow. Its jobs are made one after the other, as the workflow decides.
+
+    It waits for a person where a result is not to be trusted: ``doubt`` says why, ``doubt_accepted_by_id`` who went
+    on all the same.
+    """
 
     class State(models.TextChoices):
         RUNNING = "running"
+        WAITING = "waiting", "needs you"
         DONE = "done"
         FAILED = "failed"
         CANCELLED = "cancelled"
@@ -31,6 +38,8 @@ class Run(TenantRecord):
     message = models.TextField(blank=True)
     decisions = models.JSONField(default=list)
     warnings = models.JSONField(default=list)
+    doubt = models.TextField(blank=True)
+    doubt_accepted_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
     key_numbers = models.JSONField(default=dict)
     result_job_id = models.CharField(max_length=ID_LENGTH, blank=True)
     created_by_id = models.CharField(max_length=ID_LENGTH)
@@ -39,12 +48,20 @@ class Run(TenantRecord):
     class Meta(TenantRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["project", "number"], name="one_run_a_number"),)
 
+    @property
+    def standing(self) -> str:
+        """The state as pages show it: nothing that rests on doubt looks done."""
+        return DOUBTFUL if self.state == self.State.DONE and self.doubt else self.state
+
 
 class Job(TenantRecord):
     """One node of the job graph.
 
     ``inputs`` are references: ``dataset:ID`` (its images), ``file:ID`` (one file of a dataset), ``job:ID/NAME`` (a
     result file) or ``job:ID`` (the result folder). ``parameters`` are complete, as the catalog validated them.
+
+    A ``control`` measures what the method makes of noise. ``doubt`` says why the result is not to be trusted: by what
+    the job itself found, or by what it was made from.
     """
 
     class State(models.TextChoices):
@@ -68,6 +85,8 @@ class Job(TenantRecord):
     seed = models.BigIntegerField(default=0)
     priority = models.SmallIntegerField(default=0)
     optional = models.BooleanField(default=False)
+    control = models.BooleanField(default=False)
+    doubt = models.TextField(blank=True)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     progress = models.FloatField(default=0.0)
     progress_message = models.CharField(max_length=200, blank=True)
@@ -90,6 +109,15 @@ class Job(TenantRecord):
             models.Index(fields=["state", "created_at"]),
             models.Index(fields=["organization", "state"]),
         )
+
+    @property
+    def standing(self) -> str:
+        """The state as pages show it: a control is no result, and nothing that rests on doubt looks done."""
+        if self.state not in self.SUCCEEDED:
+            return self.state
+        if self.control:
+            return CONTROL
+        return DOUBTFUL if self.doubt else self.state
 
 
 class Attempt(TenantRecord):

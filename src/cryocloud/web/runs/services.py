@@ -145,7 +145,7 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
         # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
         list(run.jobs.select_for_update().exclude(state__in=Job.ENDED))
         current = Run.unscoped.select_for_update().get(pk=run.pk)
-        if current.state != Run.State.RUNNING:
+        if current.state not in (Run.State.RUNNING, Run.State.WAITING):
             raise Conflict(f"Run {current.number} has ended already: {current.get_state_display()}.")
         current.state, current.message, current.finished_at = Run.State.CANCELLED, "Cancelled.", now()
         current.save()
@@ -205,6 +205,24 @@ def retry_run(*, actor: Actor, run: Run) -> None:
             _reopen(current)
             _audit(actor, "run.retried", current)
             advance_run(current.pk)
+    run.refresh_from_db()
+
+
+def accept_doubt(*, actor: Actor, run: Run) -> None:
+    """Go on with a run that waits because a result is not to be trusted; what follows is marked by the doubt."""
+    access.require_role(actor, run.organization_id, Role.EDITOR)
+    require_compute(Organization.objects.get(pk=run.organization_id))
+    require_room()
+    with transaction.atomic():
+        current = Run.unscoped.select_for_update().get(pk=run.pk)
+        if current.state != Run.State.WAITING:
+            raise Conflict(
+                f"Run {current.number} is {current.get_state_display()}; it does not ask for anything."
+            )
+        current.doubt_accepted_by_id = actor.user.pk
+        _reopen(current)
+        _audit(actor, "run.doubt_accepted", current)
+        advance_run(current.pk)
     run.refresh_from_db()
 
 

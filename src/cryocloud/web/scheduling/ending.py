@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from django.db import transaction
 
+from cryocloud.catalog import load_job_type
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.foreign import BadRecord
 from cryocloud.web.core.clock import now
@@ -106,6 +107,7 @@ def _settle_job(job: Job, attempt: Attempt, ending: Ending, publication: Publica
             job.progress, job.metrics = 1.0, publication.metrics
             job.decisions, job.warnings = publication.decisions, publication.warnings
             job.exceptions = publication.exceptions
+            job.doubt = job.doubt or load_job_type(job.job_type).doubt(job.metrics)
         case Attempt.State.FAILED:
             job.state = states.FAILED
         case Attempt.State.CANCELLED if job.cancel_requested_at is not None:

@@ -101,7 +101,8 @@ def percent(fraction: float | None) -> int:
 @register.filter
 def state_word(state: str) -> str:
     """Short enough for a table: "with exceptions" says enough beside the color."""
-    return {"exceptions": "With exceptions"}.get(state, state.replace("_", " ").capitalize())
+    words = {"exceptions": "With exceptions", "waiting": "Needs you", "doubtful": "Not to be trusted"}
+    return words.get(state, state.replace("_", " ").capitalize())
 
 
 @register.filter
