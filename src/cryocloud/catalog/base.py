@@ -62,8 +62,20 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Group:
+    """A result that other jobs take up: a ``kind`` as inputs ask for, and what people call it.
+
+    ``file`` is its name in the job's folder; none stands for the folder itself.
+    """
+
+    kind: str
+    file: str
+    title: str
+
+
+@dataclass(frozen=True)
 class JobType:
-    """One kind of job. ``outputs`` are the fixed file names that it leaves in its folder.
+    """One kind of job. ``outputs`` are the fixed file names that it leaves, ``groups`` what of it can be an input.
 
     ``doubt(metrics)`` says why a result is not to be trusted, nor anything made from it; empty where nothing speaks
     against it.
@@ -78,3 +90,4 @@ class JobType:
     outputs: tuple[str, ...]
     forecast: Callable[[Any, Facts], Forecast]
     doubt: Callable[[Mapping[str, float]], str] = lambda metrics: ""
+    groups: tuple[Group, ...] = ()

@@ -14,11 +14,11 @@ from cryocloud.catalog.workflow import Conclusion, Plan, Step, Workflow
 from cryocloud.catalog.workflows.spa import SpaParameters
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.dashboard import project_page
+from cryocloud.web.pages.input_choices import input_choices
 from cryocloud.web.pages.job_graph import graph_of
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import marked_name
 from cryocloud.web.runs import services
-from cryocloud.web.runs.inputs import input_choices
 from cryocloud.web.runs.models import Job, Run
 
 DOUBT = "The <counts> are not to be trusted."
@@ -124,7 +124,7 @@ def test_controls_are_neither_offered_nor_the_latest_result(owner: Any, project:
     refined(3, 3.1, doubt=DOUBT)
     offered = input_choices(owner.actor, project, Input("reference", "map", ""))
     assert [choice.reference.partition("/")[0] for choice in offered] != []
-    assert not any("Job 2" in choice.label for choice in offered)
+    assert not any("#2" in choice.label for choice in offered)
     card = project_page(owner.actor, owner.organization).cards[0]
     assert card.resolution == "4.2 Å"
     nodes, _ = graph_of(project.jobs.all(), {})

@@ -10,8 +10,8 @@ from cryocloud.catalog import load_job_type, load_workflow
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import Refused
 from cryocloud.web.core.places import result_folder
+from cryocloud.web.pages.input_choices import input_choices
 from cryocloud.web.projects.models import Project
-from cryocloud.web.runs.inputs import input_choices
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.preflight import Finding, check_order
 from cryocloud.web.runs.services import create_job
@@ -125,7 +125,7 @@ def test_choices_fit_the_input_and_are_one_s_own(owner: Any, stranger: Any, proj
 
 def test_every_kind_of_input_in_the_catalog_is_known(owner: Any) -> None:
     from cryocloud.catalog import job_type_names
-    from cryocloud.web.runs.inputs import _FITS
+    from cryocloud.web.pages.input_choices import _FITS
 
     kinds = {one.kind for name in job_type_names() for one in load_job_type(name).inputs}
     assert kinds <= set(_FITS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 WORKING_BOX_PX = 64
 CPU_S_PER_START = 40.0
@@ -66,6 +66,10 @@ JOB_TYPE = JobType(
     parameters=AbinitioParameters,
     inputs=(Input("input", "particles", "particles.star"),),
     outputs=("particles.star", "volume_class1.mrc"),
+    groups=(
+        Group("map", "volume_class1.mrc", "map"),
+        Group("particles", "particles.star", "particles of the map"),
+    ),
     forecast=forecast,
     doubt=doubt,
 )

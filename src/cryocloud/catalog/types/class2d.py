@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 CPU_S_PER_VISIT = 1.6e-3
 VISITS_PER_PARTICLE = 8
@@ -52,5 +52,9 @@ JOB_TYPE = JobType(
     parameters=Class2dParameters,
     inputs=(Input("input", "particles", "particles.star"),),
     outputs=("particles.star", "classes.mrcs", "classes.star"),
+    groups=(
+        Group("particles", "particles.star", "classified particles"),
+        Group("images", "classes.mrcs", "class averages"),
+    ),
     forecast=forecast,
 )

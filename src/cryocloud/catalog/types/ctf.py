@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 # Measured: a micrograph of 4096 x 4096 takes 0.9 s, one of 1200 x 1240 takes 0.3 s, a plot 0.5 s.
 CPU_S_PER_PIXEL = 3.5e-8
@@ -80,5 +80,6 @@ JOB_TYPE = JobType(
     parameters=CtfJobParameters,
     inputs=(Input("input", "micrographs", "micrographs.star"),),
     outputs=("micrographs.star", "exceptions.csv"),
+    groups=(Group("micrographs", "micrographs.star", "micrographs with CTF"),),
     forecast=forecast,
 )

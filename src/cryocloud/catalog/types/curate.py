@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 
 class CurateParameters(Parameters):
@@ -42,5 +42,9 @@ JOB_TYPE = JobType(
     parameters=CurateParameters,
     inputs=(Input("input", "micrographs", "micrographs.star of a ctf job"),),
     outputs=("micrographs.star", "rejected.star", "rejected.csv", "exceptions.csv"),
+    groups=(
+        Group("micrographs", "micrographs.star", "accepted micrographs"),
+        Group("micrographs", "rejected.star", "rejected micrographs"),
+    ),
     forecast=forecast,
 )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 # Measured: a box of 160 px takes 0.4 ms, mostly writing and the Fourier crop.
 CPU_S_PER_PIXEL = 2e-8
@@ -80,5 +80,6 @@ JOB_TYPE = JobType(
     parameters=ExtractParameters,
     inputs=(Input("input", "picks", "picks.star, or particles.star of an earlier job to re-center"),),
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
+    groups=(Group("particles", "particles.star", "extracted particles"),),
     forecast=forecast,
 )

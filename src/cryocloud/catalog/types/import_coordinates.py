@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 CPU_S_PER_PLOT = 0.6
 
@@ -48,5 +48,6 @@ JOB_TYPE = JobType(
         ),
     ),
     outputs=("picks.star", "exceptions.csv"),
+    groups=(Group("picks", "picks.star", "picks"),),
     forecast=forecast,
 )

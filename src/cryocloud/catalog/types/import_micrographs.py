@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType
 from cryocloud.catalog.optics import OpticsParameters
 
 # Measured on 16-bit micrographs in the page cache.
@@ -35,5 +35,6 @@ JOB_TYPE = JobType(
         ),
     ),
     outputs=("micrographs.star", "exceptions.csv"),
+    groups=(Group("micrographs", "micrographs.star", "imported micrographs"),),
     forecast=forecast,
 )

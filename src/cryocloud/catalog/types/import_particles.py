@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, parameter
 from cryocloud.catalog.optics import OpticsParameters
 
 # Measured on float32 images in the page cache.
@@ -38,5 +38,6 @@ JOB_TYPE = JobType(
     parameters=ImportParticlesParameters,
     inputs=(Input("input", "particle_files", "A STAR file of RELION 3.0 to 5, or a .cs file of cryoSPARC"),),
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
+    groups=(Group("particles", "particles.star", "imported particles"),),
     forecast=forecast,
 )

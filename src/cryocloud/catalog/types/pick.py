@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 # Measured on micrographs of 1200 x 1240 px: 0.15 s without references, 1.5 s with a few, 5 s with a map.
 CPU_S_PER_PIXEL = 4e-8
@@ -70,5 +70,6 @@ JOB_TYPE = JobType(
         ),
     ),
     outputs=("picks.star", "exceptions.csv"),
+    groups=(Group("picks", "picks.star", "picks"),),
     forecast=forecast,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 
 class PostprocessParameters(Parameters):
@@ -54,9 +54,14 @@ JOB_TYPE = JobType(
     summary="Masks two half maps, measures their resolution with the mask's own effect removed, and sharpens the map.",
     parameters=PostprocessParameters,
     inputs=(
-        Input("input", "folder", "Folder of a refinement: half1.mrc and half2.mrc"),
-        Input("mask", "map", "Soft mask (MRC) to use in place of one cut from the map", required=False),
+        Input("input", "half_maps", "Folder of a refinement: half1.mrc and half2.mrc"),
+        Input("mask", "mask", "Soft mask (MRC) to use in place of one cut from the map", required=False),
     ),
     outputs=("map_sharpened.mrc", "map_sharpened_masked.mrc", "mask.mrc", "fsc.star"),
+    groups=(
+        Group("map", "map_sharpened.mrc", "sharpened map"),
+        Group("map", "map_sharpened_masked.mrc", "sharpened map in its mask"),
+        Group("mask", "mask.mrc", "mask"),
+    ),
     forecast=forecast,
 )

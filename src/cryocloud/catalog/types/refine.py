@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 ITERATIONS_EXPECTED = 8
 CPU_S_PER_PIXEL_AND_ITERATION = 1.5e-6
@@ -48,5 +48,11 @@ JOB_TYPE = JobType(
         Input("reference", "map", "Start map (MRC); its pixel size and gray scale are matched by itself"),
     ),
     outputs=("particles.star", "half1.mrc", "half2.mrc", "map.mrc", "mask.mrc", "fsc.star"),
+    groups=(
+        Group("map", "map.mrc", "map"),
+        Group("half_maps", "", "half maps"),
+        Group("particles", "particles.star", "refined particles"),
+        Group("mask", "mask.mrc", "mask"),
+    ),
     forecast=forecast,
 )

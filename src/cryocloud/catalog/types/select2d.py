@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 
 
 class Select2dParameters(Parameters):
@@ -28,5 +28,9 @@ JOB_TYPE = JobType(
         Input("input", "particles", "particles.star of a 2D classification, with classes.star beside it"),
     ),
     outputs=("particles.star", "excluded.star", "selection.csv"),
+    groups=(
+        Group("particles", "particles.star", "selected particles"),
+        Group("particles", "excluded.star", "excluded particles"),
+    ),
     forecast=forecast,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cryocloud.catalog.base import Facts, Forecast, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
 from cryocloud.catalog.simulation import PROCEDURAL
 from cryocloud.catalog.symmetry import PointGroup
 
@@ -66,5 +66,9 @@ JOB_TYPE = JobType(
         Input("model", "atomic_model", "PDB or mmCIF file, or the made-up protein", literals=(PROCEDURAL,)),
     ),
     outputs=("map.mrc", "model.cif", "model.pdb"),
+    groups=(
+        Group("map", "map.mrc", "map of a model"),
+        Group("atomic_model", "model.cif", "atomic model"),
+    ),
     forecast=forecast,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, JobType, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, JobType, parameter
 from cryocloud.catalog.simulation import MAP_INPUT, ImagingParameters
 
 # Measured: 0.6 s for a micrograph of 1200 x 1200 px with 90 particles, 0.15 s for each frame of a movie.
@@ -60,5 +60,6 @@ JOB_TYPE = JobType(
     parameters=SimulateMicrographsParameters,
     inputs=(MAP_INPUT,),
     outputs=("truth.star", "truth.json"),
+    groups=(Group("truth", "truth.star", "true values"),),
     forecast=forecast,
 )

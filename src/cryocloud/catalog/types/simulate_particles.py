@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cryocloud.catalog.base import Facts, Forecast, JobType, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, JobType, parameter
 from cryocloud.catalog.simulation import MAP_INPUT, ImagingParameters
 
 # Measured: 1.0 ms for a particle of 96 x 96 px on one core.
@@ -39,5 +39,9 @@ JOB_TYPE = JobType(
     parameters=SimulateParticlesParameters,
     inputs=(MAP_INPUT,),
     outputs=("particles.star", "particles.mrcs", "truth.star", "truth.json"),
+    groups=(
+        Group("particles", "particles.star", "simulated particles"),
+        Group("truth", "truth.star", "true values"),
+    ),
     forecast=forecast,
 )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from cryocloud.catalog import UnknownName, job_type_names, load_job_type
+from cryocloud.catalog import job_type_names, load_job_type
 from cryocloud.catalog.fields import title
 from cryocloud.compute.foreign import BadRecord, read_below
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.access import visible
+from cryocloud.web.pages.input_choices import first_group
 from cryocloud.web.pages.job_words import input_targets, sources_of
 from cryocloud.web.pages.templatetags.wording import job_title
 from cryocloud.web.results.files import job_folder
@@ -23,16 +24,6 @@ LOG_BYTES_MAX = 8 << 20
 EXCEPTIONS_SHOWN = 200
 EXCEPTIONS_BYTES_MAX = 4 << 20
 NEIGHBORS_READ = 2000
-FILES_OF_KIND = {
-    "particles": ("particles.star",),
-    "micrographs": ("micrographs.star",),
-    "picks": ("picks.star",),
-    "map": ("map_sharpened.mrc", "map.mrc", "volume_class1.mrc"),
-    "images": ("classes.mrcs",),
-    "atomic_model": ("model.cif",),
-    "model": ("model.cif",),
-}
-HALF_MAP = "half1.mrc"
 
 
 @dataclass(frozen=True)
@@ -84,23 +75,16 @@ def readers(job: Job) -> list[Link]:
 
 def next_jobs(job: Job) -> list[Link]:
     """Job types that can read a result of this one, with the form filled in as far as that goes."""
-    try:
-        outputs = load_job_type(job.job_type).outputs
-    except UnknownName:
-        return []
     links = []
     for name in job_type_names():
         job_type = load_job_type(name)
         first = job_type.inputs[0]
-        if first.kind == "folder":
-            file = "" if HALF_MAP in outputs and name == "postprocess" else None
-        else:
-            file = next((file for file in FILES_OF_KIND.get(first.kind, ()) if file in outputs), None)
-        if file is None or name.startswith("import_"):
+        group = first_group(job, first)
+        if group is None or name.startswith("import_"):
             continue
-        reference = f"job:{job.pk}/{file}" if file else f"job:{job.pk}"
+        reference = f"job:{job.pk}/{group.file}" if group.file else f"job:{job.pk}"
         url = f"/projects/{job.project_id}/jobs/{name}/new/?input-{first.name}={reference}"
-        links.append(Link(job_type.title, url, file or "the whole result"))
+        links.append(Link(job_type.title, url, group.title))
     return links
 
 

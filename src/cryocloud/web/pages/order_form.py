@@ -16,8 +16,9 @@ from cryocloud.catalog.base import Input, JobType
 from cryocloud.catalog.messages import field_complaints
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.catalog.workflow import Workflow
+from cryocloud.web.pages.input_choices import Choice, sections
 
-PARAMETER, INPUT, PREFILLED = "parameter-", "input-", "prefilled-"
+PARAMETER, INPUT, PREFILLED, FIND = "parameter-", "input-", "prefilled-", "find-"
 ON, OFF = "on", "off"
 SEED_MAX = 2**31 - 1
 KIND_TITLES = {
@@ -35,7 +36,7 @@ KIND_HELP = {
     "micrographs": "Micrographs that an earlier job has listed.",
     "particles": "Particles that an earlier job has listed.",
 }
-PREFERRED_RESULTS = ("/volume_class1.mrc", "/map_sharpened.mrc", "/map.mrc")
+FEW_CHOICES = 12
 TEXT_LENGTH_MAX = 1000
 
 Entry = JobType | Workflow
@@ -65,19 +66,33 @@ class ParameterField:
 
 @dataclass
 class InputField:
-    """One input with what may be chosen for it."""
+    """One input with what may be chosen for it; ``text`` is what the choices were searched for."""
 
     name: str
     title: str
     help: str
     is_required: bool
     value: str
-    choices: list[tuple[str, str]]
+    choices: list[Choice]
+    text: str = ""
+    picture: str = ""
     error: str = ""
+
+    @property
+    def sections(self) -> list[tuple[str, list[Choice]]]:
+        return sections(self.choices)
+
+    @property
+    def is_searched(self) -> bool:
+        return bool(self.text) or len(self.choices) > FEW_CHOICES
 
     @property
     def html_name(self) -> str:
         return INPUT + self.name
+
+    @property
+    def find_name(self) -> str:
+        return FIND + self.name
 
 
 @dataclass
@@ -170,7 +185,7 @@ def texts_of(parameters: Mapping[str, Any], inputs: Mapping[str, str], seed: int
 
 def make_form(
     entry: Entry,
-    choices: Mapping[str, list[tuple[str, str]]],
+    choices: Mapping[str, list[Choice]],
     *,
     sent: QueryDict,
     profile: Mapping[str, Any],
@@ -294,25 +309,19 @@ def _attributes(declared: FieldInfo, kind: Any, control: str) -> dict[str, str]:
     return found
 
 
-def default_choice(choices: list[tuple[str, str]]) -> str:
-    """A whole dataset before results, a map to start from before half maps, otherwise the newest."""
-    references = [reference for reference, _ in choices]
+def default_choice(choices: list[Choice]) -> str:
+    """A whole dataset before results, otherwise the first."""
+    references = [choice.reference for choice in choices]
     datasets = (one for one in references if one.startswith("dataset:"))
-    maps = (one for wanted in PREFERRED_RESULTS for one in references if one.endswith(wanted))
-    return next(datasets, next(maps, next(iter(references), "")))
+    return next(datasets, next(iter(references), ""))
 
 
-def _input_field(declared: Input, choices: list[tuple[str, str]], sent: QueryDict) -> InputField:
-    offered = [
-        (reference, f"{label} (made up by the job)" if reference in declared.literals else label)
-        for reference, label in choices
-    ]
+def _input_field(declared: Input, choices: list[Choice], sent: QueryDict) -> InputField:
     value = sent.get(INPUT + declared.name)
     if value is None:
         value = default_choice(choices) if declared.required else ""
-    elif value and value not in {reference for reference, _ in offered}:
-        value = value if value.startswith(("job:", "file:", "dataset:")) else ""
-        offered += [(value, "as chosen on the page before")] if value else []
+    elif value and value not in {choice.reference for choice in choices}:
+        value = ""
     return InputField(
         name=declared.name,
         title=KIND_TITLES.get(declared.kind, "Input")
@@ -321,5 +330,6 @@ def _input_field(declared: Input, choices: list[tuple[str, str]], sent: QueryDic
         help=KIND_HELP.get(declared.kind, declared.help),
         is_required=declared.required,
         value=value,
-        choices=offered,
+        choices=choices,
+        text=sent.get(FIND + declared.name, "")[:TEXT_LENGTH_MAX],
     )

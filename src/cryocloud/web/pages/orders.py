@@ -17,8 +17,11 @@ from cryocloud.web.core.errors import Conflict, NotFound, PlatformError, QuotaEx
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations.access import get, visible
 from cryocloud.web.organizations.models import Role
+from cryocloud.web.pages.input_choices import Choice, choice_of, input_choices, picture_of
 from cryocloud.web.pages.order_form import (
+    FIND,
     INPUT,
+    TEXT_LENGTH_MAX,
     Entry,
     Typed,
     default_choice,
@@ -29,7 +32,6 @@ from cryocloud.web.pages.order_form import (
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs import services
-from cryocloud.web.runs.inputs import input_choices
 from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.preflight import check_order
 
@@ -171,17 +173,27 @@ def _sent_for_run(request: HttpRequest, actor: Actor) -> QueryDict:
 def _page(
     request: HttpRequest, actor: Actor, order: Order, sent: QueryDict, *, errors: dict[str, str] | None = None
 ) -> HttpResponse:
-    """The whole form, or for htmx only its fields, drawn again for another dataset."""
-    choices = {
-        declared.name: [
-            (choice.reference, choice.label) for choice in input_choices(actor, order.project, declared)
-        ]
-        for declared in order.entry.inputs
-    }
-    chosen = [sent.get(INPUT + one.name) or default_choice(choices[one.name]) for one in order.entry.inputs]
+    """The whole form, or for htmx only its fields, drawn again for another input or another search."""
+    choices: dict[str, list[Choice]] = {}
+    chosen: list[str] = []
+    for one in order.entry.inputs:
+        choices[one.name] = input_choices(
+            actor,
+            order.project,
+            one,
+            beside=chosen[0] if chosen else "",
+            text=sent.get(FIND + one.name, "")[:TEXT_LENGTH_MAX],
+        )
+        given = sent.get(INPUT + one.name, "")[:TEXT_LENGTH_MAX]
+        if given and given not in {choice.reference for choice in choices[one.name]}:
+            found = choice_of(actor, given)
+            choices[one.name] = [*([found] if found else []), *choices[one.name]]
+        chosen.append(given or default_choice(choices[one.name]))
     form = make_form(
         order.entry, choices, sent=sent, profile=_profile(actor, chosen), errors=dict(errors or {})
     )
+    for field in form.inputs:
+        field.picture = picture_of(actor, field.value)
     context = {
         "section": "dashboard",
         "project": order.project,
@@ -195,7 +207,7 @@ def _page(
 
 
 def _is_partial(request: HttpRequest) -> bool:
-    return request.method == "GET" and request.headers.get("HX-Target") == "order-fields"
+    return request.method == "GET" and request.headers.get("HX-Request") == "true"
 
 
 def _profile(actor: Actor, references: list[str]) -> dict[str, Any]:
