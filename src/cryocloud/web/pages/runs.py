@@ -86,7 +86,6 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         RunStep(job, key_number(job), [one for one in found.decisions if one.get("job") == job.pk])
         for job in jobs
     ]
-    classified = next((job for job in jobs if job.job_type == "class2d" and job.state in Job.SUCCEEDED), None)
     result = next((job for job in jobs if job.pk == found.result_job_id.removeprefix("job:")), None)
     return {
         "section": "dashboard",
@@ -100,11 +99,17 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "plots": plots_of(result)[:PLOTS_SHOWN] if result else [],
         "parameters": parameter_lines("run", found.workflow, found.parameters),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
-        "classes_url": f"/jobs/{classified.pk}/look/classes/" if classified else "",
+        "classes_url": _class_gallery(jobs),
         "done": sum(job.state in Job.SUCCEEDED for job in jobs),
         "set_aside": sum(job.exceptions for job in jobs),
         "may_edit": _may_edit(actor, found),
     }
+
+
+def _class_gallery(jobs: list[Job]) -> str:
+    """Where the classes of a run are looked at and chosen by hand."""
+    classified = (job for job in jobs if job.job_type == "class2d" and job.state in Job.SUCCEEDED)
+    return next((f"/jobs/{job.pk}/look/classes/" for job in classified), "")
 
 
 def _may_edit(actor: Actor, record: Run | Job) -> bool:
