@@ -13,7 +13,7 @@ from pathlib import Path
 from cryocloud.catalog import load_job_type, load_workflow
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.places import attempt_folder, result_folder
-from cryocloud.web.data.models import Dataset
+from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.models import Artifact
@@ -72,6 +72,13 @@ def seed_laboratory(owner, plots: Path | None = None) -> Laboratory:
     """Write it all; ``plots`` is a workflow's folder to take real plots from, otherwise small ones are made."""
     own = {"organization": owner.organization, "created_by_id": owner.user.pk}
     dataset = Dataset.unscoped.create(name="Apoferritin, grid 3", profile=PROFILE, is_sample=True, **own)
+    for number in (1, 2):
+        stored = StoredObject.unscoped.create(
+            organization=owner.organization, key=f"mic{number}", size_bytes=1, sha256=""
+        )
+        DatasetFile.unscoped.create(
+            organization=owner.organization, dataset=dataset, path=f"mic_{number}.mrc", stored=stored
+        )
     project = Project.unscoped.create(
         name="Apoferritin",
         description="Test grid of 12 March, Krios 2, 300 kV. Is the new ice good enough?",

@@ -9,13 +9,12 @@ import pytest
 from cryocloud.catalog import load_job_type, load_workflow
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import Refused
-from cryocloud.web.core.places import result_folder
 from cryocloud.web.pages.input_choices import input_choices
 from cryocloud.web.projects.models import Project
-from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.preflight import Finding, check_order
 from cryocloud.web.runs.services import create_job
-from platform_orders import OPTICS, make_dataset, make_project
+from platform_orders import OPTICS, finished_job, make_dataset, make_project
 
 MICROGRAPHS = {"a.mrc": b"", "folder/b.mrc": b"", "notes.txt": b""}
 
@@ -25,23 +24,6 @@ def check(member: Any, project: Project, name: str, parameters: Any, inputs: Any
     return check_order(
         actor=member.actor, project=project, kind_and_name=(kind, name), parameters=parameters, inputs=inputs
     )
-
-
-def finished_job(member: Any, project: Project, job_type: str, files: tuple[str, ...], **changes: Any) -> Job:
-    number = Job.unscoped.count() + 1
-    values = {"parameters": {}, "inputs": {}, "state": "done"} | changes
-    job = Job.unscoped.create(
-        organization=member.organization, project=project, number=number, version=1, job_type=job_type,
-        created_by_id=member.user.pk, **values,
-    )  # fmt: skip
-    attempt = Attempt.unscoped.create(
-        organization=member.organization, job=job, number=1, fence=1, state="succeeded"
-    )
-    for name in files:
-        path = result_folder(job.pk, attempt.pk) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-    return job
 
 
 def levels(findings: list[Finding]) -> set[tuple[str, str]]:

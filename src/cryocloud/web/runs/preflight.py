@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from django.db.models import QuerySet
 from pydantic import ValidationError
@@ -22,6 +22,8 @@ from cryocloud.web.metering.services import remaining_compute_s
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.finding import Finding
+from cryocloud.web.runs.images import diameter_findings, micrograph_findings, optics_findings
 from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.orders import (
@@ -38,15 +40,6 @@ ITEM_METRICS = {
     "picks.star": ("picks",),
     "particles.star": ("particles",),
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """``field`` is a parameter or an input; empty for what concerns the whole order."""
-
-    field: str
-    level: Literal["error", "warning", "info"]
-    text: str
 
 
 def check_order(
@@ -71,21 +64,37 @@ def check_order(
             for field, text in field_complaints(error, ordered.parameters.model_fields).items()
         ]
     facts, pixel_size_angstrom = known_facts(actor, project, inputs)
+    findings += _images(actor, ordered, complete, inputs)
     if complete is not None:
+        findings += _diameters(complete, facts, pixel_size_angstrom)
         findings += _pixel_size(complete, pixel_size_angstrom, ordered.parameters.model_fields)
         if isinstance(ordered, JobType) and facts.items:
             findings += _cost(project, ordered.forecast(complete, facts), facts)
     return findings + list(_compute(project))
 
 
-def require_fit(
-    actor: Actor, project: Project, ordered: JobType, complete: Mapping[str, Any], inputs: Mapping[str, str]
+def require_possible(
+    actor: Actor,
+    project: Project,
+    ordered: JobType | Workflow,
+    complete: Mapping[str, Any],
+    inputs: Mapping[str, str],
 ) -> None:
-    """Refuse what could never run on this computer, however long it waits."""
-    facts, _ = known_facts(actor, project, inputs)
-    forecast = ordered.forecast(ordered.parameters.model_validate(dict(complete)), facts)
-    if facts.items and forecast.memory_bytes > _memory_bytes():
-        raise Refused(_too_large(forecast))
+    """Refuse what could never succeed: by its inputs, or on this computer however long it waits."""
+    facts, pixel_size_angstrom = known_facts(actor, project, inputs)
+    parameters = ordered.parameters.model_validate(dict(complete))
+    findings = [
+        *_images(actor, ordered, parameters, inputs),
+        *_diameters(parameters, facts, pixel_size_angstrom),
+    ]
+    impossible = {found.field: found.text for found in findings if found.level == "error"}
+    if impossible:
+        text = " ".join(f"{field}: {reason}" for field, reason in impossible.items())
+        raise Refused(text, impossible)
+    if isinstance(ordered, JobType) and facts.items:
+        forecast = ordered.forecast(parameters, facts)
+        if forecast.memory_bytes > _memory_bytes():
+            raise Refused(_too_large(forecast))
 
 
 def _too_large(forecast: Forecast) -> str:
@@ -110,6 +119,7 @@ def known_facts(actor: Actor, project: Project, inputs: Mapping[str, str]) -> tu
             if reference.kind == "job":
                 job = access.get(actor, Job, reference.id)
                 facts = _facts_of_job(job, reference.name, facts)
+                pixel_size_angstrom = pixel_size_angstrom or _pixel_size_of_job(job)
             else:
                 facts, size = _facts_of_files(actor, reference.kind, reference.id, facts)
                 pixel_size_angstrom = pixel_size_angstrom or size
@@ -152,14 +162,30 @@ def _facts_of_images(files: QuerySet[DatasetFile], facts: Facts) -> tuple[Facts,
     return found, header.get("pixel_size_angstrom")
 
 
+def _generations(job: Job) -> Iterator[list[Job]]:
+    """The job, those that it reads, those that these read, and so on."""
+    generation: list[Job] = [job]
+    for _ in range(GENERATIONS_MAX):
+        yield generation
+        ids = [one.id for job in generation for one in references_of(job) if one.kind == "job"]
+        generation = list(Job.unscoped.filter(pk__in=ids, project_id=job.project_id))
+        if not generation:
+            return
+
+
+def _pixel_size_of_job(job: Job) -> float | None:
+    """Of the nearest job that tells one."""
+    told = (one.metrics.get("pixel_size_angstrom") for generation in _generations(job) for one in generation)
+    return next((float(size) for size in told if isinstance(size, int | float) and size > 0), None)
+
+
 def _facts_of_job(job: Job, name: str, facts: Facts) -> Facts:
     """Its own numbers first, then those of the jobs before it: a CTF job does not repeat the image size."""
     items = next(
         (job.metrics[key] for key in ITEM_METRICS.get(name, ("particles",)) if job.metrics.get(key)), 0
     )
     found = replace(facts, items=facts.items or int(items))
-    generation: list[Job] = [job]
-    for _ in range(GENERATIONS_MAX):
+    for generation in _generations(job):
         for one in generation:
             found = replace(
                 found,
@@ -168,12 +194,36 @@ def _facts_of_job(job: Job, name: str, facts: Facts) -> Facts:
                 box_size_px=found.box_size_px or int(one.metrics.get("box_size_px") or 0),
                 items=found.items or int(one.metrics.get("particles") or 0),
             )
-        references = (parse_reference(text) for one in generation for text in one.inputs.values())
-        ids = [one.id for one in references if one is not None and one.kind == "job"]
-        generation = list(Job.unscoped.filter(pk__in=ids, project_id=job.project_id))
-        if not generation:
-            break
     return found
+
+
+def _images(
+    actor: Actor, ordered: JobType | Workflow, complete: Any, inputs: Mapping[str, str]
+) -> Iterator[Finding]:
+    """About datasets that are given as micrographs."""
+    for declared in ordered.inputs:
+        reference = parse_reference(inputs.get(declared.name, ""))
+        if declared.kind != "micrograph_files" or reference is None or reference.kind != "dataset":
+            continue
+        dataset = access.visible(actor, Dataset).filter(pk=reference.id).first()
+        if dataset is not None:
+            yield from micrograph_findings(declared.name, dataset.files.all())
+            if complete is not None:
+                first = dataset.files.filter(header__has_key="width_px").first()
+                yield from optics_findings(complete, dataset.files.all(), first.header if first else {})
+
+
+def _diameters(complete: Any, facts: Facts, header_angstrom: float | None) -> Iterator[Finding]:
+    pixel_size_angstrom = getattr(complete, "pixel_size_angstrom", None) or header_angstrom
+    diameter_angstrom = getattr(complete, "particle_diameter_angstrom", None)
+    if diameter_angstrom and pixel_size_angstrom:
+        image_px = (facts.image_width_px, facts.image_height_px)
+        yield from diameter_findings(diameter_angstrom, pixel_size_angstrom, image_px)
+    mask_angstrom = getattr(complete, "mask_diameter_angstrom", None)
+    if mask_angstrom and pixel_size_angstrom and mask_angstrom > facts.box_size_px * pixel_size_angstrom > 0:
+        box_angstrom = facts.box_size_px * pixel_size_angstrom
+        text = f"Wider than the box of {box_angstrom:,.0f} Å; take less, or extract with a larger box."
+        yield Finding("mask_diameter_angstrom", "error", text)
 
 
 def _pixel_size(complete: Any, header_angstrom: float | None, fields: Mapping[str, Any]) -> list[Finding]:

@@ -29,7 +29,7 @@ from cryocloud.web.runs.orders import (
     known_job_type,
     known_workflow,
 )
-from cryocloud.web.runs.preflight import require_fit
+from cryocloud.web.runs.preflight import require_possible
 
 NOTES_LENGTH_MAX = 20_000
 JOBS_WAITING_MAX = 5_000
@@ -52,7 +52,7 @@ def create_job(
     check_seed(seed)
     complete = complete_parameters(known.parameters, parameters)
     references = checked_inputs(actor, project, known.inputs, inputs)
-    require_fit(actor, project, known, complete, references)
+    require_possible(actor, project, known, complete, references)
     if cloned_from_id:
         access.get(actor, Job, cloned_from_id)
     with transaction.atomic():
@@ -88,6 +88,7 @@ def start_run(
     check_seed(seed)
     complete = complete_parameters(known.parameters, parameters)
     references = checked_inputs(actor, project, known.inputs, inputs)
+    require_possible(actor, project, known, complete, references)
     with transaction.atomic():
         Project.unscoped.select_for_update().get(pk=project.pk)
         number = (Run.unscoped.filter(project=project).aggregate(n=Max("number"))["n"] or 0) + 1
