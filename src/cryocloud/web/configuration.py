@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
+from datetime import date
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
 LISTS = ("server_folders", "allowed_hosts", "proxies")
+MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 EVERYBODY = "*"
@@ -61,8 +65,25 @@ class Configuration(BaseModel):
     smtp_url: str = Field(
         "", description="smtp://user:password@host:port; mails are kept in home/mail if empty"
     )
-    mail_from: str = Field("CryoCloud <hi@cryocloud.io>", description="Sender of all mails")
-    contact: str = Field("hi@cryocloud.io", description="Mailbox for questions, shown on the public pages")
+    mail_from: str = Field("CryoCloud <cryocloud@localhost>", description="Sender of all mails")
+    contact: str = Field("", pattern=MAILBOX, description="Mailbox for questions, shown on the public pages")
+    controller: str = Field(
+        "",
+        max_length=200,
+        description="Who runs the platform and answers for personal data, as the privacy policy names it",
+    )
+    controller_address: str = Field("", max_length=500, description="Its postal address")
+    data_protection_contact: str = Field(
+        "", pattern=MAILBOX, description="Mailbox of the data protection officer; the contact if empty"
+    )
+    authority: str = Field("", max_length=200, description="Name of the data protection authority in charge")
+    authority_url: str = Field("", pattern=r"^(https://\S+)?$", description="Its address on the web")
+    policy: Path | None = Field(
+        None, description="File with a whole privacy policy of the operator's own, as HTML without scripts"
+    )
+    policy_since: date | None = Field(
+        None, description="Day (YYYY-MM-DD) from which that policy holds; also its version"
+    )
     server_folders: tuple[ServerFolder, ...] = Field(
         (),
         description="Folders on the server that may be imported, each with the organizations that may: "
@@ -130,6 +151,11 @@ class Configuration(BaseModel):
         return self.address.startswith("https://")
 
     @property
+    def contact_words(self) -> str:
+        """Whom to write to, for a sentence."""
+        return self.contact or "whoever runs this installation"
+
+    @property
     def trusted_proxies(self) -> tuple[str, ...]:
         """The platform speaks no TLS, so an https address says that a proxy stands in front of it."""
         return self.proxies or (("127.0.0.1",) if self.is_https else ())
@@ -167,9 +193,28 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         name = PREFIX + str(first["loc"][0]).upper()
         raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
     _require_apart(read)
+    _require_controller(read)
     address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
     buried = read.tombstones and read.tombstones.absolute()
     return read.model_copy(update={"home": read.home.absolute(), "address": address, "tombstones": buried})
+
+
+def _require_controller(settings: Configuration) -> None:
+    """Whoever collects personal data says who that is; on one's own computer nobody else is asked."""
+    host = urlsplit(settings.address).hostname or LOOPBACK[0]
+    missing = next((name for name in ("controller", "contact") if not getattr(settings, name)), None)
+    if host not in LOOPBACK and missing:
+        raise ConfigurationError(
+            f"{PREFIX}{missing.upper()}: a platform that others reach at {settings.address} must say in its privacy "
+            f"policy who runs it and where to write; set {PREFIX}CONTROLLER, {PREFIX}CONTROLLER_ADDRESS and "
+            f"{PREFIX}CONTACT"
+        )
+    if (settings.policy is None) != (settings.policy_since is None):
+        raise ConfigurationError(
+            f"{PREFIX}POLICY and {PREFIX}POLICY_SINCE belong together: a text and its day"
+        )
+    if settings.policy is not None and not settings.policy.is_file():
+        raise ConfigurationError(f"{PREFIX}POLICY: there is no file {settings.policy}")
 
 
 def _require_apart(settings: Configuration) -> None:

@@ -106,6 +106,9 @@ def test_when_it_is_killed_its_children_end_and_the_next_start_works(tmp_path):
         ({"CRYOCLOUD_SLOTS": "many"}, "CRYOCLOUD_SLOTS"),
         ({"CRYOCLOUD_SLOT": "1"}, "CRYOCLOUD_SLOT"),
         ({"CRYOCLOUD_ADDRESS": "cryo.example"}, "CRYOCLOUD_ADDRESS"),
+        ({"CRYOCLOUD_ADDRESS": "https://cryo.example"}, "CRYOCLOUD_CONTROLLER: a platform that others reach"),
+        ({"CRYOCLOUD_CONTACT": "nobody"}, "CRYOCLOUD_CONTACT"),
+        ({"CRYOCLOUD_POLICY": "/nowhere"}, "belong together"),
         ({"CRYOCLOUD_HOME": "/proc/nothing"}, "choose another --home"),
     ],
 )

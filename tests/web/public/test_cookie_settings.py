@@ -26,6 +26,7 @@ print(json.dumps({
 def facts(address, home):
     own = {name: text for name, text in os.environ.items() if not name.startswith("CRYOCLOUD_")}
     own |= {"CRYOCLOUD_HOME": str(home), "CRYOCLOUD_ADDRESS": address}
+    own |= {"CRYOCLOUD_CONTROLLER": "A lab", "CRYOCLOUD_CONTACT": "em@lab.example"}
     own["DJANGO_SETTINGS_MODULE"] = "cryocloud.web.settings"
     said = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=own, capture_output=True, text=True, check=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import date
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from django.views.defaults import server_error
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.cookies import inventory
-from cryocloud.web.pages.policy import VERSIONS, current_policy
+from cryocloud.web.pages.policy import TEXT, VERSIONS, current_policy
 
 PAGES = ("/", "/faq/", "/plans/", "/privacy/", "/cookies/", "/guide/")
 pytestmark = pytest.mark.django_db
@@ -124,7 +125,38 @@ def test_the_policy_is_served_with_version_date_and_the_hash_of_its_bytes(client
 @pytest.mark.requirement("POL-01")
 def test_the_text_of_a_version_is_the_one_that_was_published():
     policy = current_policy()
-    assert (policy.effective_on, policy.sha256) == VERSIONS[policy.version]
+    published = hashlib.sha256(TEXT.read_bytes()).hexdigest()
+    assert (policy.effective_on, published) == VERSIONS[policy.version]
+
+
+@pytest.mark.requirement("PRV-01")
+def test_the_policy_names_whoever_runs_the_platform_and_nobody_else(client, monkeypatch):
+    stranger = ("cryocloud.io", "CryoCloud B.V.", "Autoriteit Persoonsgegevens")
+    for address in [*PAGES, "/privacy/", "/privacy/text/", "/accounts/password/reset/"]:
+        assert not any(name in client.get(address).content.decode() for name in stranger), address
+    named = {
+        "controller": "Institute of <Structures>", "controller_address": "1 Ice Road, Reykjavík",
+        "contact": "em@ice.example", "data_protection_contact": "dpo@ice.example",
+        "authority": "Persónuvernd", "authority_url": "https://personuvernd.is",
+    }  # fmt: skip
+    site = configuration().model_copy(update=named)
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: site)
+    text = client.get("/privacy/text/").content.decode()
+    assert "Institute of &lt;Structures&gt;, 1 Ice Road, Reykjavík, is the controller" in text
+    assert "dpo@ice.example" in text and "em@ice.example" in text
+    assert '<a href="https://personuvernd.is" rel="noreferrer">Persónuvernd</a>' in text
+    assert "mailto:em@ice.example" in client.get("/").content.decode()
+
+
+@pytest.mark.requirement("PRV-01")
+def test_an_operator_may_bring_a_whole_text(client, monkeypatch, tmp_path):
+    own = tmp_path / "policy.html"
+    own.write_text("<p>Our house, our rules.</p>", encoding="utf-8")
+    site = configuration().model_copy(update={"policy": own, "policy_since": date(2026, 12, 1)})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: site)
+    page = text_of(client.get("/privacy/"))
+    assert "Our house, our rules." in page and "2026-12-01" in page
+    assert hashlib.sha256(own.read_bytes()).hexdigest() in page
 
 
 @pytest.mark.requirement("PRV-18")
@@ -132,7 +164,7 @@ def test_the_policy_names_the_nine_rights_and_both_ways_to_complain(client):
     text = text_of(client.get("/privacy/"))
     for article in ("15", "16", "17", "18", "20", "21", "7(3)", "22", "77"):
         assert f"Art. {article})" in text
-    assert "hi@cryocloud.io" in text and "Autoriteit Persoonsgegevens" in text
+    assert "Data Protection Officer at" in text and "the data protection authority of your country" in text
 
 
 @pytest.mark.requirement("PRV-01")

@@ -71,9 +71,9 @@ def _used_up(organization: Organization) -> str:
     if organization.state == Organization.State.TRIAL:
         return (
             f"The {settings.trial_compute_hours} hours of compute of the trial are used up. Results stay; "
-            f"to go on, write to {settings.contact} for a plan."
+            f"to go on, write to {settings.contact_words} for a plan."
         )
-    return f"This organization may not compute any more. Results stay; to go on, write to {settings.contact}."
+    return f"This organization may not compute any more. Results stay; to go on, write to {settings.contact_words}."
 
 
 def used_up_message(organization: Organization) -> str:

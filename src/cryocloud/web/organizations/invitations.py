@@ -107,7 +107,7 @@ def _mail(invitation: Invitation, host: str, secret: str) -> str:
         CryoCloud is a service for cryo-EM image analysis. We have your address from the person named above
         and use it for this invitation only; if you do not accept it, there is nothing to do.
         Your rights, and what we store: {site.address}/privacy/
-        Questions: {site.contact}
+        Questions: {site.contact_words}
         """)
 
 

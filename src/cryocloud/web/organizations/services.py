@@ -62,7 +62,7 @@ def require_may_create(actor: Actor) -> None:
     ).count()
     if owned >= TRIALS_OWNED_MAX and not actor.user.is_operator:
         raise Conflict(
-            f"You own {owned} organizations in their trial. For another one, write to {site.contact}."
+            f"You own {owned} organizations in their trial. For another one, write to {site.contact_words}."
         )
 
 

@@ -105,7 +105,7 @@ def _about_the_data(site: Configuration) -> list[Question]:
 
 
 def _about_help(site: Configuration) -> list[Question]:
-    mail = format_html("<a href='mailto:{0}'>{0}</a>", site.contact)
+    mail = format_html("<a href='mailto:{0}'>{0}</a>", site.contact) if site.contact else site.contact_words
     begin = (
         format_html("<a href='/accounts/signup/'>Sign up</a>, or write to {}, and we invite you.", mail)
         if site.sign_up_open

@@ -267,7 +267,9 @@ def _compute(project: Project) -> Iterator[Finding]:
     if remaining_s is None:
         return
     if remaining_s <= 0:
-        yield Finding("", "error", f"No compute is left. Write to {configuration().contact} for a plan.")
+        yield Finding(
+            "", "error", f"No compute is left. Write to {configuration().contact_words} for a plan."
+        )
     else:
         yield Finding("", "info", f"{_duration(remaining_s)} of compute are left.")
 
