@@ -30,7 +30,7 @@ class Policy:
 # A text that has been in force is never edited: a change is a new version with a hash of its own.
 VERSIONS = {
     "1.0": (date(2026, 11, 23), "9219374ca5a358ab900412477d7da833c3df558f2fd708f166b406f5b5b321d9"),
-    "1.1": (date(2026, 11, 28), "e25e25bb70d89795dc2ff10b89ee6e7e97a870995491a62631a3ad3422127c3f"),
+    "1.1": (date(2026, 11, 28), "6562af6ad1bd05100cc19883a0292ea2bb63b7ea9bb2612c6acd6346a63ec331"),
 }
 
 
