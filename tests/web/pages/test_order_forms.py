@@ -265,3 +265,17 @@ def test_unknown_names_and_strangers_get_nothing(owner, stranger, laboratory, ma
     )
     viewer = make_member(owner.organization, Role.VIEWER, name="vic")
     assert viewer.client.post(workflow_path(laboratory), {}).status_code == 403
+
+
+def test_the_first_wrong_field_has_the_focus(owner, laboratory):
+    wrong = {"parameter-particle_diameter_angstrom": "2", "parameter-voltage_kv": "-1", "seed": "x"}
+    sent = filled(form_at(owner, workflow_path(laboratory)), laboratory, **wrong)
+    page = owner.client.post(workflow_path(laboratory), sent).content.decode()
+    focused = re.findall(r'<(?:input|select)[^>]*? id="([^"]+)"[^>]* autofocus', page)
+    assert len(focused) == 1
+    first = min(
+        ("parameter-particle_diameter_angstrom", "parameter-voltage_kv"),
+        key=lambda name: page.index(f'id="{name}"'),
+    )
+    assert focused == [first]
+    assert "autofocus" not in owner.client.get(workflow_path(laboratory)).content.decode()

@@ -111,6 +111,13 @@ class OrderForm:
         return any(one.error for one in self.more) or "seed" in self.errors
 
     @property
+    def first_wrong(self) -> str:
+        """The control that is to be mended first, from top to bottom."""
+        drawn = (*self.inputs, *self.first, *self.more)
+        seed = "seed" if "seed" in self.errors else ""
+        return next((one.html_name for one in drawn if one.error), seed)
+
+    @property
     def general_error(self) -> str:
         named = {one.name for one in self.inputs} | {one.name for one in (*self.first, *self.more)} | {"seed"}
         return " ".join(text for name, text in self.errors.items() if name not in named)
