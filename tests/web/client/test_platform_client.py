@@ -344,6 +344,7 @@ def test_a_workflow_is_ordered_too(cryocloud, folder, project):
     dataset = cryocloud("upload", folder).stdout.strip()
     arguments = ["--micrographs", dataset, "--particle-diameter-angstrom", "125", "--symmetry", "O"]
     optics = ["--pixel-size-angstrom", "1.1", "--voltage-kv", "300", "--spherical-aberration-mm", "2.7"]
+    optics += ["--amplitude-contrast", "0.1"]
     ordered = cryocloud("workflow", "run", "spa", f"--project={project.id}", *arguments, *optics)
     assert ordered.returncode == 0, ordered.stderr
     assert ordered.stdout == f"run:{Run.unscoped.get().id}\n"

@@ -89,8 +89,7 @@ def require_possible(
     ]
     impossible = {found.field: found.text for found in findings if found.level == "error"}
     if impossible:
-        text = " ".join(f"{field}: {reason}" for field, reason in impossible.items())
-        raise Refused(text, impossible)
+        raise Refused("This order cannot succeed", impossible)
     if isinstance(ordered, JobType) and facts.items:
         forecast = ordered.forecast(parameters, facts)
         if forecast.memory_bytes > _memory_bytes():
