@@ -113,7 +113,7 @@ class OrderForm:
     @property
     def first_wrong(self) -> str:
         """The control that is to be mended first, from top to bottom."""
-        drawn = (*self.inputs, *self.first, *self.more)
+        drawn: list[InputField | ParameterField] = [*self.inputs, *self.first, *self.more]
         seed = "seed" if "seed" in self.errors else ""
         return next((one.html_name for one in drawn if one.error), seed)
 
