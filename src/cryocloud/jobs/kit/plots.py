@@ -131,8 +131,16 @@ def draw_curves(
     label_axes(axes, x_label=x_label, y_label=y_label, title=title)
     if x_is_frequency:
         axes.xaxis.set_major_formatter(FuncFormatter(_resolution_tick))
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=8)
+    draw_legend(axes)
+
+
+def draw_legend(axes: Axes) -> None:
+    """What the labelled lines are, below the axis, where no curve runs."""
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        columns = 2 if len(labels) > 2 else len(labels)
+        place = (0.5, -0.16)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=place, ncols=columns, frameon=False)
 
 
 def draw_histogram(
@@ -153,8 +161,7 @@ def draw_histogram(
         axes.hist(values, bins=edges.tolist(), alpha=0.7 if len(finite) > 1 else 1.0, label=label or None)
     draw_marks(axes, marks)
     label_axes(axes, x_label=x_label, y_label=y_label, title=title)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=8)
+    draw_legend(axes)
 
 
 def draw_image(
@@ -313,8 +320,7 @@ def plot_scatter(
             cell.scatter(x, y, s=14, alpha=0.8, linewidths=0, label=label or None)
         draw_marks(cell, marks)
         label_axes(cell, x_label=x_label, y_label=y_label, title=title)
-        if cell.get_legend_handles_labels()[1]:
-            cell.legend(fontsize=8)
+        draw_legend(cell)
 
 
 def display_limits(image: Array, percentiles: tuple[float, float] = (1.0, 99.0)) -> tuple[float, float]:
