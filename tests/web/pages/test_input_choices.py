@@ -48,6 +48,22 @@ def test_the_same_branch_comes_first(owner: Any, laboratory: Laboratory) -> None
     assert other_branch[0].reference == f"job:{other.pk}/volume_class1.mrc"
 
 
+def test_a_chain_of_thousands_of_jobs_is_no_trouble(owner: Any, laboratory: Laboratory) -> None:
+    previous, made = laboratory.jobs[6].pk, []
+    for number in range(100, 2600):
+        made.append(
+            Job(
+                organization=owner.organization, project=laboratory.project, number=number, job_type="extract",
+                version=1, parameters={}, inputs={"input": f"job:{previous}/particles.star"},
+                state=Job.State.DONE, created_by_id=owner.user.pk,
+            )
+        )  # fmt: skip
+        previous = made[-1].pk
+    Job.unscoped.bulk_create(made)
+    found = choices(owner, laboratory, "class2d")
+    assert found[0].reference == f"job:{previous}/particles.star" and len(found) == SHOWN
+
+
 def test_a_map_is_not_offered_as_its_own_model(owner: Any, laboratory: Laboratory) -> None:
     file = make_dataset(owner, {"map.mrc": b""}).files.get()
     models = choices(owner, laboratory, "map_to_model", 1, beside=f"file:{file.pk}")

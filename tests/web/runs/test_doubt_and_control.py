@@ -19,7 +19,9 @@ from cryocloud.web.pages.job_graph import graph_of
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import marked_name
 from cryocloud.web.runs import services
+from cryocloud.web.runs.dataset_usage import jobs_reading
 from cryocloud.web.runs.models import Job, Run
+from platform_orders import make_dataset
 
 DOUBT = "The <counts> are not to be trusted."
 Turn = Callable[..., None]
@@ -68,6 +70,15 @@ def test_a_run_that_waits_can_be_cancelled(owner: Any, run: Run) -> None:
     owner.client.post(f"/runs/{run.pk}/cancel/")
     run.refresh_from_db()
     assert run.state == "cancelled"
+
+
+def test_a_run_that_waits_keeps_its_data(owner: Any, project: Project) -> None:
+    dataset = make_dataset(owner)
+    Run.unscoped.create(
+        organization=owner.organization, project=project, number=7, workflow="spa", parameters={},
+        inputs={"micrographs": f"dataset:{dataset.pk}"}, state=Run.State.WAITING, created_by_id=owner.user.pk,
+    )  # fmt: skip
+    assert [(use.label, use.is_active) for use in jobs_reading(dataset)] == [("run 7 (spa)", True)]
 
 
 def test_what_was_accepted_stays_marked_to_the_end(owner: Any, run: Run, turn_until: Turn) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import groupby
 
 from django.db.models import Q
@@ -103,36 +102,27 @@ def _results(actor: Actor, project: Project, fit: _Fit, beside: str) -> Iterator
     jobs = list(access.visible(actor, Job).filter(project=project).order_by("-number")[:_JOBS_READ])
     offered = [job for job in jobs if job.state in Job.SUCCEEDED and not job.control]
     wanted = [(job, group) for job in offered for group in _groups(job) if group.kind in fit.groups]
-    branch = _Branches(jobs)
+    rests_on = _foundations(jobs)
     anchor = beside.partition(":")[2].partition("/")[0] if beside.startswith("job:") else ""
-    near = branch.of(anchor or next((job.pk for job in offered), ""))
+    branch = rests_on.get(anchor or next((job.pk for job in offered), ""), 0)
 
     def rank(found: tuple[Job, Group]) -> tuple[bool, int, int, int]:
         job, group = found
-        meeting = max((branch.number[pk] for pk in branch.of(job.pk) & near), default=0)
+        meeting = (rests_on[job.pk] & branch).bit_length()
         return bool(job.doubt), fit.groups.index(group.kind), -meeting, -job.number
 
     for job, group in sorted(wanted, key=rank):
         yield _result(job, group)
 
 
-class _Branches:
-    """Which results each job rests on."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self.number = {job.pk: job.number for job in jobs}
-        makers = {
-            job.pk: [target for kind, target in input_targets(job) if kind == "job" and target in self.number]
-            for job in jobs
-        }
-
-        @cache
-        def of(job_id: str) -> frozenset[str]:
-            """The job and all before it; inputs are always older, so that this ends."""
-            own = frozenset([job_id]) if job_id in self.number else frozenset()
-            return own.union(*(of(maker) for maker in makers.get(job_id, ())))
-
-        self.of = of
+def _foundations(jobs: list[Job]) -> dict[str, int]:
+    """Each job and all that it rests on, as bits, the newest highest: two jobs meet in the highest bit of both."""
+    found: dict[str, int] = {}
+    for place, job in enumerate(sorted(jobs, key=lambda job: job.number)):
+        found[job.pk] = 1 << place
+        for kind, target in input_targets(job):
+            found[job.pk] |= found.get(target, 0) if kind == "job" else 0
+    return found
 
 
 def _groups(job: Job) -> list[Group]:

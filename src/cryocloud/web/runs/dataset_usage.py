@@ -17,7 +17,7 @@ def jobs_reading(dataset: Dataset) -> list[JobUse]:
         if any(_reads(text, dataset, own_files, found) for text in _texts(job.inputs)):
             label = f"job {job.number} ({job.job_type})"
             found[job.pk] = JobUse(job.pk, label, is_active=job.state not in Job.ENDED)
-    runs = Run.unscoped.filter(organization_id=dataset.organization_id, state=Run.State.RUNNING)
+    runs = Run.unscoped.filter(organization_id=dataset.organization_id, state__in=Run.OPEN)
     waiting = [
         JobUse(run.pk, f"run {run.number} ({run.workflow})", is_active=True)
         for run in runs

@@ -17,6 +17,8 @@ MOVIE_SUFFIXES = (".tif", ".tiff", ".eer")
 NAMES_SHOWN = 3
 PARTICLES_ACROSS, PARTICLES_ACROSS_WANTED = 2, 6
 PIXELS_ACROSS_WANTED = 10
+_IMAGES = "(" + "|".join(suffix.replace(".", r"\.") for suffix in IMAGE_SUFFIXES) + ")$"
+_TABLES = r"\.(star|cs)$"
 _OPTICS = tuple(name for name in OpticsParameters.model_fields if name != "pixel_size_angstrom")
 
 
@@ -79,10 +81,7 @@ def optics_findings(
     parameters: Any, files: QuerySet[DatasetFile], header: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """What images do not tell must be given; tables may tell it."""
-    paths = files.values_list("path", flat=True)
-    if not any(path.lower().endswith(IMAGE_SUFFIXES) for path in paths) or any(
-        path.lower().endswith((".star", ".cs")) for path in paths
-    ):
+    if files.filter(path__iregex=_TABLES).exists() or not files.filter(path__iregex=_IMAGES).exists():
         return
     missing = [name for name in _OPTICS if getattr(parameters, name, 0) is None]
     if getattr(parameters, "pixel_size_angstrom", 0) is None and not header.get("pixel_size_angstrom"):

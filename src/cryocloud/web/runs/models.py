@@ -28,6 +28,8 @@ class Run(TenantRecord):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
+    OPEN = (State.RUNNING, State.WAITING)
+
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
     number = models.PositiveIntegerField()
     workflow = models.CharField(max_length=40)

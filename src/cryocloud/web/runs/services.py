@@ -146,7 +146,7 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
         # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
         list(run.jobs.select_for_update().exclude(state__in=Job.ENDED))
         current = Run.unscoped.select_for_update().get(pk=run.pk)
-        if current.state not in (Run.State.RUNNING, Run.State.WAITING):
+        if current.state not in Run.OPEN:
             raise Conflict(f"Run {current.number} has ended already: {current.get_state_display()}.")
         current.state, current.message, current.finished_at = Run.State.CANCELLED, "Cancelled.", now()
         current.save()
