@@ -16,7 +16,7 @@ PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
 LISTS = ("server_folders", "allowed_hosts", "proxies")
 MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 EVERYBODY = "*"

@@ -138,9 +138,8 @@ def draw_legend(axes: Axes) -> None:
     """What the labelled lines are, below the axis, where no curve runs."""
     labels = axes.get_legend_handles_labels()[1]
     if labels:
-        columns = 2 if len(labels) > 2 else len(labels)
-        place = (0.5, -0.16)
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=place, ncols=columns, frameon=False)
+        below = (0.5, -0.16)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=below, ncols=min(2, len(labels)))
 
 
 def draw_histogram(

@@ -18,6 +18,7 @@ from cryocloud.web.pages.templatetags.wording import job_title
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.viewers import plots_of
 from cryocloud.web.runs.models import Job
+from cryocloud.web.runs.references import ending_in
 
 MAPS = (".mrc", ".map")
 STACKS = (".mrcs", ".mrc")
@@ -193,7 +194,7 @@ def _files(actor: Actor, project: Project, fit: _Fit, text: str) -> list[Choice]
         access.visible(actor, DatasetFile)
         .filter(organization_id=project.organization_id, dataset__trashed_at=None)
         .exclude(state=DatasetFile.State.DAMAGED)
-        .filter(path__iregex="(" + "|".join(suffix.replace(".", r"\.") for suffix in suffixes) + ")$")
+        .filter(path__iregex=ending_in(suffixes))
         .select_related("dataset")
         .order_by("-created_at")
     )

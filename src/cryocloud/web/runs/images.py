@@ -11,14 +11,13 @@ from django.db.models import QuerySet
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.web.data.models import DatasetFile
 from cryocloud.web.runs.finding import Finding
-from cryocloud.web.runs.references import IMAGE_SUFFIXES
+from cryocloud.web.runs.references import IMAGE_SUFFIXES, ending_in
 
 MOVIE_SUFFIXES = (".tif", ".tiff", ".eer")
 NAMES_SHOWN = 3
 PARTICLES_ACROSS, PARTICLES_ACROSS_WANTED = 2, 6
 PIXELS_ACROSS_WANTED = 10
-_IMAGES = "(" + "|".join(suffix.replace(".", r"\.") for suffix in IMAGE_SUFFIXES) + ")$"
-_TABLES = r"\.(star|cs)$"
+TABLE_SUFFIXES = (".star", ".cs")
 _OPTICS = tuple(name for name in OpticsParameters.model_fields if name != "pixel_size_angstrom")
 
 
@@ -81,7 +80,10 @@ def optics_findings(
     parameters: Any, files: QuerySet[DatasetFile], header: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """What images do not tell must be given; tables may tell it."""
-    if files.filter(path__iregex=_TABLES).exists() or not files.filter(path__iregex=_IMAGES).exists():
+    tables, images = (
+        files.filter(path__iregex=ending_in(suffixes)) for suffixes in (TABLE_SUFFIXES, IMAGE_SUFFIXES)
+    )
+    if tables.exists() or not images.exists():
         return
     missing = [name for name in _OPTICS if getattr(parameters, name, 0) is None]
     if getattr(parameters, "pixel_size_angstrom", 0) is None and not header.get("pixel_size_angstrom"):

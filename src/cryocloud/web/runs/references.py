@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cryocloud.catalog.base import Input
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.places import dataset_folder, result_folder
@@ -84,6 +87,16 @@ def published_folder(job: Job) -> Path:
     if attempt is None:
         raise InputGone(f"job {job.number} has no result")
     return result_folder(job.pk, attempt.pk)
+
+
+def ending_in(suffixes: Iterable[str]) -> str:
+    """Pattern of paths with one of these endings, for the database."""
+    return "(" + "|".join(re.escape(suffix) for suffix in suffixes) + ")$"
+
+
+def resolve(project: Project, declared: Input, text: str, links: Path) -> str:
+    """What a job gets for an input when it starts: a path, or a word that stands for itself."""
+    return text if text in declared.literals else str(path_of(project, text, links))
 
 
 def path_of(project: Project, text: str, links: Path) -> Path:

@@ -23,10 +23,10 @@ from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.leases import holds_lease
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.services import reserve_compute
-from cryocloud.web.runs.inputs import resolve
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.runs.references import resolve
 from cryocloud.web.scheduling.fairness import free_slots, job_to_start
 from cryocloud.web.scheduling.memory import memory_limit_bytes
 from cryocloud.web.scheduling.processes import end_body
