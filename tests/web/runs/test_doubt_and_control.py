@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cryocloud.catalog import load_job_type
-from cryocloud.catalog.base import Input
+from cryocloud.catalog.base import Input, Parameters
 from cryocloud.catalog.types.abinitio import JOB_TYPE as ABINITIO
 from cryocloud.catalog.workflow import Conclusion, Plan, Step, Workflow
 from cryocloud.catalog.workflows.spa import SpaParameters
@@ -21,7 +21,7 @@ from cryocloud.web.results.files import marked_name
 from cryocloud.web.runs import services
 from cryocloud.web.runs.dataset_usage import jobs_reading
 from cryocloud.web.runs.models import Job, Run
-from platform_orders import make_dataset
+from platform_orders import finished_job, make_dataset
 
 DOUBT = "The <counts> are not to be trusted."
 Turn = Callable[..., None]
@@ -102,6 +102,27 @@ def test_what_was_accepted_stays_marked_to_the_end(owner: Any, run: Run, turn_un
     download = owner.client.get(f"/jobs/{second.pk}/files/download/")
     assert "not-to-be-trusted" in download["Content-Disposition"]
     assert owner.client.post(f"/api/v1/runs/{run.pk}/accept").status_code == 409
+
+
+def test_a_run_from_a_doubtful_input_is_no_better_than_that(
+    owner: Any, project: Project, monkeypatch: pytest.MonkeyPatch, turn_until: Turn
+) -> None:
+    given = finished_job(owner, project, "abinitio", ("volume_class1.mrc",), doubt=DOUBT)
+
+    def plan(parameters: Any, inputs: Mapping[str, str]) -> Plan:
+        made = yield Step("counting", {"input": inputs["reference"]}, {"steps": 1})
+        return Conclusion(result=made.folder)
+
+    workflow = Workflow("from", "From", "", Parameters, (Input("reference", "map", ""),), plan)
+    for module in ("orders", "advance"):
+        monkeypatch.setattr(f"cryocloud.web.runs.{module}.load_workflow", {"from": workflow}.__getitem__)
+    run = services.start_run(
+        actor=owner.actor, project=project, workflow="from", parameters={},
+        inputs={"reference": f"job:{given.pk}/volume_class1.mrc"},
+    )  # fmt: skip
+    turn_until(lambda: Run.unscoped.get(pk=run.pk).state != Run.State.RUNNING)
+    run.refresh_from_db()
+    assert (run.state, run.standing, run.doubt) == ("done", "doubtful", DOUBT), run.message
 
 
 def test_nothing_made_from_a_doubtful_result_or_a_control_looks_like_a_result(

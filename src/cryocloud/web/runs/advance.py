@@ -159,8 +159,11 @@ def add_job(job: Job) -> Job:
 
 
 def _conclude(run: Run, conclusion: Conclusion) -> None:
+    """A run is no better than its result, which may rest on what somebody gave it as an input."""
     run.key_numbers = dict(conclusion.key_numbers)
     run.result_job_id = conclusion.result.removeprefix("job:")
+    result = run.jobs.filter(pk=run.result_job_id).first()
+    run.doubt = run.doubt or (result.doubt if result else "")
     _end(run, Run.State.DONE, "")
 
 
