@@ -46,6 +46,7 @@ export interface MicrographRow {
 }
 export interface Index {
   maps?: DensityMap[];
+  turning?: { file: string; title: string; frames: number; tile_px: number };
   charts?: Chart[];
   classes?: { file: string; tile_px: number; columns: number; rows: ClassRow[] };
   orientations?: { heights: number; azimuths: number; particles: number; counts: number[]; most: number };

@@ -10,6 +10,7 @@ from typing import Any
 import mrcfile
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import fft
 
 from cryocloud.engine.errors import InputError
@@ -17,16 +18,17 @@ from cryocloud.engine.io.mrc import open_mrc, read_mrc_header
 from cryocloud.engine.io.mrc_header import MrcHeader
 from cryocloud.engine.io.name_gate import is_readable_file
 from cryocloud.jobs.result_previews.order import Order
+from cryocloud.jobs.result_previews.surface import FRAMES, TILE_PX, level_without_dust, turning_pictures
 
 MAP_EDGE_PX = 192
 SLICES_EDGE_PX = 128
 EDGE_MAX_PX = 2048
 MAPS_MAX = 24
-# Two voxels in a hundred lie above the first level shown, where most boxes hold the particle.
-LEVEL_SHARE = 0.02
+TURNING_EDGE_PX = 96
+# The first one is shown first.
 TITLES = {
-    "map_sharpened": "Sharpened map",
     "map_sharpened_masked": "Sharpened map inside the mask",
+    "map_sharpened": "Sharpened map",
     "map": "Map",
     "half1": "Half map 1",
     "half2": "Half map 2",
@@ -42,12 +44,24 @@ def preview_maps(order: Order) -> dict[str, Any]:
     """One entry for each map that could be read; what could not is told with its reason."""
     found: list[dict[str, Any]] = []
     problems: list[dict[str, str]] = []
+    turning: dict[str, Any] = {}
     for path in _map_files(order.folder):
         try:
-            found.append(_preview(path, order.out))
+            entry, volume = _preview(path, order.out)
+            found.append(entry)
+            if not turning and path.stem != "mask":
+                turning = {"turning": _turning(entry, volume, order.out)}
         except (InputError, ValueError) as error:
             problems.append({"file": path.name, "reason": str(error)})
-    return {"maps": found, "problems": problems}
+    return {"maps": found, "problems": problems} | turning
+
+
+def _turning(entry: dict[str, Any], volume: NDArray[np.float32], out: Path) -> dict[str, Any]:
+    """The map as it turns, as one picture of ``frames`` tiles from left to right."""
+    small = fourier_cropped(volume, TURNING_EDGE_PX)
+    tiles = turning_pictures(small, level_without_dust(small))
+    Image.fromarray(np.concatenate(list(tiles), axis=1), mode="LA").save(out / "turning.png", optimize=True)
+    return {"file": "turning.png", "title": entry["title"], "frames": FRAMES, "tile_px": TILE_PX}
 
 
 def _map_files(folder: Path) -> list[Path]:
@@ -57,7 +71,7 @@ def _map_files(folder: Path) -> list[Path]:
     return [path for path in (*named, *classes) if is_readable_file(path)][:MAPS_MAX]
 
 
-def _preview(path: Path, out: Path) -> dict[str, Any]:
+def _preview(path: Path, out: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
     header = read_mrc_header(path)
     shape = header.shape_zyx
     if min(shape) < 2 or max(shape) > EDGE_MAX_PX:
@@ -68,9 +82,9 @@ def _preview(path: Path, out: Path) -> dict[str, Any]:
     scale = _INT16_PEAK / max(float(np.abs(cropped).max()), 1e-30)
     pixel_xyz = _write_map(out / f"{path.stem}.mrc", np.rint(cropped * scale).astype(np.int16), header)
     mean, deviation = float(cropped.mean(dtype=np.float64)), float(cropped.std(dtype=np.float64))
-    level = 0.5 if path.stem == "mask" else float(np.quantile(cropped, 1 - LEVEL_SHARE))
+    level = 0.5 if path.stem == "mask" else level_without_dust(cropped)
     match = _CLASS.fullmatch(path.stem)
-    return {
+    entry = {
         "name": path.stem,
         "title": f"Class {int(match.group(1))}" if match else TITLES[path.stem],
         "file": f"{path.stem}.mrc",
@@ -85,6 +99,7 @@ def _preview(path: Path, out: Path) -> dict[str, Any]:
         "level": level,
         "slices": _write_slices(out / f"{path.stem}.bin", cropped, header),
     }
+    return entry, cropped
 
 
 def fourier_cropped(volume: NDArray[Any], edge_px: int) -> NDArray[np.float32]:

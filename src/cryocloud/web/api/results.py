@@ -16,11 +16,13 @@ from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.watch import while_allowed
+from cryocloud.web.projects.models import Project
+from cryocloud.web.results.archives import project_archive, run_archive
 from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, meaning_of, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import preview_file
 from cryocloud.web.results.viewers import plot_file, plots_of, preview_index
-from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.models import Attempt, Job, Run
 
 router = Router(tags=["results"])
 
@@ -86,7 +88,9 @@ def download_artifact(request: HttpRequest, artifact_id: str) -> HttpResponseBas
     """The bytes of a file: whole, or the one range that the header `Range` asks for."""
     caller = actor(request)
     row = access.get(caller, Artifact, artifact_id)
-    sent = ranged_response(request, artifact_file(row), name=row.path.rsplit("/", 1)[-1], sha256=row.sha256)
+    sent = ranged_response(
+        request, artifact_file(row), name=marked_name(row.job, row.path.rsplit("/", 1)[-1]), sha256=row.sha256
+    )
     return while_allowed(request, caller, row.organization_id, sent)
 
 
@@ -102,6 +106,18 @@ def download_job(request: HttpRequest, job_id: str) -> HttpResponseBase:
         request, zip_members(rows), name=marked_name(job, f"{job.number:03d} {job.job_type}.zip")
     )
     return while_allowed(request, caller, job.organization_id, sent)
+
+
+@router.get("/runs/{run_id}/archive", operation_id="download_run", response={200: None, **ERRORS})
+def download_run(request: HttpRequest, run_id: str) -> HttpResponseBase:
+    """All files of a run's jobs as one ZIP archive, a folder for each job, with a `SHA256SUMS`."""
+    return run_archive(request, actor(request), access.get(actor(request), Run, run_id))
+
+
+@router.get("/projects/{project_id}/archive", operation_id="download_project", response={200: None, **ERRORS})
+def download_project(request: HttpRequest, project_id: str) -> HttpResponseBase:
+    """All files of a project's jobs as one ZIP archive, a folder for each job, with a `SHA256SUMS`."""
+    return project_archive(request, actor(request), access.get(actor(request), Project, project_id))
 
 
 @router.get("/jobs/{job_id}/plots", operation_id="list_plots", response={200: Plots, **ERRORS})

@@ -21,6 +21,7 @@ from cryocloud.web.pages.job_words import key_number, sources_of
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects import services
 from cryocloud.web.projects.models import Project
+from cryocloud.web.results.files import artifacts_in, size_of
 from cryocloud.web.runs.models import Job
 
 JOBS_PER_PAGE = 50
@@ -144,7 +145,10 @@ def restore_project(request: HttpRequest, actor: Actor, project_id: str) -> Http
 @members_only
 def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
     found = get(actor, Project, project_id)
-    context = _work_of(request, actor, found) | {"section": "dashboard"}
+    context = _work_of(request, actor, found) | {
+        "section": "dashboard",
+        "files_bytes": size_of(artifacts_in(found.jobs.all())),
+    }
     return render(request, "projects/project.html", context)
 
 

@@ -29,14 +29,14 @@ from cryocloud.web.pages.job_view import (
     waiting_before,
 )
 from cryocloud.web.pages.job_words import ParameterLine, key_number, parameter_lines
+from cryocloud.web.pages.result_lead import LIMITS, PLOTS_SHOWN, Lead, lead_of
 from cryocloud.web.pages.visitor import members_only
-from cryocloud.web.results.files import artifacts_of
-from cryocloud.web.results.viewers import plots_of, viewers_of
+from cryocloud.web.results.files import artifacts_in, size_of
+from cryocloud.web.results.viewers import plots_of
 from cryocloud.web.runs import services
 from cryocloud.web.runs.log import log_tail
 from cryocloud.web.runs.models import Job, Run
 
-PLOTS_SHOWN = 12
 REPEATABLE = (Job.State.FAILED, Job.State.CANCELLED)
 
 
@@ -87,16 +87,16 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         for job in jobs
     ]
     result = next((job for job in jobs if job.pk == found.result_job_id.removeprefix("job:")), None)
+    lead = lead_of(result) if result else None
     return {
         "section": "dashboard",
         "project": found.project,
         "run": found,
         "steps": steps,
         "conclusions": [one for one in found.decisions if one.get("job") not in known],
-        "numbers": [spoken_number(name, value) for name, value in found.key_numbers.items()],
-        "result": result,
-        "viewers": viewers_of(result) if result else [],
-        "plots": plots_of(result)[:PLOTS_SHOWN] if result else [],
+        "numbers": _numbers(found.key_numbers, lead),
+        "lead": lead,
+        "files_bytes": size_of(artifacts_in(jobs)),
         "parameters": parameter_lines("run", found.workflow, found.parameters),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
         "classes_url": _class_gallery(jobs),
@@ -104,6 +104,12 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "set_aside": sum(job.exceptions for job in jobs),
         "may_edit": _may_edit(actor, found),
     }
+
+
+def _numbers(metrics: dict[str, Any], lead: Lead | None) -> list[tuple[str, str]]:
+    """Without those that stand beside the map."""
+    told = LIMITS if lead and lead.turns else {}
+    return [spoken_number(name, value) for name, value in metrics.items() if name not in told]
 
 
 def _class_gallery(jobs: list[Job]) -> str:
@@ -121,16 +127,14 @@ def _may_edit(actor: Actor, record: Run | Job) -> bool:
 @members_only
 def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     found = get(actor, Job, job_id)
-    numbers = [spoken_number(name, value) for name, value in found.metrics.items()]
-    files = artifacts_of(found)
-    context = _live_context(found) | {
+    lead = lead_of(found)
+    numbers = _numbers(found.metrics, lead)
+    context = _live_context(found, drawn=lead.curve) | {
         "section": "dashboard",
         "project": found.project,
         "numbers": numbers[:8],
         "more_numbers": numbers[8:],
-        "viewers": viewers_of(found),
-        "main_files": [file for file in files if file.is_main],
-        "file_count": len(files),
+        "lead": lead,
         "inputs": input_links(actor, found),
         "readers": readers(found),
         "next_jobs": next_jobs(found) if found.state in Job.SUCCEEDED else [],
@@ -155,8 +159,9 @@ def job_live(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     return answer
 
 
-def _live_context(found: Job) -> dict[str, Any]:
-    plots = plots_of(found)
+def _live_context(found: Job, drawn: str = "") -> dict[str, Any]:
+    """``drawn`` is the plot that the page draws itself."""
+    plots = [plot for plot in plots_of(found) if plot.name != drawn]
     return {
         "job": found,
         "is_open": found.state not in Job.ENDED,

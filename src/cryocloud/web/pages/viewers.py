@@ -18,11 +18,13 @@ from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.projects.models import Project
+from cryocloud.web.results.archives import project_archive, run_archive
 from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import chart_tables, orientation_rows, preview_file
 from cryocloud.web.results.viewers import TITLES, plot_file, plots_of, preview_index, viewers_of
-from cryocloud.web.runs.models import Job
+from cryocloud.web.runs.models import Job, Run
 
 FILES_SHOWN = 500
 HISTORY_PLOT = "class_history"
@@ -117,6 +119,20 @@ def download_files(request: HttpRequest, actor: Actor, job_id: str) -> HttpRespo
 
 @require_safe
 @members_only
+def download_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponseBase:
+    """All files of a run's jobs as one archive."""
+    return run_archive(request, actor, access.get(actor, Run, run_id))
+
+
+@require_safe
+@members_only
+def download_project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponseBase:
+    """All files of a project's jobs as one archive."""
+    return project_archive(request, actor, access.get(actor, Project, project_id))
+
+
+@require_safe
+@members_only
 def download_artifact(request: HttpRequest, actor: Actor, artifact_id: str) -> HttpResponseBase:
     artifact = access.get(actor, Artifact, artifact_id)
     name = marked_name(artifact.job, artifact.path.rsplit("/", 1)[-1])
@@ -150,6 +166,8 @@ urlpatterns: list[URLPattern] = [
     path("jobs/<str:job_id>/look/<str:viewer>/", look, name="look"),
     path("jobs/<str:job_id>/files/", files, name="job_files"),
     path("jobs/<str:job_id>/files/download/", download_files, name="download_files"),
+    path("runs/<str:run_id>/download/", download_run, name="download_run"),
+    path("projects/<str:project_id>/download/", download_project, name="download_project"),
     path("jobs/<str:job_id>/plots/<str:name>/", plot, name="plot"),
     path("jobs/<str:job_id>/previews/<str:name>", preview, name="preview"),
     path("artifacts/<str:artifact_id>/download/", download_artifact, name="download_artifact"),

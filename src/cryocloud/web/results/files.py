@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from django.db.models import QuerySet, Sum
 
 from cryocloud.catalog import UnknownName, load_job_type
 from cryocloud.web.configuration import configuration
@@ -100,6 +102,16 @@ def marked_name(job: Job, name: str) -> str:
 
 def artifact_file(artifact: Artifact) -> Path:
     return result_folder(artifact.job_id, artifact.attempt_id) / artifact.path
+
+
+def artifacts_in(jobs: Iterable[Job]) -> QuerySet[Artifact]:
+    """What the jobs left, in their order."""
+    rows = Artifact.unscoped.filter(job__in=jobs, attempt__state=Attempt.State.SUCCEEDED)
+    return rows.select_related("job").order_by("job__number", "path")
+
+
+def size_of(artifacts: QuerySet[Artifact]) -> int:
+    return artifacts.aggregate(total=Sum("size_bytes"))["total"] or 0
 
 
 def zip_members(artifacts: Sequence[Artifact]) -> list[ZipMember]:

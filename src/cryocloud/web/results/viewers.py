@@ -26,6 +26,10 @@ PLOTS_MAX = 200
 PLOTS_LOOKED_AT = 10_000
 INDEX = "index.json"
 _INDEX_BYTES_MAX = 4 << 20
+_PICTURE = re.compile(
+    r"(aligned|class_history|classes|contact_sheet|ctf_.*|examples|mask|orientations|particles|picks_.*|projections"
+    r"|slices.*|truth)$"
+)
 _PLOT = re.compile(r"[^/\\\x00-\x1f]{1,200}\.png")
 
 
@@ -40,6 +44,11 @@ class ViewerLink:
 class PlotLink:
     name: str
     url: str
+
+    @property
+    def is_picture(self) -> bool:
+        """Of gray levels or colors that mean something, which no dark mode may turn round."""
+        return _PICTURE.match(self.name) is not None
 
 
 def viewers_of(job: Job) -> list[ViewerLink]:
