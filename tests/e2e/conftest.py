@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,27 @@ def platform(
     mailbox: tuple[Mailbox, int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
     """Address and home of ``cryocloud up``."""
-    home, port = tmp_path_factory.mktemp("platform") / "home", free_port()
+    with _up(tmp_path_factory.mktemp("platform") / "home", mailbox[1], sample=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sample_platform(
+    mailbox: tuple[Mailbox, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The same as it comes, with the sample data."""
+    with _up(tmp_path_factory.mktemp("platform") / "home", mailbox[1], sample=True) as running:
+        yield running
+
+
+@contextmanager
+def _up(home: Path, smtp_port: int, *, sample: bool) -> Iterator[tuple[str, Path]]:
+    port = free_port()
     own = {name: text for name, text in os.environ.items() if not name.startswith(("CRYOCLOUD_", "DJANGO_"))}
-    own |= {"CRYOCLOUD_SMTP_URL": f"smtp://127.0.0.1:{mailbox[1]}", "CRYOCLOUD_SAMPLE_DATA": "false"}
+    own |= {
+        "CRYOCLOUD_SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+        "CRYOCLOUD_SAMPLE_DATA": str(sample).lower(),
+    }
     command = [sys.executable, "-m", "cryocloud.client.cli", "up", "--home", str(home), "--port", str(port)]
     process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True)
     threading.Timer(STARTED_S, lambda: process.poll() is None and not said and process.kill()).start()

@@ -41,7 +41,8 @@ PROFILE = {
     "spherical_aberration_mm": 2.7,
     "amplitude_contrast": 0.1,
 }
-OBJECT = {"pixel_size_angstrom": PROFILE["pixel_size_angstrom"], "symmetry": "O"}
+PARTICLE = {"particle_diameter_angstrom": 160.0, "symmetry": "O"}
+OBJECT = {"pixel_size_angstrom": PROFILE["pixel_size_angstrom"], "symmetry": PARTICLE["symmetry"]}
 IMAGING = {
     "micrographs": 6,
     "particles_per_micrograph": 60,

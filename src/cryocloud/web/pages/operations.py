@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
+from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
@@ -13,11 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
-from cryocloud.web.core.errors import NotFound, Refused
+from cryocloud.web.core.errors import Conflict, NotFound, QuotaExceeded, Refused
 from cryocloud.web.data.sample import use_sample_data
 from cryocloud.web.operations.first_admin import check_first_link, create_first_operator
 from cryocloud.web.operations.health import problems
 from cryocloud.web.pages.visitor import current_organization, members_only
+from cryocloud.web.runs.first_run import start_sample_run
 
 FIELDS = ("name", "email", "password", "organization")
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -80,9 +82,22 @@ def use_sample(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     return redirect(f"/datasets/{dataset.pk}/")
 
 
+@require_POST
+@members_only
+def run_sample(request: HttpRequest, actor: Actor) -> HttpResponseBase:
+    """The whole way to a first map at one click."""
+    try:
+        run = start_sample_run(actor=actor, organization=current_organization(actor))
+    except (Conflict, QuotaExceeded, Refused) as refusal:
+        messages.warning(request, str(refusal))
+        return redirect("dashboard")
+    return redirect("run", run_id=run.pk)
+
+
 urlpatterns: list[URLPattern] = [
     path("health/live", live, name="health_live"),
     path("health/ready", ready, name="health_ready"),
     path("first-admin/<str:secret>/", first_admin, name="first_admin"),
     path("sample-data/", use_sample, name="use_sample"),
+    path("sample-data/run/", run_sample, name="run_sample"),
 ]

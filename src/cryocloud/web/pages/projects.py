@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Refused
+from cryocloud.web.data.sample import sample_files
 from cryocloud.web.organizations.access import get, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
@@ -62,6 +63,7 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
     }
     if context["is_first_visit"]:
         context["sample"] = numbers.sample_dataset(actor, organization)
+        context["offers_sample"] = bool(sample_files())
     return render(request, "projects/dashboard.html", context)
 
 

@@ -38,7 +38,9 @@ def privacy(request: HttpRequest) -> HttpResponse:
 def policy_text(request: HttpRequest) -> HttpResponse:
     """The bytes of which the page shows the hash."""
     policy = current_policy()
-    return HttpResponse(policy.text, headers={"ETag": f'"{policy.sha256}"'})
+    return HttpResponse(
+        policy.text, content_type="text/plain; charset=utf-8", headers={"ETag": f'"{policy.sha256}"'}
+    )
 
 
 @require_safe
