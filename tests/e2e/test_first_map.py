@@ -42,7 +42,7 @@ def sign_up(browser: PlainBrowser, mailbox: Mailbox, email: str) -> None:
     browser.click('a[href$="/signup/"]')
     browser.fill("#id_name", "Ada Lovelace")
     browser.fill("#id_email", email)
-    browser.fill("#id_organization", f"Lab of {email}")
+    browser.fill("#id_organization", "Engine Lab")
     browser.fill("#id_password1", PASSWORD)
     mailbox.texts.clear()
     browser.click("main form button.primary")

@@ -63,8 +63,9 @@ def test_nothing_stays_of_who_draws_previews(owner, taken_over):
         {"charts": [{"x": [1]}]},
         {"orientations": {"heights": 3, "azimuths": 1, "counts": []}},
         {"problems": 7},
+        {"maps": [{"true_pixel_size_angstrom": "fine"}]},
     ],
-    ids=["chart", "orientations", "problems"],
+    ids=["chart", "orientations", "problems", "maps"],
 )
 def test_pages_show_what_they_can_of_a_strange_answer(owner, tmp_path_factory, monkeypatch, answer):
     code = tmp_path_factory.mktemp("code")
@@ -78,6 +79,7 @@ def test_pages_show_what_they_can_of_a_strange_answer(owner, tmp_path_factory, m
     assert viewers.preview_index(job)["problems"]
     for viewer in ("curves", "orientations", "map"):
         assert owner.client.get(f"/jobs/{job.pk}/look/{viewer}/").status_code == 200
+    assert owner.client.get(f"/jobs/{job.pk}/").status_code == 200
 
 
 def test_a_page_looks_at_some_plots_of_millions(owner, monkeypatch):

@@ -7,6 +7,7 @@ from typing import Any
 
 from cryocloud.catalog.units import spoken_number
 from cryocloud.web.results.files import ResultFile, artifacts_of
+from cryocloud.web.results.previews import finest_detail_angstrom
 from cryocloud.web.results.viewers import PlotLink, ViewerLink, plots_of, preview_index, viewers_of
 from cryocloud.web.runs.models import Job
 
@@ -60,7 +61,5 @@ def _limits(metrics: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _pixel_limit(index: dict[str, Any]) -> list[tuple[str, str]]:
-    """No map has detail finer than two of its pixels."""
-    sizes = [one.get("true_pixel_size_angstrom") for one in index.get("maps", [])]
-    size = next((size for size in sizes if isinstance(size, float) and size > 0), None)
-    return [("Two pixels, the finest possible", f"{2 * size:.2f} Å")] if size else []
+    finest = finest_detail_angstrom(index)
+    return [("Two pixels, the finest possible", f"{finest:.2f} Å")] if finest else []

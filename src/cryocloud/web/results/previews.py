@@ -82,6 +82,12 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
+def finest_detail_angstrom(index: dict[str, Any]) -> float | None:
+    """Two pixels of the first map: no map has finer detail."""
+    maps = index.get("maps", [])
+    return 2 * float(maps[0]["true_pixel_size_angstrom"]) if maps else None
+
+
 def orientation_rows(index: dict[str, Any]) -> list[dict[str, Any]]:
     """Particles by angle from the top view, in six bands of equal area."""
     found = index.get("orientations")

@@ -18,7 +18,12 @@ from cryocloud.web.core.events import job_topic, project_topic, publish
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.tasks import DRAWING
 from cryocloud.web.results.files import job_folder, preview_folder_of
-from cryocloud.web.results.previews import chart_tables, is_preview_name, orientation_rows
+from cryocloud.web.results.previews import (
+    chart_tables,
+    finest_detail_angstrom,
+    is_preview_name,
+    orientation_rows,
+)
 from cryocloud.web.results.viewers import INDEX
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Job
@@ -112,6 +117,7 @@ def _require_shown(found: dict[str, Any]) -> None:
     try:
         chart_tables(found)
         orientation_rows(found)
+        finest_detail_angstrom(found)
         _viewers(found)
         [*found.get("problems", [])]
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:

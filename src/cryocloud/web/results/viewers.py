@@ -27,7 +27,7 @@ PLOTS_LOOKED_AT = 10_000
 INDEX = "index.json"
 _INDEX_BYTES_MAX = 4 << 20
 _PICTURE = re.compile(
-    r"(aligned|class_history|classes|contact_sheet|ctf_.*|examples|mask|orientations|particles|picks_.*|projections"
+    r"(aligned|class_history|classes|contact_sheet|ctf_.*|examples|mask|mic_.*|orientations|particles|picks_.*|projections"
     r"|slices.*|truth)$"
 )
 _PLOT = re.compile(r"[^/\\\x00-\x1f]{1,200}\.png")
