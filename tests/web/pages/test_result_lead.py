@@ -22,7 +22,8 @@ from web.results import examples
 
 PICTURES = {
     "aligned", "class_history", "classes", "contact_sheet", "ctf_{stems[row]}", "examples", "mask", "orientations",
-    "particles", "picks_{stems[row]}", "projections", "slices", "slices_class{index + 1}", "truth", "{Path(names[number]).stem}",
+    "particles", "picks_{stems[row]}", "projections", "slices", "slices_class{index + 1}", "truth",
+    "{Path(names[number]).stem}",
 }  # fmt: skip
 DRAWN = {
     "agreement", "class_resolution", "contrast", "curation", "defocus_resolution", "directional_fsc",

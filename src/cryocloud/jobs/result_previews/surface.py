@@ -55,7 +55,8 @@ def turning_pictures(volume: Volume, level: float) -> NDArray[np.uint8]:
     center: Vectors = ((np.array(volume.shape) - 1) / 2).astype(np.float32)
     across = np.linspace(-reach, reach, TILE_PX, dtype=np.float32)
     depth = np.arange(-reach, reach, dtype=np.float32)
-    slopes: Vectors = np.stack(np.gradient(ndimage.gaussian_filter(volume, 1.0)))
+    smooth = ndimage.gaussian_filter(volume, 1.0)
+    slopes = [np.gradient(smooth, axis=axis) for axis in range(3)]
     pictures = np.zeros((FRAMES, TILE_PX, TILE_PX, 2), np.uint8)
     for frame, picture in enumerate(pictures):
         axes = _screen_axes(2 * np.pi * frame / FRAMES)
