@@ -12,7 +12,7 @@ from journey_parts import Mailbox, wait_until
 from plain_browsers import PlainBrowser, firefox, slow_chromium
 from web.visitors import PASSWORD
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
 CLICKS_MAX = 8
 SAMPLE_S, RUN_S, DRAWN_S = 600, 3000, 180
 READY = "document.querySelectorAll('[data-island]:not([data-ready], [data-failed])').length === 0"
