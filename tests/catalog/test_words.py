@@ -32,33 +32,31 @@ def keys_of(node):
             yield "".join(part.value if isinstance(part, ast.Constant) else "1" for part in key.values)
 
 
+def numbers_of(call, function, functions):
+    """Names that a call reports, in its keywords or in a dict of this or of another function."""
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            yield keyword.arg
+            continue
+        where = keyword.value
+        if isinstance(where, ast.Name):
+            assigned = (node for node in ast.walk(function) if isinstance(node, ast.Assign))
+            where = next(node for node in assigned if ast.unparse(node.targets[0]) == keyword.value.id)
+        elif isinstance(where, ast.Call):
+            where = functions[where.func.id]
+        dicts = [node for node in ast.walk(where) if isinstance(node, ast.Dict | ast.DictComp)]
+        assert dicts, f"{function.name}: the names of these numbers cannot be told"
+        yield from (name for one in dicts for name in keys_of(one))
+
+
 def reported_numbers():
     """(file, name) of each number that a job body reports: ``job.metrics(name=..., **more)``."""
     for path, module in parsed("jobs").items():
         functions = {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
         for function in functions.values():
             for call in ast.walk(function):
-                if not (isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "metrics"):
-                    continue
-                for keyword in call.keywords:
-                    if keyword.arg is not None:
-                        yield path.name, keyword.arg
-                        continue
-                    where = keyword.value
-                    if isinstance(where, ast.Name):
-                        name = where.id
-                        assigned = (node for node in ast.walk(function) if isinstance(node, ast.Assign))
-                        where = next(node for node in assigned if ast.unparse(node.targets[0]) == name)
-                    elif isinstance(where, ast.Call):
-                        where = functions[where.func.id]
-                    found = [
-                        name
-                        for node in ast.walk(where)
-                        if isinstance(node, ast.Dict | ast.DictComp)
-                        for name in keys_of(node)
-                    ]
-                    assert found, f"{path.name}: the names of these numbers cannot be told"
-                    yield from ((path.name, name) for name in found)
+                if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "metrics":
+                    yield from ((path.name, name) for name in numbers_of(call, function, functions))
 
 
 REPORTED = sorted(set(reported_numbers()))

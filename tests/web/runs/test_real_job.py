@@ -72,4 +72,4 @@ def test_copies_and_doubts_are_told_on_the_pages(
     assert "(a.mrc: 1.5 Å); 3 Å is used" in pixel_size and "again.mrc (a.mrc)" in copies
     page = owner.client.get(f"/jobs/{job.pk}/").content.decode()
     assert "3 Å is used" in page.split("Look and download")[0]
-    assert "has the same pixels as a.mrc; used once" in page
+    assert "Session 1/again.mrc" in page and "has the same pixels as Session 1/a.mrc; used once" in page
