@@ -150,5 +150,6 @@ def _is_unbilled(attempt: Attempt, ending: Ending) -> bool:
 
 def plain_message(text: str) -> str:
     """Without folders of the server, and with the remedy that a page offers."""
+    text = re.sub(r" \(cryocloud [a-z0-9 _-]+\)", "", text)
     text = re.sub(r"run (the same command|it) again", "retry the job", without_places(text))
     return re.sub(r"--([a-z0-9]+(?:-[a-z0-9]+)*)", lambda found: found[1].replace("-", " "), text)

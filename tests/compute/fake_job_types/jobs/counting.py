@@ -2,6 +2,7 @@ import ctypes
 import os
 import signal
 import time
+import warnings
 
 import numpy as np
 
@@ -53,6 +54,10 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
             job.quarantine("b.mrc", "truncated, 3 bytes")
         case "doubt":
             job.warning(f"{job.out / 'sum.txt'} may be <wrong>")
+        case "library_warning":
+            warnings.warn("this is deprecated", FutureWarning, stacklevel=2)
+            for _ in range(2):
+                np.float32(3e38) * np.float32(10)
         case "sleep":
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             time.sleep(600)
