@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import cryocloud
 from cryocloud.catalog import job_type_names, load_job_type, load_workflow, workflow_names
 from cryocloud.catalog.fields import shown_value, title, unit
 from cryocloud.catalog.files import meaning_of
+from cryocloud.catalog.messages import field_complaints
 from cryocloud.catalog.metrics import METRICS, metric_of, spoken_number
 from cryocloud.catalog.units import split_unit, value_words
 
@@ -161,3 +163,11 @@ def test_no_message_writes_an_angstrom_as_a():
         and wrong.match(part.value)
     ]
     assert not found
+
+
+def test_complaints_on_forms_name_parameters_by_their_labels():
+    with pytest.raises(ValidationError) as caught:
+        load_job_type("ctf").parameters(defocus_min_angstrom=60000.0)
+    complaints = field_complaints(caught.value, load_job_type("ctf").parameters.model_fields)
+    words = "“Smallest defocus” 60,000 Å must be below “Largest defocus” 50,000 Å"
+    assert complaints == {"defocus_min_angstrom": words}

@@ -112,7 +112,9 @@ def bounds(field: FieldInfo) -> dict[str, Any]:
 
 def range_text(field: FieldInfo) -> str:
     """The allowed range in words."""
-    return ", ".join(CONSTRAINT_WORDS[name].format(bound) for name, bound in bounds(field).items())
+    return ", ".join(
+        CONSTRAINT_WORDS[name].format(value_words(bound)) for name, bound in bounds(field).items()
+    )
 
 
 def _union_parts(annotation: Any) -> tuple[Any, ...]:

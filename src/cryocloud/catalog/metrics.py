@@ -130,13 +130,15 @@ METRICS: Mapping[str, Metric] = {
     ),
     "log_evidence_gain_error": Metric("error of the evidence", "Standard error of the evidence."),
     "log_evidence_gain_without_symmetry": Metric(
-        "evidence without symmetry", "The same for the map before its symmetry was imposed."
+        "evidence without symmetry", "Evidence for the map before its symmetry was imposed."
     ),
     "symmetry_explained": Metric(
         "symmetry found", "Share of the map that obeys the symmetry which was asked for.", "share"
     ),
     "symmetry_explained_by_chance": Metric(
-        "symmetry by chance", "The same share for axes in random directions.", "share"
+        "symmetry by chance",
+        "The same share for axes in random directions; symmetry found should be more.",
+        "share",
     ),
     "starts": Metric("random starts", "Random starts that were made until two agreed.", "count"),
     "pose_probability_median": Metric(
@@ -147,13 +149,14 @@ METRICS: Mapping[str, Metric] = {
         "resolution", "Finest detail on which independent halves of the data agree; small is good."
     ),
     "resolution_unmasked_angstrom": Metric(
-        "resolution without mask", "The same without a mask: the noise around the particle counts, too."
+        "resolution without mask",
+        "Resolution of the whole box, where the noise around the particle counts, too.",
     ),
     "unmasked_resolution_angstrom": Metric(
         "resolution without mask", "Finest detail on which the half maps agree without a mask."
     ),
     "resolution_masked_angstrom": Metric(
-        "resolution in the mask", "The same inside the mask, before the mask's own effect is removed."
+        "resolution in the mask", "Resolution inside the mask, before the mask's own effect is removed."
     ),
     "fsc_0_5_angstrom": Metric(
         "resolution at FSC 0.5", "Detail at which the correlation of the shells falls below 0.5."

@@ -1,4 +1,4 @@
-"""Files by the names that people know: where they lie on the server is nobody's business."""
+"""What jobs say, in the words of those who ordered them: where files lie on the server is nobody's business."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cryocloud.catalog.fields import title
 from cryocloud.compute.attempt import AttemptSpec
 
 FOLDER_MARK = "\u2215"
@@ -16,6 +17,13 @@ RESULT = "the result folder"
 
 # Elsewhere a slash is part of a unit (e/px/s), of a relative name or of an address (https://).
 _ABSOLUTE_PATH = re.compile(r"""(?:^|(?<=[\s"'(=,:<>\[]))/(?:[^\s/:'"()<>,;]+/)+""")
+
+_OPTION = re.compile(r"(?<![\w-])--([a-z0-9]+(?:-[a-z0-9]+)*)")
+_ON_A_PAGE = (
+    (re.compile(r"run (the same command|it) again"), "retry the job"),
+    (re.compile(r" or choose another --out"), ""),
+    (re.compile(r" \(cryocloud [a-z0-9 _-]+\)"), ""),
+)
 
 
 class PlainNames:
@@ -44,7 +52,8 @@ class PlainNames:
         if not self._label:
             return text
         text = self._relative.sub(lambda found: f"{self._tail[found['name']]}/", text)
-        return without_folders(self._absolute.sub(self._called, text)).replace(FOLDER_MARK, "/")
+        text = without_folders(self._absolute.sub(self._called, text)).replace(FOLDER_MARK, "/")
+        return without_command_line(text)
 
     def clean_value(self, value: Any) -> Any:
         """The same for all texts inside."""
@@ -67,6 +76,13 @@ class PlainNames:
 def without_folders(text: str) -> str:
     """Of absolute paths the last part."""
     return _ABSOLUTE_PATH.sub("", text)
+
+
+def without_command_line(text: str) -> str:
+    """With the remedies that a page offers: a parameter by its label, a job to retry in place of a command to repeat."""
+    for pattern, words in _ON_A_PAGE:
+        text = pattern.sub(words, text)
+    return _OPTION.sub(lambda found: f"“{title(found[1].replace('-', '_'))}”", text)
 
 
 def _any_of(names: Mapping[str, str], pattern: str) -> re.Pattern[str]:

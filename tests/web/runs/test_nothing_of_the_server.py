@@ -77,7 +77,7 @@ def assert_clean(text: str, home: Path) -> None:
         ("segfault", "failed", "a fault of the program stopped this job, not your data"),
         ("memory", "failed", "not enough memory (7 GB more were needed)"),
         ("disk_full", "failed", "disk full while writing sum.txt"),
-        ("bad_input", "failed", "pixel size 0: give pixel size angstrom"),
+        ("bad_input", "failed", "pixel size 0: give “Pixel size”"),
         ("doubt", "done", "sum.txt may be"),
         ("library_warning", "done", "some numbers grew too large to be computed with"),
     ],

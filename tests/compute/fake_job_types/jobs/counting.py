@@ -49,6 +49,15 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "segfault":
             ctypes.string_at(0)
+        case "sleep":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            time.sleep(600)
+        case _:
+            _say(mishap, job)
+
+
+def _say(mishap: str, job: JobContext) -> None:
+    match mishap:
         case "bad_items":
             job.quarantine("a.mrc", "NaN pixels")
             job.quarantine("b.mrc", "truncated, 3 bytes")
@@ -58,6 +67,3 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
             warnings.warn("this is deprecated", FutureWarning, stacklevel=2)
             for _ in range(2):
                 np.float32(3e38) * np.float32(10)
-        case "sleep":
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            time.sleep(600)
