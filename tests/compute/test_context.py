@@ -132,6 +132,8 @@ def test_on_a_platform_what_is_set_aside_has_the_name_that_people_gave_it(named,
     said = {"Grid 7, day one/sub/m.mrc": "Grid 7, day one/sub/m.mrc: damaged, copy log.txt"}
     assert named.exceptions == said
     assert str(tmp_path) not in (named.out / "exceptions.csv").read_text()
+    named.quarantine("/data/krios/m.mrc", "is lost; import it with --pixel-size-angstrom 2")
+    assert named.exceptions["/data/krios/m.mrc"] == "is lost; import it with “Pixel size” 2"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_on_a_platform_nothing_that_a_job_says_names_a_place_of_the_server(
     named.progress(0.5, text)
     assert named.warnings == [shown]
     assert named.decisions == [{"what": "choice", "value": [shown], "why": shown}]
-    assert events(attempt)[-1]["message"] == shown == named.known_as(text)
+    assert events(attempt)[-1]["message"] == shown
     assert [line[9:] for line in capsys.readouterr().out.splitlines()] == [shown, f"WARNING: {shown}"]
 
 

@@ -82,7 +82,7 @@ class JobContext:
 
     def quarantine(self, item: str, reason: str) -> None:
         """Set one bad item aside; the job then ends "completed with exceptions"."""
-        item, reason = self._names.clean(item), self._names.clean(reason)
+        item, reason = self._names.known_as(item), self._names.clean(reason)
         self.exceptions[item] = reason
         with self._exceptions_file.open("a", encoding="utf-8", newline="") as table:
             csv.writer(table, lineterminator="\n").writerow([item, reason])
@@ -117,7 +117,7 @@ class JobContext:
 
     def known_as(self, name: str) -> str:
         """A file as people know it, for tables and pictures: "Session 1/a.mrc"."""
-        return self._names.clean(name)
+        return self._names.known_as(name)
 
     def _event(self, kind: str, **content: Any) -> None:
         append_json_line(self._attempt.events_file, {"at_s": time.monotonic(), "event": kind, **content})

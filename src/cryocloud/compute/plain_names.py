@@ -48,12 +48,15 @@ class PlainNames:
         return cls(spec.names, spec.out)
 
     def clean(self, text: str) -> str:
-        """The text without folders of the server."""
+        """The text without folders of the server, and with the remedies that a page offers."""
+        return without_command_line(without_folders(self.known_as(text))) if self._label else text
+
+    def known_as(self, name: str) -> str:
+        """A name as people know it; one that they wrote themselves, in a table, stays as it is."""
         if not self._label:
-            return text
-        text = self._relative.sub(lambda found: f"{self._tail[found['name']]}/", text)
-        text = without_folders(self._absolute.sub(self._called, text)).replace(FOLDER_MARK, "/")
-        return without_command_line(text)
+            return name
+        name = self._relative.sub(lambda found: f"{self._tail[found['name']]}/", name)
+        return self._absolute.sub(self._called, name).replace(FOLDER_MARK, "/")
 
     def clean_value(self, value: Any) -> Any:
         """The same for all texts inside."""
@@ -79,7 +82,7 @@ def without_folders(text: str) -> str:
 
 
 def without_command_line(text: str) -> str:
-    """With the remedies that a page offers: a parameter by its label, a job to retry in place of a command to repeat."""
+    """With the remedies that a page offers: parameters by their labels, a job to retry in place of a command."""
     for pattern, words in _ON_A_PAGE:
         text = pattern.sub(words, text)
     return _OPTION.sub(lambda found: f"“{title(found[1].replace('-', '_'))}”", text)
