@@ -8,7 +8,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from cryocloud.catalog import job_type_names, load_job_type, load_workflow, workflow_names
+from cryocloud.catalog.files import meaning_of
 from cryocloud.catalog.messages import option_name
+from cryocloud.catalog.metrics import METRICS, metric_unit
 from cryocloud.client.options import choices, default_text, range_text, unit
 
 
@@ -22,7 +24,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=_page(entry, command)))
         listed.append(f"- [{entry.title}](job_types/{entry.name}.md) (`{entry.name}`): {entry.summary}")
     files.append(File.generated(config, "guide/job_types.md", content="\n".join(listed) + "\n"))
+    files.append(File.generated(config, "guide/numbers.md", content=_numbers()))
     return files
+
+
+def _numbers() -> str:
+    lines = [
+        "# Numbers that jobs report",
+        "",
+        "They stand on the page of each job, and in its `metrics.json`.",
+        "",
+    ]
+    lines += ["| number | in the file | unit | meaning |", "|---|---|---|---|"]
+    for name, one in METRICS.items():
+        unit_words = {"share": "%", "yes_no": "yes or no"}.get(one.form, metric_unit(name))
+        lines.append(f"| {one.label} | `{name}` | {unit_words} | {one.help} |")
+    return "\n".join(lines) + "\n"
 
 
 def _page(entry: Any, command: str) -> str:
@@ -38,5 +55,5 @@ def _page(entry: Any, command: str) -> str:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     outputs = getattr(entry, "outputs", ())
     if outputs:
-        lines += ["", "## Files", "", *(f"- `{name}`" for name in outputs)]
+        lines += ["", "## Files", "", *(f"- `{name}`: {meaning_of(name)}" for name in outputs)]
     return "\n".join(lines) + "\n"

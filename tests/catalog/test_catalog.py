@@ -10,7 +10,7 @@ from cryocloud.catalog.fields import default_text, unit
 from cryocloud.catalog.messages import plain_validation_message
 
 RESERVED = {"out", "threads", "device", "seed", "progress", "overwrite"}
-UNIT_OF_SUFFIX = {"_angstrom": "Å", "_px": "px", "_deg": "deg", "_kv": "kV", "_mm": "mm", "_s": "s"}
+UNIT_OF_SUFFIX = {"_angstrom": "Å", "_px": "px", "_deg": "°", "_kv": "kV", "_mm": "mm", "_s": "s"}
 
 
 @pytest.mark.parametrize("name", job_type_names())

@@ -21,7 +21,8 @@ def attempt(tmp_path):
 def context(attempt, tmp_path):
     def make(**changes):
         (tmp_path / "out").mkdir(exist_ok=True)
-        spec = AttemptSpec("id", "counting", 1, {}, {"input": "/a.star"}, str(tmp_path / "out"), **changes)
+        given = {"inputs": {"input": "/a.star"}, "out": str(tmp_path / "out")} | changes
+        spec = AttemptSpec("id", "counting", 1, {}, **given)
         return JobContext(attempt, spec, None, "cpu")
 
     return make
@@ -111,9 +112,60 @@ def test_checksums_tell_nothing_of_files_that_links_lead_to(tmp_path):
     assert len(checksum_inputs({"x": str(own)})["x"]["files"]) == 3
 
 
-def test_on_a_platform_what_is_set_aside_is_named_without_the_folders_of_the_server(context, tmp_path):
-    data = tmp_path / "datasets" / "d" / "files"
-    job = context(readable=[str(tmp_path / "datasets"), str(data)])
-    job.quarantine(f"{data}/sub/m.mrc", f"{data}/sub/m.mrc: damaged, copy {tmp_path}/out/log.txt")
-    assert job.exceptions == {"sub/m.mrc": "sub/m.mrc: damaged, copy log.txt"}
-    assert str(tmp_path) not in (job.out / "exceptions.csv").read_text()
+@pytest.fixture
+def named(context, tmp_path):
+    """A job on a platform, with folders as deep as there, that reads a dataset and the result of a job."""
+    home = tmp_path.resolve()
+    (home / "attempts/a1/out").mkdir(parents=True)
+    names = {
+        str(home / "attempts/a1/inputs"): "",
+        str(home / "attempts/a1/inputs/input"): "Grid 7, day one",
+        str(home / "datasets/d1/files"): "Grid 7, day one",
+        str(home / "results/j4/a9"): "job 4",
+    }
+    return context(readable=list(names), names=names, out=str(home / "attempts/a1/out"))
+
+
+def test_on_a_platform_what_is_set_aside_has_the_name_that_people_gave_it(named, tmp_path):
+    data = tmp_path / "datasets/d1/files"
+    named.quarantine(f"{data}/sub/m.mrc", f"{data}/sub/m.mrc: damaged, copy {named.out}/log.txt")
+    said = {"Grid 7, day one/sub/m.mrc": "Grid 7, day one/sub/m.mrc: damaged, copy log.txt"}
+    assert named.exceptions == said
+    assert str(tmp_path) not in (named.out / "exceptions.csv").read_text()
+    named.quarantine("/data/krios/m.mrc", "is lost; import it with --pixel-size-angstrom 2")
+    assert named.exceptions["/data/krios/m.mrc"] == "is lost; import it with “Pixel size” 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{home}/results/j4/a9: no such folder", "job 4: no such folder"),
+        ("{home}/results/j4/a9/particles.star, row 3", "job 4/particles.star, row 3"),
+        ("../../../datasets/d1/files/sub/m.mrc is lost", "Grid 7, day one/sub/m.mrc is lost"),
+        ("7@../../../results/j4/a9/particles.mrcs (again)", "7@job 4/particles.mrcs (again)"),
+        ("{home}/results/j4/a9/../../../datasets/d1/files/m.mrc", "Grid 7, day one/m.mrc"),
+        ("{home}/attempts/a1/inputs/input/day\u2215a b.mrc, n\u2215c.mrc", "Grid 7, day one/day/a b.mrc, n/c.mrc"),
+        ("{home}/attempts/a1/out is full", "the result folder is full"),
+        ("{home}/attempts/a1/spec.json, /usr/lib/python3.11/json.py, /tmp/x", "spec.json, json.py, x"),
+        ("{home}/results/j44/a9/m.mrc", "m.mrc"),
+        ("12 e/px/s at 1 / 2", "12 e/px/s at 1 / 2"),
+    ],
+)  # fmt: skip
+def test_on_a_platform_nothing_that_a_job_says_names_a_place_of_the_server(
+    named, attempt, tmp_path, capsys, text, shown
+):
+    text = text.replace("{home}", str(tmp_path.resolve()))
+    named.log(text)
+    named.warning(text)
+    named.decision("choice", [text], text)
+    named.progress(0.5, text)
+    assert named.warnings == [shown]
+    assert named.decisions == [{"what": "choice", "value": [shown], "why": shown}]
+    assert events(attempt)[-1]["message"] == shown
+    assert [line[9:] for line in capsys.readouterr().out.splitlines()] == [shown, f"WARNING: {shown}"]
+
+
+def test_on_the_command_line_paths_are_what_people_know(context, tmp_path):
+    job = context()
+    job.warning(f"{tmp_path}/a.mrc is dark")
+    assert job.warnings == [f"{tmp_path}/a.mrc is dark"]

@@ -102,8 +102,8 @@ def test_interrupted_job_ends_as_an_uninterrupted_one(
     ("change", "message"),
     [
         ({"symmetry": "X3"}, "X3"),
-        ({"mask_diameter_angstrom": 500.0}, "500 A is wider than the box of 140 A"),
-        ({"last_resolution_angstrom": 8.0}, "hold no detail of 8 A"),
+        ({"mask_diameter_angstrom": 500.0}, "500 Å is wider than the box of 140 Å"),
+        ({"last_resolution_angstrom": 8.0}, "hold no detail of 8 Å"),
         ({"classes": 9}, "too few for 9 map"),
     ],
 )

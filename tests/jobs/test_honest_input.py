@@ -121,7 +121,7 @@ def test_particles_in_one_place_are_used_once(table: Any, run_job: RunJob) -> No
     rows = [f"{row} {place}" for row, place in zip(table.rows, places, strict=True)]
     run = run_job("import_particles", {"input": table(rows=rows, more=("CoordinateX", "CoordinateY"))})
     assert list(run.exceptions) == ["000004@stack.mrcs"]
-    assert "within 4 A of 000001@stack.mrcs" in run.exceptions["000004@stack.mrcs"]
+    assert "within 4 Å of 000001@stack.mrcs" in run.exceptions["000004@stack.mrcs"]
     assert run.metrics["duplicates"] == 1
 
 
@@ -233,7 +233,7 @@ def test_an_amplitude_contrast_that_no_specimen_has_is_warned_of(
 
 def test_a_pixel_size_that_contradicts_the_stack_is_warned_of(table: Any, run_job: RunJob) -> None:
     run = run_job("import_particles", {"input": table(optics="og1 1 300 2.7 0.1 4.0")})
-    assert "(stack.mrcs: 2 A); 4 A is used" in run.job.warnings[0]
+    assert "(stack.mrcs: 2 Å); 4 Å is used" in run.job.warnings[0]
     assert run.metrics["pixel_size_angstrom"] == 4.0
 
 
@@ -241,7 +241,7 @@ def test_a_pixel_size_that_contradicts_the_micrographs_is_warned_of(
     micrographs: Path, run_job: RunJob
 ) -> None:
     run = run_job("import_micrographs", {"input": micrographs}, **GIVEN | {"pixel_size_angstrom": 5.0})
-    assert "3 headers have another pixel size (mic0.mrc: 2 A); 5 A is used" in run.job.warnings[0]
+    assert "3 headers have another pixel size (mic0.mrc: 2 Å); 5 Å is used" in run.job.warnings[0]
 
 
 # Text
@@ -330,7 +330,7 @@ def same_three_times(cases: Cases) -> None:
 
 def header_says_5(cases: Cases) -> None:
     ended = cases.micrographs("header_says_5")
-    assert ended.code == 0 and "(mic_0.mrc: 5 A); 2.5 A is used" in ended.said
+    assert ended.code == 0 and "(mic_0.mrc: 5 Å); 2.5 Å is used" in ended.said
 
 
 def byte_order_mark(cases: Cases) -> None:
@@ -367,7 +367,7 @@ def amplitude_contrast_0(cases: Cases) -> None:
 
 def pixel_size_contradicts_header(cases: Cases) -> None:
     ended = cases.particles("pixel_size_contradicts_header")
-    assert ended.code == 0 and "(stack.mrcs: 2 A); 4 A is used" in ended.said
+    assert ended.code == 0 and "(stack.mrcs: 2 Å); 4 Å is used" in ended.said
 
 
 def coordinates_only(cases: Cases) -> None:

@@ -133,7 +133,7 @@ def test_what_lies_outside_is_counted_and_copies_are_named(tmp_path: Path, impor
     assert picks_of(run) == [("mic_0.mrc", 30, 30), ("mic_1.mrc", 30, 30)]
     assert (run.metrics["outside_image"], run.metrics["duplicates"]) == (2, 1)
     assert run.exceptions == {
-        "mic_0.mrc (31, 31)": "lies within 4 A of (30, 30): the same particle; used once"
+        "mic_0.mrc (31, 31)": "lies within 4 Å of (30, 30): the same particle; used once"
     }
     assert (
         "2 of 5 coordinates lie outside" in run.job.warnings[0]

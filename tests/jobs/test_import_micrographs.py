@@ -139,8 +139,8 @@ def test_given_pixel_size_wins_over_the_header(folder, run_job, capsys):
     assert run.metrics["pixel_size_unknown"] == 1
     assert run.metrics["pixel_size_angstrom"] == 1.5
     log = capsys.readouterr().out
-    assert "WARNING: 1 headers have another pixel size (good_1.mrc: 3 A); 1.5 A is used" in log
-    assert "1 headers have no pixel size (0 or 1); 1.5 A is used" in log
+    assert "WARNING: 1 headers have another pixel size (good_1.mrc: 3 Å); 1.5 Å is used" in log
+    assert "1 headers have no pixel size (0 or 1); 1.5 Å is used" in log
 
 
 def test_pixel_size_from_the_headers(folder, run_job):
@@ -162,7 +162,7 @@ def test_pixel_size_that_the_headers_do_not_settle(folder, run_job, header, mess
 def test_implausible_pixel_size_of_headers(tmp_path, run_job):
     """Nanometers in the header."""
     make_micrograph(tmp_path / "m.mrc", pixel_size=0.05)
-    with pytest.raises(InputError, match=r"pixel size 0\.05 A .*not between 0\.1 and 30"):
+    with pytest.raises(InputError, match=r"pixel size 0\.05 Å .*not between 0\.1 and 30"):
         run_job(
             "import_micrographs", {"input": tmp_path / "m.mrc"}, **(OPTICS | {"pixel_size_angstrom": None})
         )

@@ -111,5 +111,5 @@ def test_nothing_but_chance_is_an_error(run_job: RunJob, micrographs: Path) -> N
 
 
 def test_a_diameter_beyond_the_micrograph_is_refused(run_job: RunJob, micrographs: Path) -> None:
-    with pytest.raises(InputError, match="too small for particles of 900 A"):
+    with pytest.raises(InputError, match="too small for particles of 900 Å"):
         run_job("pick", {"input": micrographs}, particle_diameter_angstrom=900.0)

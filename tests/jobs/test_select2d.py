@@ -93,7 +93,7 @@ def test_each_class_has_its_reason(run_job: Callable[..., Any], classified: Path
         reasons = {int(row["class"]): (row["kept"], row["reason"]) for row in csv.DictReader(table)}
     assert reasons[1] == ("yes", "score 0.90")
     assert reasons[3][0] == "no"
-    assert "halves agree only to 30.0 A" in reasons[3][1]
+    assert "halves agree only to 30.0 Å" in reasons[3][1]
     assert reasons[4] == ("no", "5 particles, fewer than 10")
 
 

@@ -182,7 +182,7 @@ def test_a_made_up_protein_can_be_imaged_directly(run_job: RunJob) -> None:
 
 
 def test_a_pixel_size_that_contradicts_the_map_is_refused(run_job: RunJob, small_map: Path) -> None:
-    with pytest.raises(InputError, match=r"has pixels of 3 A, not 1\.5 A"):
+    with pytest.raises(InputError, match=r"has pixels of 3 Å, not 1\.5 Å"):
         run_job("simulate_particles", {"map": small_map}, pixel_size_angstrom=1.5)
 
 

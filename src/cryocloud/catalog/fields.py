@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from cryocloud.catalog.units import split_unit
+from cryocloud.catalog.labels import LABELS
+from cryocloud.catalog.units import split_unit, value_words
 
 CONSTRAINT_WORDS = {
     "gt": "above {}",
@@ -61,8 +62,10 @@ def unit(field: FieldInfo) -> str:
 
 def title(name: str) -> str:
     """The name in plain words, without its unit: "Mask diameter" for ``mask_diameter_angstrom``."""
-    words = split_unit(name)[0].split("_")
-    spoken = " ".join(WORDS_IN_CAPITALS.get(word, word) for word in words)
+    bare = split_unit(name)[0]
+    if bare in LABELS:
+        return LABELS[bare]
+    spoken = " ".join(WORDS_IN_CAPITALS.get(word, word) for word in bare.split("_"))
     return spoken[:1].upper() + spoken[1:]
 
 
@@ -77,6 +80,13 @@ def value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(str(part) for part in value) or NONE
     return str(value)
+
+
+def shown_value(value: Any, unit: str = "") -> str:
+    """A value as a table shows it; what was left to the job is automatic."""
+    return (
+        "automatic" if value is None else value_words(value.value if isinstance(value, Enum) else value, unit)
+    )
 
 
 def default_value(field: FieldInfo) -> Any:
@@ -102,7 +112,9 @@ def bounds(field: FieldInfo) -> dict[str, Any]:
 
 def range_text(field: FieldInfo) -> str:
     """The allowed range in words."""
-    return ", ".join(CONSTRAINT_WORDS[name].format(bound) for name, bound in bounds(field).items())
+    return ", ".join(
+        CONSTRAINT_WORDS[name].format(value_words(bound)) for name, bound in bounds(field).items()
+    )
 
 
 def _union_parts(annotation: Any) -> tuple[Any, ...]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
+
+from cryocloud.catalog.fields import title
+from cryocloud.catalog.units import number_text, split_unit, value_words
 
 
 def option_name(parameter_name: str) -> str:
@@ -26,8 +30,21 @@ def field_complaints(error: ValidationError, names: Iterable[str]) -> dict[str, 
         words = _words(dict(entry))
         named = sorted((name for name in known if name in words), key=words.index)
         name = str(entry["loc"][0]) if entry["loc"] else next(iter(named), "")
+        words = _labeled(words, named)
         found.setdefault(name, words[0].upper() + words[1:])
     return found
+
+
+def _labeled(words: str, names: Iterable[str]) -> str:
+    """With the labels of parameters in place of their names, and the units that stand in those."""
+    for name in sorted(names, key=len, reverse=True):
+
+        def spoken(found: re.Match[str], name: str = name) -> str:
+            value = f" {number_text(float(found[1]), split_unit(name)[1], digits=6)}" if found[1] else ""
+            return f"“{title(name)}”{value}"
+
+        words = re.sub(rf"\b{name}\b(?: (-?\d+(?:\.\d+)?))?", spoken, words)
+    return words
 
 
 def _complaint(entry: dict[str, Any]) -> str:
@@ -36,7 +53,9 @@ def _complaint(entry: dict[str, Any]) -> str:
     words = _words(entry)
     if entry["type"] in ("missing", "extra_forbidden"):
         return f"{option} {words}"
-    return f"{option} {entry['input']!r}: {words}" if location else words
+    given = entry["input"]
+    value = repr(given) if isinstance(given, str) else value_words(given)
+    return f"{option} {value}: {words}" if location else words
 
 
 def _words(entry: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ class ImagingParameters(Parameters):
         0.0, help="Share of particles that are seen along their z axis; the others uniformly", ge=0, le=1
     )
     preferred_spread_deg: float = parameter(
-        15.0, unit="deg", help="How far around their z axis those are seen", ge=0, le=90
+        15.0, unit="°", help="How far around their z axis those are seen", ge=0, le=90
     )
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import spoken_number
 
 if TYPE_CHECKING:
     from cryocloud.client.platform import CryoCloud
@@ -179,7 +179,8 @@ def _table(out: Path, results: dict[str, Path]) -> list[str]:
 
     compared, record = _read(out / "Compared/metrics.json"), _read(out / "Downloaded/run.json")
     numbers = {**record["key_numbers"], **compared}
-    lines = ["", "Result", *(_row(*spoken_number(name, value)) for name, value in numbers.items())]
+    spoken = [spoken_number(name, value) for name, value in numbers.items()]
+    lines = ["", "Result", *(_row(one.label, one.text) for one in spoken)]
     lines += ["", "CPU seconds", *(_row(name, f"{cpu_s:.0f}") for name, cpu_s in record["cpu_s"].items())]
     lines.append(_row("all", f"{sum(record['cpu_s'].values()):.0f}"))
     places = {

@@ -41,7 +41,8 @@ class AttemptSpec:
     """The order for one attempt. ``spent_*`` is what former attempts at the same job used.
 
     ``readable``: the absolute files and folders where the names in the job's tables may lead; None (the command
-    line) means anywhere. ``confinement``: the walls around the job process (fields of
+    line) means anywhere. ``names``: what people call the folders of the inputs; None on the command line, where paths
+    are what people know. ``confinement``: the walls around the job process (fields of
     ``isolation.confine.Confinement``); None on the command line.
     """
 
@@ -60,6 +61,15 @@ class AttemptSpec:
     fingerprints: dict[str, Any] = field(default_factory=dict)
     confinement: dict[str, Any] | None = None
     readable: list[str] | None = None
+    names: dict[str, str] | None = None
+
+    @property
+    def fault(self) -> str:
+        """What people read of a fault of the program itself; the trace is for who runs the platform."""
+        return (
+            "a fault of the program stopped this job, not your data; run it again, and if that does not help, tell "
+            f"whoever runs the platform the number {self.attempt_id}"
+        )
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,11 @@ class Attempt:
     def outcome_file(self) -> Path:
         """What the job process has to say about its end; the runner turns it into ``exit.json``."""
         return self.handover / "outcome.json"
+
+    @property
+    def trace_file(self) -> Path:
+        """On a platform, what the job process wrote to standard error: for those who run it."""
+        return self.folder / "trace.txt"
 
     @property
     def exit_file(self) -> Path:

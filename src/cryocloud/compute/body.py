@@ -36,21 +36,26 @@ class Body:
         self.cell = Cell(())
         attempt.handover.mkdir(exist_ok=True, mode=0o700)
         log = open_to_append(Path(spec.out) / "log.txt")
+        # Traces name places of the server: they are for who runs it, and no result.
+        trace = log if spec.names is None else open_to_append(attempt.trace_file)
         arguments = ["cryocloud.jobs", str(attempt.folder)]
         try:
             self.child = (
-                self._start_walled(attempt, arguments, log)
+                self._start_walled(attempt, arguments, log, trace)
                 if self.confinement
-                else _start(spec, arguments, log)
+                else _start(spec, arguments, log, trace)
             )
         finally:
-            os.close(log)
+            for descriptor in {log, trace}:
+                os.close(descriptor)
 
-    def _start_walled(self, attempt: Attempt, arguments: list[str], log: int) -> subprocess.Popen[bytes]:
+    def _start_walled(
+        self, attempt: Attempt, arguments: list[str], log: int, trace: int
+    ) -> subprocess.Popen[bytes]:
         assert self.confinement is not None
         walls = self.confinement
         self.cell = make_cell(attempt.folder.name, memory_bytes=walls.memory_bytes, processes=walls.processes)
-        return start_confined(walls, self.cell, arguments, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        return start_confined(walls, self.cell, arguments, stdin=subprocess.PIPE, stdout=log, stderr=trace)
 
     @property
     def pid(self) -> int:
@@ -94,11 +99,11 @@ def _reap() -> None:
             pass
 
 
-def _start(spec: AttemptSpec, arguments: list[str], log: int) -> subprocess.Popen[bytes]:
+def _start(spec: AttemptSpec, arguments: list[str], log: int, trace: int) -> subprocess.Popen[bytes]:
     """Without walls: a person's own job on their own machine."""
     environment = kept_environment(COMMAND_LINE_ENVIRONMENT)
     environment |= dict.fromkeys(THREAD_LIMITS, str(spec.threads)) | {"OMP_WAIT_POLICY": "passive"}
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, process_group=0,
+        stdin=subprocess.PIPE, stdout=log, stderr=trace, env=environment, process_group=0,
     )  # fmt: skip

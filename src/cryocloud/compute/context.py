@@ -12,6 +12,7 @@ from typing import Any
 
 from cryocloud.compute.attempt import Attempt, AttemptSpec
 from cryocloud.compute.files import append_json_line, read_json, write_json, write_text
+from cryocloud.compute.plain_names import PlainNames
 
 CHECKPOINTS = ".checkpoint"
 PROGRESS_INTERVAL_S = 0.2
@@ -46,10 +47,7 @@ class JobContext:
         self.decisions: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.exceptions: dict[str, str] = {}
-        # On a platform what others read of a job names files as they lie in their dataset, not on the server.
-        places = [] if spec.readable is None else [Path(place) for place in (*spec.readable, spec.out)]
-        prefixes = {f"{name}/" for place in places for name in (place, place.resolve())}
-        self._places = sorted(prefixes, key=len, reverse=True)
+        self._names = PlainNames.of(spec)
         self._attempt = attempt
         self._stop = stop or threading.Event()
         self._reported_at_s = -math.inf
@@ -79,11 +77,12 @@ class JobContext:
         now_s = time.monotonic()
         if now_s - self._reported_at_s >= PROGRESS_INTERVAL_S or fraction >= 1.0:
             self._reported_at_s = now_s
-            self._event("progress", fraction=min(max(float(fraction), 0.0), 1.0), message=message)
+            shown = min(max(float(fraction), 0.0), 1.0)
+            self._event("progress", fraction=shown, message=self._names.clean(message))
 
     def quarantine(self, item: str, reason: str) -> None:
         """Set one bad item aside; the job then ends "completed with exceptions"."""
-        item, reason = self._without_places(item), self._without_places(reason)
+        item, reason = self._names.known_as(item), self._names.clean(reason)
         self.exceptions[item] = reason
         with self._exceptions_file.open("a", encoding="utf-8", newline="") as table:
             csv.writer(table, lineterminator="\n").writerow([item, reason])
@@ -101,24 +100,24 @@ class JobContext:
 
     def decision(self, what: str, value: Any, why: str) -> None:
         """Record a choice that the job made by itself."""
+        value, why = self._names.clean_value(value), self._names.clean(why)
         self.decisions.append({"what": what, "value": value, "why": why})
         self._event("decision", what=what, value=value, why=why)
 
     def warning(self, text: str) -> None:
         """Say something that casts doubt on the result; it stands first where the job or its workflow is shown."""
-        text = self._without_places(text)
+        text = self._names.clean(text)
         self.warnings.append(text)
         self.log(f"WARNING: {text}")
         self._event("warning", message=text)
 
     def log(self, text: str) -> None:
         """Write a line to ``log.txt`` (which holds all that the job prints)."""
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {self._names.clean(text)}", flush=True)
 
-    def _without_places(self, text: str) -> str:
-        for place in self._places:
-            text = text.replace(place, "")
-        return text
+    def known_as(self, name: str) -> str:
+        """A file as people know it, for tables and pictures: "Session 1/a.mrc"."""
+        return self._names.known_as(name)
 
     def _event(self, kind: str, **content: Any) -> None:
         append_json_line(self._attempt.events_file, {"at_s": time.monotonic(), "event": kind, **content})

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import spoken_number
 
 BAR_WIDTH = 24
 PLAIN_INTERVAL_S = 10.0
@@ -137,4 +137,4 @@ def _closing_line(code: int, message: str, out: str) -> str:
 
 def _summary_line(key_numbers: Mapping[str, float], report: str) -> str:
     spoken = (spoken_number(name, value) for name, value in key_numbers.items())
-    return ", ".join(f"{name} {value}" for name, value in spoken) + f"; report: {report}"
+    return ", ".join(f"{one.label} {one.text}" for one in spoken) + f"; report: {report}"

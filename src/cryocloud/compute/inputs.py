@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from cryocloud.compute.plain_names import PlainNames, without_folders
+
 GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -27,11 +29,13 @@ def fingerprint(value: str) -> list[list[Any]]:
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in input_files(value)]
 
 
-def checksum_inputs(inputs: dict[str, str], readable: list[str] | None = None) -> dict[str, Any]:
+def checksum_inputs(
+    inputs: dict[str, str], readable: list[str] | None = None, names: PlainNames | None = None
+) -> dict[str, Any]:
     """Per input: what was named and the SHA-256 of every file behind it.
 
     With ``readable`` (on a platform), a link that leads elsewhere counts as nothing: its checksum would tell of a
-    stranger's file; and files go by their names, without the folders of the server.
+    stranger's file; and files go by the ``names`` that people know.
     """
     if readable is None:
         return {
@@ -39,11 +43,12 @@ def checksum_inputs(inputs: dict[str, str], readable: list[str] | None = None) -
             for name, value in inputs.items()
         }
     places = [Path(place).resolve() for place in readable]
+    known_as = names.clean if names else without_folders
     return {
         name: {
-            "path": Path(value).name,
+            "path": known_as(value),
             "files": [
-                _checksum(path) | {"path": path.name}
+                _checksum(path) | {"path": known_as(str(path))}
                 for path in input_files(value)
                 if _is_below(path, places)
             ],

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cryocloud.catalog import load_job_type
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import Spoken, spoken_number
+from cryocloud.catalog.units import value_words
 from cryocloud.compute.files import read_json, write_text
 
 STYLE = Path(__file__).with_name("report.css")
@@ -104,7 +105,7 @@ def _key_numbers(numbers: Mapping[str, float], steps: list[_Step]) -> str:
     cpu_s = sum(step.job["cpu_s"] for step in steps if step.job)
     wall_s = sum(step.job["wall_s"] for step in steps if step.job)
     cards = [spoken_number(name, value) for name, value in numbers.items()]
-    cards += [("CPU time", _duration(cpu_s)), ("wall time", _duration(wall_s))]
+    cards += [Spoken("cpu_s", "CPU time", _duration(cpu_s)), Spoken("wall_s", "wall time", _duration(wall_s))]
     return _definitions("cards", cards)
 
 
@@ -134,8 +135,11 @@ def _section(step: _Step, record: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def _definitions(kind: str, pairs: list[tuple[str, str]]) -> str:
-    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
+def _definitions(kind: str, numbers: list[Spoken]) -> str:
+    items = "".join(
+        f'<div><dt title="{escape(one.help)}">{escape(one.label)}</dt><dd>{escape(one.text)}</dd></div>'
+        for one in numbers
+    )
     return f'<dl class="{kind}">{items}</dl>' if items else ""
 
 
@@ -190,7 +194,7 @@ def _decisions(title: str, decisions: list[dict[str, Any]]) -> str:
     if not decisions:
         return ""
     rows = "".join(
-        f"<tr><th>{escape(str(d['what']))}</th><td>{escape(str(d['value']))}</td><td>{escape(d['why'])}"
+        f"<tr><th>{escape(str(d['what']))}</th><td>{escape(value_words(d['value']))}</td><td>{escape(d['why'])}"
         f"{_evidence(d['evidence'])}</td></tr>"
         for d in decisions
     )
@@ -199,7 +203,7 @@ def _decisions(title: str, decisions: list[dict[str, Any]]) -> str:
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
     spoken = (spoken_number(name, value) for name, value in evidence.items())
-    text = ", ".join(f"{name} {value}" for name, value in spoken)
+    text = ", ".join(f"{one.label} {one.text}" for one in spoken)
     return f" <small>({escape(text)})</small>" if text else ""
 
 

@@ -30,6 +30,7 @@ from cryocloud.compute.foreign import BadRecord, read_json_below, remove_tree
 from cryocloud.compute.inputs import checksum_inputs
 from cryocloud.compute.isolation.processes import Use
 from cryocloud.compute.outcome import Outcome, read_outcome
+from cryocloud.compute.plain_names import PlainNames
 
 POLL_S = 0.1
 HEARTBEAT_S = 1.0
@@ -79,7 +80,7 @@ class _Checksums(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.found = checksum_inputs(self.spec.inputs, self.spec.readable)
+            self.found = checksum_inputs(self.spec.inputs, self.spec.readable, PlainNames.of(self.spec))
         except OSError as error:
             self.error = error
 
@@ -204,6 +205,8 @@ class _Run:
             return Outcome(protocol.INTERNAL_ERROR, KILLED_MESSAGE)
         if status == protocol.DISK_FULL:
             return Outcome(status, f"disk full at {self.out}; free some space and run it again")
+        if self.spec.names is not None:
+            return Outcome(protocol.INTERNAL_ERROR, self.spec.fault)
         how = f"by signal {-status}" if status < 0 else f"with code {status} and without a word"
         if -status in set(signal.Signals):
             how = f"by {signal.Signals(-status).name}"

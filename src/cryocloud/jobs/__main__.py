@@ -7,14 +7,16 @@ exits with the code of the command-line contract; here, and only here, errors be
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import re
 import shutil
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,12 @@ from cryocloud.compute import attempt as protocol
 from cryocloud.compute.attempt import Attempt, AttemptSpec
 from cryocloud.compute.context import JobCancelled, JobContext
 from cryocloud.compute.files import write_json
+from cryocloud.compute.plain_names import PlainNames
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.name_gate import restrict_names
+from cryocloud.jobs.kit.python_warnings import explain_python_warnings
+
+_AMOUNT = re.compile(r"\d[\d.,]* ?[KMGT]i?B\b")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     outcome: dict[str, Any] = {"device": None, "decisions": [], "warnings": [], "exceptions": 0}
+    _write_utf8()
     try:
         job = _run(attempt, spec, outcome, stop)
         end = Ending(protocol.DONE_WITH_EXCEPTIONS if job.exceptions else protocol.DONE)
@@ -54,7 +61,8 @@ def main(arguments: list[str]) -> int:
         end = _failure(error, spec)
         if end.code in (protocol.INTERNAL_ERROR, protocol.DISK_FULL):
             traceback.print_exc()
-        print(end.message, file=sys.stderr, flush=True)
+        end = replace(end, message=PlainNames.of(spec).clean(end.message))
+        print(end.message, flush=True)
     _write_outcome(attempt, outcome | {"code": end.code, "message": end.message})
     return end.code
 
@@ -65,6 +73,7 @@ def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any], stop: thr
     outcome["device"] = device = _resolve_device(spec.device)
     job = JobContext(attempt, spec, parameters, device, stop)
     outcome |= {"decisions": job.decisions, "warnings": job.warnings}
+    explain_python_warnings(job.warning)
     _restrict_names(attempt, spec)
     resumed = " (resumed)" if spec.resumed else ""
     job.log(f"{spec.job_type} {spec.version}, CryoCloud {__version__}, seed {spec.seed}, {device}{resumed}")
@@ -72,6 +81,13 @@ def _run(attempt: Attempt, spec: AttemptSpec, outcome: dict[str, Any], stop: thr
     body(job)
     outcome["exceptions"] = len(job.exceptions)
     return job
+
+
+def _write_utf8() -> None:
+    """Whatever the language of the machine: units are no ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _restrict_names(attempt: Attempt, spec: AttemptSpec) -> None:
@@ -106,6 +122,8 @@ def _failure(error: BaseException, spec: AttemptSpec) -> Ending:
             return Ending(protocol.INTERNAL_ERROR, _memory_message(error))
         case RuntimeError() if _is_out_of_memory(error):
             return Ending(protocol.INTERNAL_ERROR, _memory_message(error))
+    if spec.names is not None:
+        return Ending(protocol.INTERNAL_ERROR, spec.fault)
     kind = type(error).__name__
     return Ending(protocol.INTERNAL_ERROR, f"internal error in {spec.job_type}: {kind}: {_first_line(error)}")
 
@@ -126,8 +144,9 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _memory_message(error: BaseException) -> str:
+    asked = _AMOUNT.search(str(error))
     return (
-        f"not enough memory ({_first_line(error) or 'allocation refused'}); use a smaller box, fewer classes "
+        f"not enough memory{f' ({asked[0]} more were needed)' if asked else ''}; use a smaller box, fewer classes "
         "or a machine with more memory, then run the same command again: it goes on from the last checkpoint"
     )
 

@@ -101,8 +101,8 @@ def _log_update(job: JobContext, particles: ParticleSet, state: ClassificationSt
     finest = particles.box_size_px * particles.pixel_size_angstrom / state.r_max_px
     best = float(state.resolution_history[-1].min())
     job.log(
-        f"update {state.update}: {int(seen.sum())} particles seen, best class {best:.1f} A, "
-        f"class probability {float(state.assignments.probability[seen].mean()):.2f}; next: detail to {finest:.1f} A"
+        f"update {state.update}: {int(seen.sum())} particles seen, best class {best:.1f} Å, "
+        f"class probability {float(state.assignments.probability[seen].mean()):.2f}; next: detail to {finest:.1f} Å"
     )
 
 

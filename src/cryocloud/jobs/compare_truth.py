@@ -278,7 +278,7 @@ def _report_poses(job: JobContext, errors: PoseErrors) -> None:
     )
     with panels(job.plots / "pose_errors.png", 1, 2, title=f"{len(errors.angle_deg)} particles") as axes:
         for cell, values, unit in (
-            (axes[0, 0], errors.angle_deg, "orientation error (deg)"),
+            (axes[0, 0], errors.angle_deg, "orientation error (°)"),
             (axes[0, 1], errors.shift, "position error (Å)"),
         ):
             median = float(np.median(values))

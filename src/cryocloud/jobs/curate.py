@@ -108,7 +108,7 @@ def _write_reasons(job: JobContext, tables: MicrographTables, reasons: list[list
         table.writerow(["micrograph", "reasons"])
         for name, against in zip(tables.micrographs["rlnMicrographName"], reasons, strict=True):
             if against:
-                table.writerow([name, "; ".join(against)])
+                table.writerow([job.known_as(name), "; ".join(against)])
                 job.log(f"rejected {name}: {'; '.join(against)}")
 
 

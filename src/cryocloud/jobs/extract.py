@@ -288,7 +288,7 @@ def _background_radius_px(parameters: ExtractParameters, pixel_size_angstrom: fl
     if radius_px > 0.5 * box_px:
         raise InputError(
             f"--background-diameter-angstrom {parameters.background_diameter_angstrom:g} leaves no background in "
-            f"a box of {box_px * pixel_size_angstrom:g} A; give a smaller one or a larger --box-size-px"
+            f"a box of {box_px * pixel_size_angstrom:g} Å; give a smaller one or a larger --box-size-px"
         )
     return radius_px
 

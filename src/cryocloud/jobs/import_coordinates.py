@@ -164,7 +164,7 @@ def _each_once(job: JobContext, listed: Listed, micrographs: MicrographList) -> 
         (x, y), (first_x, first_y) = listed.xy_px[row], listed.xy_px[of[row]]
         job.quarantine(
             f"{micrographs.names[listed.micrograph[row]]} ({x:g}, {y:g})",
-            f"lies within {near_angstrom:.0f} A of ({first_x:g}, {first_y:g}): the same particle; used once",
+            f"lies within {near_angstrom:.0f} Å of ({first_x:g}, {first_y:g}): the same particle; used once",
         )
     copies = int((of >= 0).sum())
     job.metrics(duplicates=copies)

@@ -180,16 +180,17 @@ def _pixel_size_of_headers(job: JobContext, headers: dict[Path, MrcHeader]) -> f
     if len(named) < len(headers):
         path = next(path for path in headers if path not in named)
         raise InputError(
-            f"{path}: the header's pixel size is {headers[path].pixel_size_angstrom:g} A, which stands for "
+            f"{path}: the header's pixel size is {headers[path].pixel_size_angstrom:g} Å, which stands for "
             "unknown; give --pixel-size-angstrom"
         )
     sizes = sorted(header.pixel_size_angstrom for header in named.values())
     if pixel_sizes_differ(sizes[0], sizes[-1]):
         raise InputError(
-            f"the headers' pixel sizes go from {sizes[0]:g} to {sizes[-1]:g} A; give "
+            f"the headers' pixel sizes go from {sizes[0]:g} to {sizes[-1]:g} Å; give "
             "--pixel-size-angstrom, or import one kind at a time"
         )
-    job.decision("pixel size", sizes[0], "taken from the headers of the micrographs, since none was given")
+    why = "taken from the headers of the micrographs, since none was given"
+    job.decision("pixel size", f"{sizes[0]:.4g} Å", why)
     return sizes[0]
 
 

@@ -58,7 +58,7 @@ def run(job: JobContext) -> None:
     duplicates += found - len(tables)
     particles = particle_set(tables)
     require_pixel_size(particles.pixel_size_angstrom, "optics")
-    job.log(f"{len(tables)} particles, box {particles.box_size_px} px of {particles.pixel_size_angstrom:g} A")
+    job.log(f"{len(tables)} particles, box {particles.box_size_px} px of {particles.pixel_size_angstrom:g} Å")
     _report_sampling(job, tables, particles)
     facts = Facts(items=len(tables), box_size_px=particles.box_size_px)
     sign = _signs(job, tables)

@@ -137,7 +137,7 @@ def _find_pose(job: JobContext, model: Tensor, volume: Tensor, pixel: float) -> 
         for start in starts
     ]
     best = max(fine, key=lambda found: found.correlation)
-    job.log(f"pose: correlation {best.correlation:.3f} at {given.align_resolution_angstrom:g} A")
+    job.log(f"pose: correlation {best.correlation:.3f} at {given.align_resolution_angstrom:g} Å")
     if best.mirrored:
         job.log(
             "the mirror image of the model fits better: the map has the wrong hand, or hand cannot be seen in it"
@@ -196,8 +196,8 @@ def _report(job: JobContext, agreements: list[Agreement], alignment: VolumeAlign
         mirrored=float(alignment.mirrored),
     )
     job.log(
-        f"FSC 0.5 with the model at {_resolution(best.unmasked, best, pixel):.2f} A, "
-        f"masked {_resolution(best.masked, best, pixel):.2f} A"
+        f"FSC 0.5 with the model at {_resolution(best.unmasked, best, pixel):.2f} Å, "
+        f"masked {_resolution(best.masked, best, pixel):.2f} Å"
     )
 
 

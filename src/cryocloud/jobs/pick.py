@@ -138,7 +138,7 @@ def _references(job: JobContext) -> References:
     header = read_mrc_header(path)
     if not header.has_pixel_size:
         raise InputError(
-            f"{path}: the header's pixel size is {header.pixel_size_angstrom:g} A, which stands for unknown; "
+            f"{path}: the header's pixel size is {header.pixel_size_angstrom:g} Å, which stands for unknown; "
             "write the right one into the header"
         )
     array, pixel_size_angstrom = read_mrc(path)

@@ -120,7 +120,7 @@ def _read_half_maps(job: JobContext) -> HalfMaps:
     require_pixel_size(pixel_sizes[0], f"header of {paths[0]}")
     if pixel_sizes_differ(*pixel_sizes):
         raise InputError(
-            f"{folder}: pixel sizes of the half maps differ ({pixel_sizes[0]:g}, {pixel_sizes[1]:g} A)"
+            f"{folder}: pixel sizes of the half maps differ ({pixel_sizes[0]:g}, {pixel_sizes[1]:g} Å)"
         )
     if torch.equal(*volumes):
         raise InputError(f"{folder}: the two half maps are the same map; their FSC would be 1 everywhere")
@@ -143,7 +143,7 @@ def _read_mask(job: JobContext, maps: HalfMaps) -> Tensor:
     require_equal_shapes([(HALF_MAPS[0], tuple(maps.first.shape)), (str(path), tuple(mask.shape))])
     if pixel_sizes_differ(pixel_size_angstrom, maps.pixel_size_angstrom):
         raise InputError(
-            f"{path}: pixel size {pixel_size_angstrom:g} A, but the half maps have {maps.pixel_size_angstrom:g} A"
+            f"{path}: pixel size {pixel_size_angstrom:g} Å, but the half maps have {maps.pixel_size_angstrom:g} Å"
         )
     low, high = float(mask.min()), float(mask.max())
     if low < -0.01 or high > 1.01 or high <= 0:
@@ -222,7 +222,7 @@ def _report(job: JobContext, maps: HalfMaps, curves: FscCurves, mask: Tensor) ->
     limit = report_pixel_limit(
         job, resolution, box_size_px=maps.box_size_px, pixel_size_angstrom=maps.pixel_size_angstrom
     )
-    job.log(f"FSC 0.143 at {resolution:.2f} A (corrected{limit}), {unmasked:.2f} A without mask")
+    job.log(f"FSC 0.143 at {resolution:.2f} Å (corrected{limit}), {unmasked:.2f} Å without mask")
     if resolution > unmasked * 1.02:
         job.log("the mask makes the resolution worse: it probably cuts into the particle; extend it")
 
@@ -260,7 +260,7 @@ def _plot(
             Curve(across, cone_curves.min(0), "worst direction"),
         ],
         x_label="resolution",
-        y_label="masked FSC in a cone of 20 deg",
+        y_label="masked FSC in a cone of 20°",
         title=f"Evenness of directions: {cones.area_ratio():.2f} (1 = even)",
         marks=[Mark(FSC_THRESHOLD, "0.143", axis="y"), Mark(1 / resolution, f"{resolution:.2f} Å")],
         x_is_frequency=True,

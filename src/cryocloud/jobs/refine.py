@@ -109,8 +109,8 @@ def _report_iteration(job: JobContext, particles: ParticleSet, state: Refinement
     unmasked = _resolution(state.fsc, particles, FSC_THRESHOLD)
     changed = float(state.pose_change_deg.median())
     job.log(
-        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} A ({unmasked:.2f} A without mask), "
-        f"poses moved {changed:.2f} deg (median); "
+        f"iteration {state.iteration}: FSC 0.143 at {resolution:.2f} Å ({unmasked:.2f} Å without mask), "
+        f"poses moved {changed:.2f}° (median); "
         f"next: {state.phase}, rings up to {state.r_max_px}"
     )
     job.metrics(

@@ -75,7 +75,8 @@ def _model(job: JobContext) -> AtomicModel:
         found = symmetric_assembly(
             read_atomic_model(source) if assembly is None else assembly, parameters.symmetry
         )
-    job.decision("symmetry axes", [round(float(x), 2) for x in found.center_angstrom], found.how)
+    through = ", ".join(f"{x:.2f}" for x in found.center_angstrom)
+    job.decision("symmetry axes", f"through ({through}) Å", found.how)
     return found.model
 
 

@@ -206,7 +206,7 @@ def _center_of_mass(averages: Tensor) -> Tensor:
     ("parameters", "message"),
     [
         (ClassificationParameters(40, 115.0), r"60 particles are too few for 40 classes.*at most 30"),
-        (ClassificationParameters(3, 150.0), r"mask of 150 A is wider than the box of 144 A"),
+        (ClassificationParameters(3, 150.0), r"mask of 150 Å is wider than the box of 144 Å"),
     ],
 )
 def test_bad_input_is_refused(

@@ -77,7 +77,7 @@ def test_equal_classes_are_all_kept() -> None:
     ("changes", "reason"),
     [
         ({"match": [10.0, 10.5, 9.8, 10.2, 3.6]}, "match the average little better than noise"),
-        ({"resolution_angstrom": [12.0, 12.5, 12.0, 13.0, 30.0]}, "halves agree only to 30.0 A"),
+        ({"resolution_angstrom": [12.0, 12.5, 12.0, 13.0, 30.0]}, "halves agree only to 30.0 Å"),
         ({"center_density": [0.9, 1.1, 0.8, 1.0, -0.1]}, "center is not brighter than the background"),
         ({"edge_ratio": [0.02, 0.03, 0.02, 0.02, 0.9]}, "bright at the rim of the mask"),
         ({"particles": [100.0, 90.0, 80.0, 70.0, 4.0]}, "4 particles, fewer than 10"),

@@ -137,5 +137,5 @@ def test_useless_images_are_refused(image: torch.Tensor, words: str) -> None:
 
 def test_pixels_too_coarse_for_any_rings_are_refused() -> None:
     noise = torch.randn(512, 512, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(InputError, match=r"between 30 and 25 A only.*check the pixel size"):
+    with pytest.raises(InputError, match=r"between 30 and 25 Å only.*check the pixel size"):
         estimate(noise, 12.0)

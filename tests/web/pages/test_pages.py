@@ -138,7 +138,7 @@ def test_the_dashboard_asks_the_database_equally_often_for_few_and_many_projects
 
 def test_a_newcomer_is_guided(owner):
     page = words(owner.client.get("/dashboard/"))
-    assert "Your first map in three steps" in page and "Upload a folder" in page
+    assert "Your own first map in three steps" in page and "Upload a folder" in page
 
 
 def test_the_header_switches_between_organizations(owner):

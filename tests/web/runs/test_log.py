@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cryocloud.web.configuration import configuration
-from cryocloud.web.runs.log import without_folders
+from cryocloud.web.runs.log import without_places
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from cryocloud.web.runs.log import without_folders
     ],
 )  # fmt: skip
 def test_folders_of_the_server_are_left_out(text, shown):
-    assert without_folders(text.replace("{home}", str(configuration().home))) == shown
+    assert without_places(text.replace("{home}", str(configuration().home))) == shown

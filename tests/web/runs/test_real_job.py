@@ -69,7 +69,7 @@ def test_copies_and_doubts_are_told_on_the_pages(
     turn_until(ended)
     assert (job.state, job.metrics["micrographs"], job.exceptions) == ("exceptions", 2, 1), job.message
     pixel_size, copies = job.warnings
-    assert "(a.mrc: 1.5 A); 3 A is used" in pixel_size and "again.mrc (a.mrc)" in copies
+    assert "(a.mrc: 1.5 Å); 3 Å is used" in pixel_size and "again.mrc (a.mrc)" in copies
     page = owner.client.get(f"/jobs/{job.pk}/").content.decode()
-    assert "3 A is used" in page.split("Look and download")[0]
-    assert "has the same pixels as a.mrc; used once" in page
+    assert "3 Å is used" in page.split("Look and download")[0]
+    assert "Session 1/again.mrc" in page and "has the same pixels as Session 1/a.mrc; used once" in page

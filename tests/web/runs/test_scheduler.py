@@ -85,7 +85,8 @@ def test_a_job_ends_with_numbers_files_checksums_and_one_usage_record(
     ("mishap", "expected"),
     [
         ("bad_input", ("failed", "pixel size 0", True)),
-        ("bug", ("failed", "internal error in counting", False)),
+        ("bug", ("failed", "a fault of the program stopped this job, not your data; retry the job", False)),
+        ("segfault", ("failed", "a fault of the program stopped this job", False)),
         ("killed", ("failed", "memory ran out", False)),
         ("bad_items", ("exceptions", "", True)),
     ],

@@ -32,13 +32,13 @@ class CtfJobParameters(Parameters):
     )
     phase_shift_min_deg: float = parameter(
         0.0,
-        unit="deg",
+        unit="°",
         help="Smallest phase shift of a phase plate; equal to the largest: fixed",
         ge=0,
         le=180,
     )
     phase_shift_max_deg: float = parameter(
-        0.0, unit="deg", help="Largest phase shift of a phase plate", ge=0, le=180
+        0.0, unit="°", help="Largest phase shift of a phase plate", ge=0, le=180
     )
     spectrum_size_px: int = parameter(
         512, unit="px", help="Edge of the smoothed power spectrum", ge=128, le=4096

@@ -24,7 +24,7 @@ class SimulateMicrographsParameters(ImagingParameters):
         ge=0,
         le=100_000,
     )
-    dose_e_per_angstrom2: float = parameter(40.0, unit="e/Å²", help="Electrons in all", gt=0, le=1000)
+    dose_e_per_angstrom2: float = parameter(40.0, unit="e⁻/Å²", help="Electrons in all", gt=0, le=1000)
     ice_share: float = parameter(
         0.2, help="Share of the noise that is structure of the ice, seen through the CTF", ge=0, lt=1
     )

@@ -104,7 +104,7 @@ def _good_micrographs(imported: Finished, pixel_size_angstrom: float) -> Stretch
     finest_angstrom = max(CTF_FIT_FINEST_ANGSTROM, round(CTF_FIT_PER_PIXEL * pixel_size_angstrom, 1))
     decision = Decision(
         "CTF fitted up to",
-        f"{finest_angstrom} Å",
+        f"{finest_angstrom:g} Å",
         f"{CTF_FIT_PER_PIXEL} pixels, clear of the Nyquist limit, and no finer than Thon rings usually reach",
         {"pixel_size_angstrom": pixel_size_angstrom},
     )
@@ -132,7 +132,7 @@ def _good_particles(sampling: Sampling, picked: Finished) -> Stretch:
         {"classes": classes, "mask_diameter_angstrom": sampling.mask_diameter_angstrom},
         (
             Decision("2D classes", classes, why_classes, {"particles": particles}),
-            Decision("mask diameter", f"{sampling.mask_diameter_angstrom} Å", why_mask),
+            Decision("mask diameter", f"{sampling.mask_diameter_angstrom:g} Å", why_mask),
         ),
     )
     return (yield Step("select2d", {"input": classified.file("particles.star")}, {}))
@@ -201,7 +201,7 @@ def _refinement(parameters: SpaParameters, sampling: Sampling, particles: Finish
             "mask_diameter_angstrom": sampling.mask_diameter_angstrom,
             "start_resolution_angstrom": start.resolution_angstrom,
         },
-        (Decision("start resolution", f"{start.resolution_angstrom} Å", start.why),),
+        (Decision("start resolution", f"{start.resolution_angstrom:g} Å", start.why),),
     )
 
 
@@ -212,7 +212,7 @@ def _null_control(
     particles = int(refined.metric("particles"))
     decision = Decision(
         "null control",
-        f"{particles} noise boxes",
+        f"{particles:,} noise boxes",
         "cut between the particles and refined alike; detail that they show too is no evidence",
     )
     noise = yield Step(

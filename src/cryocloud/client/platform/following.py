@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import spoken_number
 from cryocloud.client.platform.client import CryoCloud
 from cryocloud.client.platform.display import Progress
 from cryocloud.client.platform.shapes import ENDED, WAITING, Job, Run
@@ -62,7 +62,7 @@ def _ending(job: Job) -> str:
 
 def _run_ending(run: Run) -> str:
     spoken = (spoken_number(name, value) for name, value in run.key_numbers.items())
-    numbers = ", ".join(f"{name} {value}" for name, value in spoken)
+    numbers = ", ".join(f"{one.label} {one.text}" for one in spoken)
     if run.state == WAITING:
         return f"{run.workflow} waits: {run.doubt} Decide on the page of the run, or accept it there or by the API."
     return f"{run.workflow} {run.state}: {numbers or run.message}".rstrip(": ")

@@ -140,14 +140,14 @@ def _check(particles: ParticleSet, parameters: AbInitioParameters) -> None:
         )
     if parameters.mask_diameter_angstrom > edge_angstrom:
         raise InputError(
-            f"a mask of {parameters.mask_diameter_angstrom:.0f} A is wider than the box of {edge_angstrom:.0f} A; "
+            f"a mask of {parameters.mask_diameter_angstrom:.0f} Å is wider than the box of {edge_angstrom:.0f} Å; "
             "use a smaller mask or extract with a larger box"
         )
     finest_angstrom = 2.1 * particles.pixel_size_angstrom
     if parameters.last_resolution_angstrom < finest_angstrom:
         raise InputError(
-            f"pixels of {particles.pixel_size_angstrom:.2f} A hold no detail of "
-            f"{parameters.last_resolution_angstrom:g} A; ask for {finest_angstrom:.1f} A or coarser"
+            f"pixels of {particles.pixel_size_angstrom:.2f} Å hold no detail of "
+            f"{parameters.last_resolution_angstrom:g} Å; ask for {finest_angstrom:.1f} Å or coarser"
         )
 
 

@@ -83,7 +83,7 @@ def working_images(particles: ParticleSet, parameters: ClassificationParameters)
         )
     if parameters.mask_diameter_angstrom > box * pixel:
         raise InputError(
-            f"a mask of {parameters.mask_diameter_angstrom:.0f} A is wider than the box of {box * pixel:.0f} A; "
+            f"a mask of {parameters.mask_diameter_angstrom:.0f} Å is wider than the box of {box * pixel:.0f} Å; "
             "use a smaller mask or extract with a larger box"
         )
     r_max_px = min(box // 2 - 1, math.ceil(box * pixel / parameters.max_resolution_angstrom))

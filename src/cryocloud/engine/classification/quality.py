@@ -189,7 +189,7 @@ def _decide(quality: ClassQuality, index: int, rules: SelectionRules) -> ClassDe
         ),
         (
             float(quality.resolution_score[index]),
-            f"its halves agree only to {quality.resolution_angstrom[index]:.1f} A",
+            f"its halves agree only to {quality.resolution_angstrom[index]:.1f} Å",
         ),
         (
             float(quality.center_score[index]),

@@ -157,8 +157,8 @@ def estimate_ctf(
     finest = min(1 / settings.finest_resolution_angstrom, nyquist)
     if finest < _NARROWEST_BAND * lowest:
         raise InputError(
-            f"at a pixel size of {pixel_size_angstrom:g} A the CTF would be fitted between "
-            f"{settings.coarsest_resolution_angstrom:g} and {1 / finest:.3g} A only, too few rings; check the pixel "
+            f"at a pixel size of {pixel_size_angstrom:g} Å the CTF would be fitted between "
+            f"{settings.coarsest_resolution_angstrom:g} and {1 / finest:.3g} Å only, too few rings; check the pixel "
             f"size, or widen the band"
         )
     searched = min(finest, max(1 / SEARCH_FINEST_ANGSTROM, _NARROWEST_BAND * lowest))

@@ -177,7 +177,7 @@ def derive_limit(
 
 
 def range_text(criterion: Criterion, limit: Limit) -> str:
-    """A limit in words: "at most 1,639 A"."""
+    """A limit in words: "at most 1,639 Å"."""
     unit = f" {criterion.unit}" if criterion.unit else ""
     if math.isinf(limit.lower):
         return f"at most {_plain(limit.upper)}{unit}"

@@ -95,7 +95,7 @@ def common_sampling(samplings: list[Sampling]) -> Sampling:
     box = 2 * int(edge_angstrom / (2 * pixel) * (1 + PIXEL_SIZE_TOLERANCE))
     if box < SMALLEST_BOX_PX:
         raise InputError(
-            f"boxes of {edge_angstrom:.0f} A at the coarsest pixel of {pixel:g} A leave {box} px for all optics "
+            f"boxes of {edge_angstrom:.0f} Å at the coarsest pixel of {pixel:g} Å leave {box} px for all optics "
             "groups together; extract the particles with one pixel size, or leave a group out"
         )
     return Sampling(box, pixel)

@@ -139,7 +139,7 @@ def common_pixel_size(tables: ParticleTables) -> float:
     sizes = optics_of_rows(tables.optics, tables.particles, "rlnImagePixelSize")
     if not sizes.min() > 0:
         raise InputError(
-            f"pixel size {sizes.min():g} A is not positive; import the particles with their pixel size"
+            f"pixel size {sizes.min():g} Å is not positive; import the particles with their pixel size"
         )
     return float(sizes.max())
 

@@ -83,8 +83,8 @@ def prepare_field(
     height, width = (edge // SIZE_UNIT_PX * SIZE_UNIT_PX for edge in micrograph.shape)
     if min(height, width) * pixel_size_angstrom < FEWEST_DIAMETERS * diameter_angstrom:
         raise InputError(
-            f"micrograph of {micrograph.shape[1]} x {micrograph.shape[0]} px of {pixel_size_angstrom:g} A is too "
-            f"small for particles of {diameter_angstrom:g} A; check diameter and pixel size"
+            f"micrograph of {micrograph.shape[1]} x {micrograph.shape[0]} px of {pixel_size_angstrom:g} Å is too "
+            f"small for particles of {diameter_angstrom:g} Å; check diameter and pixel size"
         )
     image = micrograph[:height, :width]
     deviation = float(image.std())

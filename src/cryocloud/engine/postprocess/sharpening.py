@@ -107,7 +107,7 @@ def sharpen(
     largest = -b_factor_angstrom2 / (4 * low_pass_angstrom**2)
     if largest > 6 * math.log(10):
         raise InputError(
-            f"B-factor {b_factor_angstrom2:.0f} A^2 multiplies {low_pass_angstrom:.3g} A by "
+            f"B-factor {b_factor_angstrom2:.0f} Å² multiplies {low_pass_angstrom:.3g} Å by "
             f"10^{largest / math.log(10):.0f}; choose one closer to zero"
         )
     size_angstrom = box * pixel_size_angstrom

@@ -93,7 +93,7 @@ def density_map(
     b_factor = model.b_factor_angstrom2 + b_factor_angstrom2 + blur
     if b_factor.min() < 0.5 * blur:
         raise InputError(
-            f"B-factors go down to {b_factor.min() - blur:.0f} A^2; raise --b-factor-angstrom2 to make them positive"
+            f"B-factors go down to {b_factor.min() - blur:.0f} Å²; raise --b-factor-angstrom2 to make them positive"
         )
     sigma_px = np.sqrt(b_factor / (8 * math.pi**2)) / step_angstrom
     position_px = model.positions_angstrom / step_angstrom
@@ -130,13 +130,13 @@ def _check(
 ) -> None:
     if resolution_angstrom is not None and resolution_angstrom < 2 * pixel_size_angstrom:
         raise InputError(
-            f"resolution {resolution_angstrom:g} A is finer than two pixels of {pixel_size_angstrom:g} A; "
+            f"resolution {resolution_angstrom:g} Å is finer than two pixels of {pixel_size_angstrom:g} Å; "
             "choose a coarser resolution or a smaller pixel"
         )
     extent = float(np.abs(model.positions_angstrom).max())
     if extent > 0.5 * box_size_px * pixel_size_angstrom:
         raise InputError(
-            f"a box of {box_size_px} px x {pixel_size_angstrom:g} A cannot hold a model that reaches {extent:.0f} A "
+            f"a box of {box_size_px} px x {pixel_size_angstrom:g} Å cannot hold a model that reaches {extent:.0f} Å "
             f"from its center; use at least {smallest_box_px(model, pixel_size_angstrom)} px or center the model"
         )
 

@@ -189,7 +189,7 @@ def _cubic_or_free(near: Float, offset: Float, middle: Float, others: Float, ene
     lowest = int(np.argmin(energies))
     if energies[lowest] <= _CUBIC_SHARE * energy:
         center = np.full(3, places[lowest])
-        how = f"center ({center[0]:.2f}, {center[1]:.2f}, {center[2]:.2f}) A, as a cubic map box has it"
+        how = f"center ({center[0]:.2f}, {center[1]:.2f}, {center[2]:.2f}) Å, as a cubic map box has it"
         return CenterSearch(center, energies[lowest], f"{how}, from the contacts between the copies")
-    how = f"center ({free[0]:.2f}, {free[1]:.2f}, {free[2]:.2f}) A from the contacts between the copies"
+    how = f"center ({free[0]:.2f}, {free[1]:.2f}, {free[2]:.2f}) Å from the contacts between the copies"
     return CenterSearch(free, energy, how)

@@ -74,7 +74,7 @@ def compare_with_headers(
     """Warn where files say another pixel size than the one that is used."""
     unknown = sum(not header.has_pixel_size for header in headers.values())
     if unknown:
-        job.log(f"{unknown} headers have no pixel size (0 or 1); {pixel_size_angstrom:g} A is used")
+        job.log(f"{unknown} headers have no pixel size (0 or 1); {pixel_size_angstrom:g} Å is used")
     differing = {
         path: header.pixel_size_angstrom
         for path, header in headers.items()
@@ -83,7 +83,7 @@ def compare_with_headers(
     if differing:
         path, size = next(iter(differing.items()))
         job.warning(
-            f"{len(differing)} headers have another pixel size ({path.name}: {size:g} A); {pixel_size_angstrom:g} A "
+            f"{len(differing)} headers have another pixel size ({path.name}: {size:g} Å); {pixel_size_angstrom:g} Å "
             "is used. A wrong one spoils defocus and resolution: give --pixel-size-angstrom if it is"
         )
     job.metrics(pixel_size_mismatches=len(differing), pixel_size_unknown=unknown)

@@ -69,7 +69,7 @@ def each_place_once(job: JobContext, tables: ParticleTables, particles: Particle
     xy_angstrom = xy_px * optics_of_rows(tables.optics, rows, label)[:, None]
     near_angstrom = COPY_DISTANCE_BOXES * particles.box_size_px * particles.pixel_size_angstrom
     of = repeated_positions(xy_angstrom, particles.micrograph.numpy(), near_angstrom)
-    words = f"lies within {near_angstrom:.0f} A of {{first}}: the same particle"
+    words = f"lies within {near_angstrom:.0f} Å of {{first}}: the same particle"
     set_copies_aside(job, rows["rlnImageName"].tolist(), of, words)
     return tables.select(of < 0)
 

@@ -55,7 +55,7 @@ def require_pixel_size(pixel_size_angstrom: float, source: str) -> None:
     low, high = PIXEL_SIZE_RANGE_ANGSTROM
     if not (math.isfinite(pixel_size_angstrom) and low <= pixel_size_angstrom <= high):
         raise InputError(
-            f"pixel size {pixel_size_angstrom:g} A ({source}) is not between {low:g} and {high:g} A; "
+            f"pixel size {pixel_size_angstrom:g} Å ({source}) is not between {low:g} and {high:g} Å; "
             "give the right one with --pixel-size-angstrom"
         )
 

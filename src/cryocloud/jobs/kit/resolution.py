@@ -14,8 +14,8 @@ def report_pixel_limit(
     if not is_limited:
         return ""
     job.warning(
-        f"the resolution of {resolution_angstrom:.2f} A is limited by the pixel: the half maps agree up to two pixels "
-        f"of {pixel_size_angstrom:.4g} A, beyond which these images hold nothing. Extract the particles with smaller "
+        f"the resolution of {resolution_angstrom:.2f} Å is limited by the pixel: the half maps agree up to two pixels "
+        f"of {pixel_size_angstrom:.4g} Å, beyond which these images hold nothing. Extract the particles with smaller "
         "pixels to see how far the data go; if they have no smaller ones, look for copies of particles and a mask that "
         "is too tight"
     )

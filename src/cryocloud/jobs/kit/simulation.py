@@ -48,7 +48,7 @@ def imaged_object(job: JobContext) -> tuple[Tensor, float]:
         and pixel_sizes_differ(pixel_size, stored)
     ):
         raise InputError(
-            f"{source}: has pixels of {stored:g} A, not {pixel_size:g} A; leave --pixel-size-angstrom out or make "
+            f"{source}: has pixels of {stored:g} Å, not {pixel_size:g} Å; leave --pixel-size-angstrom out or make "
             "the map with that sampling"
         )
     if not np.isfinite(array).all():

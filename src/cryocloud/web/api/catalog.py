@@ -21,6 +21,8 @@ from cryocloud.catalog.fields import (
     title,
     unit,
 )
+from cryocloud.catalog.files import meaning_of
+from cryocloud.catalog.metrics import METRICS, metric_unit
 from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.api.answers import ERRORS
 from cryocloud.web.core.errors import PlatformError
@@ -78,11 +80,29 @@ class Entry(EntryName):
     parameters_schema: dict[str, Any]
 
 
+class FileFacts(Schema):
+    """A file that every job of the type leaves."""
+
+    name: str
+    meaning: str
+
+
 class JobTypeFacts(Entry):
     """A job type."""
 
     version: int
     outputs: list[str] = Field(description="Files by which other jobs can refer to its result")
+    files: list[FileFacts] = Field(description="The same files with what they are")
+
+
+class MetricFacts(Schema):
+    """A number that jobs report. Behind some names stands the number of a class: `particles_class2`."""
+
+    name: str = Field(description="As in `metrics` of a job")
+    label: str
+    unit: str = Field(description="Å, px, ° ...; empty where there is none")
+    form: str = Field(description="number, count, share (of 1) or yes_no (1 or 0)")
+    help: str
 
 
 @router.get("/catalog/job-types", response={200: list[EntryName], **ERRORS}, operation_id="list_job_types")
@@ -95,7 +115,16 @@ def list_job_types(request: HttpRequest) -> Any:
 def get_job_type(request: HttpRequest, name: str) -> Any:
     """One job type with its parameters and inputs."""
     entry = _load(load_job_type, name)
-    return {**_facts(entry), "version": entry.version, "outputs": list(entry.outputs)}
+    return {**_facts(entry), "version": entry.version, "outputs": list(entry.outputs), "files": _files(entry)}
+
+
+@router.get("/catalog/metrics", response={200: list[MetricFacts], **ERRORS}, operation_id="list_metrics")
+def list_metrics(request: HttpRequest) -> Any:
+    """All numbers that jobs report, by name: what people call them, their unit, and what they mean."""
+    return [
+        {"name": name, "label": one.label, "unit": metric_unit(name), "form": one.form, "help": one.help}
+        for name, one in METRICS.items()
+    ]
 
 
 @router.get("/catalog/workflows", response={200: list[EntryName], **ERRORS}, operation_id="list_workflows")
@@ -136,6 +165,10 @@ def _facts(entry: JobType | Workflow) -> dict[str, Any]:
         ],
         "parameters_schema": entry.parameters.model_json_schema(),
     }
+
+
+def _files(entry: JobType) -> list[dict[str, str]]:
+    return [{"name": name, "meaning": meaning_of(name)} for name in entry.outputs]
 
 
 def _parameter(name: str, field: FieldInfo) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Field, Query, Router, Schema
 
+from cryocloud.catalog.files import meaning_of
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.core.errors import NotFound
@@ -18,7 +19,7 @@ from cryocloud.web.organizations import access
 from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.archives import project_archive, run_archive
-from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, meaning_of, zip_members
+from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import preview_file
 from cryocloud.web.results.viewers import plot_file, plots_of, preview_index

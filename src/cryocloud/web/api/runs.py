@@ -21,6 +21,7 @@ from cryocloud.web.runs.log import TAIL_BYTES_MAX, log_tail
 from cryocloud.web.runs.models import Attempt, Job, Run
 from cryocloud.web.runs.orders import SEED_MAX
 from cryocloud.web.runs.preflight import check_order
+from cryocloud.web.runs.state_words import OF_ATTEMPTS, OF_JOBS, OF_RUNS, describe_states
 
 router = Router(tags=["runs"])
 
@@ -40,11 +41,11 @@ class JobOut(Schema):
     parameters: dict[str, Any]
     inputs: Inputs
     seed: int
-    state: Job.State
+    state: Job.State = Field(description=describe_states(OF_JOBS))
     progress: float
     progress_message: str
     message: str
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = Field(description="By name; /catalog/metrics says what each number is")
     decisions: list[dict[str, Any]]
     warnings: list[str]
     control: bool = Field(description="Measures what the method makes of noise: evidence, not a result")
@@ -64,7 +65,7 @@ class AttemptOut(Schema):
 
     id: str
     number: int
-    state: Attempt.State
+    state: Attempt.State = Field(description=describe_states(OF_ATTEMPTS))
     exit_code: int | None
     message: str
     wall_s: float
@@ -120,12 +121,12 @@ class RunOut(Schema):
     parameters: dict[str, Any]
     inputs: Inputs
     seed: int
-    state: Run.State
+    state: Run.State = Field(description=describe_states(OF_RUNS))
     message: str
     decisions: list[dict[str, Any]]
     warnings: list[str]
     doubt: str = Field(description="Why it waits for a person, or what somebody has accepted")
-    key_numbers: dict[str, Any]
+    key_numbers: dict[str, Any] = Field(description="As the metrics of a job")
     result_job_id: str
     created_at: datetime
     finished_at: datetime | None

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Case, Count, IntegerField, Max, OuterRef, Q, Subquery, Value, When
 
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import spoken_number
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
@@ -131,7 +131,7 @@ def _with_result(projects: Any) -> Any:
 
 def _resolution(project: Any) -> str:
     value = (project.last_metrics or {}).get("resolution_angstrom")
-    return "" if value is None else spoken_number("resolution_angstrom", value)[1]
+    return "" if value is None else spoken_number("resolution_angstrom", value).text
 
 
 def active_jobs(actor: Actor, organization: Organization) -> tuple[list[Job], int]:

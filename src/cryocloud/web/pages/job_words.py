@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryocloud.catalog import UnknownName, load_job_type, load_workflow
-from cryocloud.catalog.fields import default_value, title, unit, value_text
-from cryocloud.catalog.units import split_unit, spoken_number
+from cryocloud.catalog.fields import default_value, shown_value, title, unit
+from cryocloud.catalog.metrics import spoken_number
+from cryocloud.catalog.units import split_unit
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations.access import visible
@@ -31,7 +32,7 @@ class ParameterLine:
 
     name: str
     title: str
-    unit: str
+    help: str
     text: str
     default: str
     is_changed: bool
@@ -41,8 +42,8 @@ def key_number(job: Job) -> str:
     """The number that matters most, with its unit: "7.1 Å", "12,345 particles"."""
     for name in KEY_METRICS:
         if job.metrics.get(name) is not None:
-            label, text = spoken_number(name, job.metrics[name])
-            return f"{text} {label}" if name in COUNTED else text
+            spoken = spoken_number(name, job.metrics[name])
+            return f"{spoken.text} {spoken.label}" if name in COUNTED else spoken.text
     return ""
 
 
@@ -90,22 +91,15 @@ def parameter_lines(kind: str, name: str, values: dict[str, Any]) -> list[Parame
         field = fields.get(parameter)
         default = default_value(field) if field else None
         stored = list(default) if isinstance(default, tuple) else default
+        own_unit = unit(field) if field else split_unit(parameter)[1]
         lines.append(
             ParameterLine(
                 name=parameter,
                 title=title(parameter),
-                unit=(unit(field) if field else split_unit(parameter)[1]) if value is not None else "",
-                text=_shown(value),
-                default="required" if field and field.is_required() else _shown(default),
+                help=(field.description or "") if field else "",
+                text=shown_value(value, own_unit),
+                default="required" if field and field.is_required() else shown_value(default, own_unit),
                 is_changed=value != stored,
             )
         )
     return sorted(lines, key=lambda line: not line.is_changed)
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "automatic"
-    if isinstance(value, float) and value.is_integer():
-        return f"{value:.0f}"
-    return value_text(value)

@@ -244,7 +244,7 @@ def _parameter_field(
     made = ParameterField(
         name=name,
         title=catalog_fields.title(name),
-        unit=catalog_fields.unit(declared).replace("deg", "°"),
+        unit=catalog_fields.unit(declared),
         help=_help(declared, control),
         control=control,
         value=_default(declared),

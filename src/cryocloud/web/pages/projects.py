@@ -24,6 +24,7 @@ from cryocloud.web.projects import services
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import artifacts_in, size_of
 from cryocloud.web.runs.models import Job
+from cryocloud.web.runs.state_words import STANDINGS, STATE_WORDS
 
 JOBS_PER_PAGE = 50
 GRAPH_JOBS_MAX = 120
@@ -175,6 +176,7 @@ def _work_of(request: HttpRequest, actor: Actor, found: Project) -> dict[str, An
         "runs": found.runs.order_by("-number")[:RUNS_SHOWN],
         "jobs": [(job, key_number(job)) for job in listed],
         "job_page": listed,
+        "state_words": [STATE_WORDS[state] for state in STANDINGS],
         "job_count": listed.paginator.count,
         "graph_left_out": max(0, listed.paginator.count - GRAPH_JOBS_MAX),
         "wide": draw(nodes, links, WIDE),

@@ -5,29 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import Spoken, spoken_number
 from cryocloud.web.results.files import ResultFile, artifacts_of
 from cryocloud.web.results.previews import finest_detail_angstrom
 from cryocloud.web.results.viewers import PlotLink, ViewerLink, plots_of, preview_index, viewers_of
 from cryocloud.web.runs.models import Job
 
 PLOTS_SHOWN = 12
-LIMITS = {
-    "resolution_angstrom": "Resolution, at FSC 0.143",
-    "fsc_0_5_angstrom": "At FSC 0.5",
-    "resolution_unmasked_angstrom": "Without a mask",
-}
+LIMITS = ("resolution_angstrom", "fsc_0_5_angstrom", "resolution_unmasked_angstrom")
 
 
 @dataclass(frozen=True)
 class Lead:
-    """``limits`` are (label, text), the resolution itself first; ``curve`` names the chart drawn beside the map."""
+    """``limits`` begin with the resolution itself; ``curve`` names the chart drawn beside the map."""
 
     job: Job
     previews: str
     turns: bool
     curve: str
-    limits: list[tuple[str, str]]
+    limits: list[Spoken]
     files: list[ResultFile]
     file_count: int
     viewers: list[ViewerLink]
@@ -52,14 +48,11 @@ def lead_of(job: Job) -> Lead:
     )
 
 
-def _limits(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (label, spoken_number(name, metrics[name])[1])
-        for name, label in LIMITS.items()
-        if metrics.get(name) is not None
-    ]
+def _limits(metrics: dict[str, Any]) -> list[Spoken]:
+    return [spoken_number(name, metrics[name]) for name in LIMITS if metrics.get(name) is not None]
 
 
-def _pixel_limit(index: dict[str, Any]) -> list[tuple[str, str]]:
+def _pixel_limit(index: dict[str, Any]) -> list[Spoken]:
     finest = finest_detail_angstrom(index)
-    return [("Two pixels, the finest possible", f"{finest:.2f} Å")] if finest else []
+    help_text = "No map has detail finer than two of its pixels."
+    return [Spoken("", "two pixels", f"{finest:.2f} Å", help_text)] if finest else []

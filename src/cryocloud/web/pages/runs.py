@@ -12,7 +12,8 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_GET, require_POST
 
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.metrics import Spoken, spoken_number
+from cryocloud.catalog.units import NOT_KNOWN
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, QuotaExceeded
 from cryocloud.web.organizations.access import get, role_in, visible
@@ -37,6 +38,7 @@ from cryocloud.web.runs import services
 from cryocloud.web.runs.log import log_tail
 from cryocloud.web.runs.models import Job, Run
 
+SEED_HELP = "Random draws begin here; the same seed gives the same result."
 REPEATABLE = (Job.State.FAILED, Job.State.CANCELLED)
 
 
@@ -52,7 +54,7 @@ class RunStep:
 @dataclass(frozen=True)
 class ComparedLine:
     label: str
-    unit: str
+    help: str
     one: str
     other: str
 
@@ -106,9 +108,9 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
     }
 
 
-def _numbers(metrics: dict[str, Any], lead: Lead | None) -> list[tuple[str, str]]:
+def _numbers(metrics: dict[str, Any], lead: Lead | None) -> list[Spoken]:
     """Without those that stand beside the map."""
-    told = LIMITS if lead and lead.turns else {}
+    told = LIMITS if lead and lead.turns else ()
     return [spoken_number(name, value) for name, value in metrics.items() if name not in told]
 
 
@@ -135,6 +137,7 @@ def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
         "numbers": numbers[:8],
         "more_numbers": numbers[8:],
         "lead": lead,
+        "all_numbers": numbers,
         "inputs": input_links(actor, found),
         "readers": readers(found),
         "next_jobs": next_jobs(found) if found.state in Job.SUCCEEDED else [],
@@ -271,31 +274,37 @@ def compare(request: HttpRequest, actor: Actor) -> HttpResponse:
     return render(request, "runs/compare.html", context)
 
 
-Shown = dict[str, tuple[str, str]]
+@dataclass(frozen=True)
+class Shown:
+    """One side of a comparison."""
+
+    label: str
+    help: str
+    text: str
 
 
-def _parameters(found: Job) -> Shown:
+def _parameters(found: Job) -> dict[str, Shown]:
     lines: list[ParameterLine] = parameter_lines("job", found.job_type, found.parameters)
-    shown = {line.title: (line.unit, line.text) for line in lines}
-    return shown | {"Seed": ("", str(found.seed))}
+    shown = {line.name: Shown(line.title, line.help, line.text) for line in lines}
+    return shown | {"seed": Shown("Seed", SEED_HELP, str(found.seed))}
 
 
-def _metrics(found: Job) -> Shown:
-    return {label: ("", text) for label, text in (spoken_number(*item) for item in found.metrics.items())}
+def _metrics(found: Job) -> dict[str, Shown]:
+    spoken = [spoken_number(name, value) for name, value in found.metrics.items()]
+    return {one.name: Shown(one.label, one.help, one.text) for one in spoken}
 
 
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return [*one, *(name for name in other if name not in one)]
 
 
-def _compared(one: Shown, other: Shown) -> list[ComparedLine]:
+def _compared(one: dict[str, Shown], other: dict[str, Shown]) -> list[ComparedLine]:
     """Lines that differ come first."""
-    missing = ("", "–")
     lines = []
-    for label in _joined(one, other):
-        unit, left = one.get(label, missing)
-        other_unit, right = other.get(label, missing)
-        lines.append(ComparedLine(label, unit or other_unit, left, right))
+    for name in _joined(one, other):
+        known = one.get(name) or other[name]
+        left, right = (side[name].text if name in side else NOT_KNOWN for side in (one, other))
+        lines.append(ComparedLine(known.label, known.help, left, right))
     return sorted(lines, key=lambda line: not line.differs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,42 +9,12 @@ from pathlib import Path
 from django.db.models import QuerySet, Sum
 
 from cryocloud.catalog import UnknownName, load_job_type
+from cryocloud.catalog.files import meaning_of
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.core.zip_stream import ZipMember
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job
-
-MEANINGS = (
-    (r"map\.mrc", "the density map"),
-    (r"half[12]\.mrc", "half map, unfiltered: made from one half of the particles"),
-    (r"map_sharpened\.mrc", "the map, sharpened and filtered to its resolution"),
-    (r"map_sharpened_masked\.mrc", "the sharpened map inside its mask"),
-    (r"map_aligned\.mrc", "the map, laid over the truth"),
-    (r"model_placed\.mrc", "the atomic model as density, where it fits best"),
-    (r"mask\.mrc", "the mask: 1 inside the particle, soft edge, 0 outside"),
-    (r"volume_class\d+\.mrc", "map of one class"),
-    (r"particles\.star", "list of the particles, for RELION 3.1 and later"),
-    (r"particles\.mrcs", "images of the particles"),
-    (r"micrographs\.star", "list of the micrographs, for RELION 3.1 and later"),
-    (r"movies\.star", "list of the movies, for RELION 3.1 and later"),
-    (r"picks\.star", "positions and scores of the picked particles"),
-    (r"classes\.mrcs", "class averages"),
-    (r"classes\.star", "size, resolution and score of each class"),
-    (r"fsc\.star", "Fourier shell correlation curves"),
-    (r"selection\.csv", "which classes were kept, and why"),
-    (r"(excluded|rejected)\.(star|csv)", "what was left out, and why"),
-    (r"exceptions\.csv", "items that could not be used, each with its reason"),
-    (r"truth\.(star|json)", "the true values of a simulation"),
-    (r"micrograph_envelopes\.star", "how much signal each micrograph keeps"),
-    (r"model\.(pdb|cif)", "atomic model"),
-    (r"validation\.json", "how well the model fits"),
-    (r"job\.json", "type, parameters, inputs, seed, version and cost of the job: enough to repeat it"),
-    (r"metrics\.json", "the key numbers"),
-    (r"log\.txt", "the log"),
-    (r"spectra/.+\.mrc", "power spectrum beside its fitted model"),
-    (r"plots/.+\.png", "plot"),
-)
 
 
 @dataclass(frozen=True)
@@ -87,10 +56,6 @@ def artifacts_of(job: Job) -> list[ResultFile]:
 def _rank(file: ResultFile) -> tuple[bool, bool, bool, str]:
     path = file.artifact.path
     return not file.is_main, path.startswith("."), "/" in path, path
-
-
-def meaning_of(path: str) -> str:
-    return next((meaning for pattern, meaning in MEANINGS if re.fullmatch(pattern, path)), "")
 
 
 def marked_name(job: Job, name: str) -> str:

@@ -26,6 +26,7 @@ from cryocloud.web.results.previews import (
 )
 from cryocloud.web.results.viewers import INDEX
 from cryocloud.web.runs.lineage import data_behind
+from cryocloud.web.runs.log import without_places
 from cryocloud.web.runs.models import Job
 
 TOOL = "cryocloud.jobs.result_previews"
@@ -104,12 +105,19 @@ def _run_part(job: Job, part: str, folder: Path, out: Path) -> dict[str, Any]:
     try:
         found = run_tool(TOOL, order, timeout_s=PART_SECONDS[part], confinement=walls)
         _require_shown(found)
-        return found
+        return found | {"problems": [_plain_problem(one) for one in found.get("problems", [])]}
     except ToolFailed as error:
         _log.warning("previews failed", extra={"job_id": job.pk, "part": part, "reason": str(error)})
         return {
             "problems": [{"file": part, "reason": "no preview could be made of this; the files are whole"}]
         }
+
+
+def _plain_problem(problem: Any) -> Any:
+    """Without folders of the server."""
+    if not isinstance(problem, dict):
+        return problem
+    return {name: without_places(text) if isinstance(text, str) else text for name, text in problem.items()}
 
 
 def _require_shown(found: dict[str, Any]) -> None:

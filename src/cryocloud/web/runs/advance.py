@@ -22,6 +22,10 @@ from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.notices import publish_job, publish_run
 
 _log = logging.getLogger("cryocloud.runs")
+FAULT = (
+    "A fault of the program stopped this run, not your data; what is done stays. Tell whoever runs the platform the "
+    "number {run_id}."
+)
 
 
 class _Waiting(Exception):
@@ -104,10 +108,10 @@ def advance_run(run_id: str) -> Job | None:
     except _Stopped as stopped:
         _end_without_result(run, stopped.job)
         made = None
-    except Exception as error:
+    except Exception:
         # A workflow that trips over a result must not undo the end of the job that gave it.
         _log.exception("workflow failed", extra={"run_id": run.pk, "workflow": run.workflow})
-        _end(run, Run.State.FAILED, f"the workflow cannot go on: {error}")
+        _end(run, Run.State.FAILED, FAULT.format(run_id=run.pk))
         made = None
     else:
         if isinstance(following, Conclusion):
@@ -169,9 +173,13 @@ def _conclude(run: Run, conclusion: Conclusion) -> None:
 
 def _end_without_result(run: Run, job: Job) -> None:
     if job.state == Job.State.CANCELLED:
-        _end(run, Run.State.CANCELLED, job.message or f"Job {job.number} ({job.job_type}) was cancelled.")
+        _end(run, Run.State.CANCELLED, job.message or f"{_called(job)} was cancelled.")
     else:
-        _end(run, Run.State.FAILED, f"Job {job.number} ({job.job_type}) failed: {job.message}")
+        _end(run, Run.State.FAILED, f"{_called(job)} failed: {job.message}")
+
+
+def _called(job: Job) -> str:
+    return f"Job {job.number} ({load_job_type(job.job_type).title})"
 
 
 def _end(run: Run, state: Run.State, message: str) -> None:

@@ -11,12 +11,13 @@ from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.references import Reference, parse_reference
 
 
-def data_behind(job: Job) -> list[Path]:
-    """Folders of the datasets and results that the job reads, directly or through the results of others.
+def data_behind(job: Job) -> dict[Path, str]:
+    """Folders of the datasets and results that the job reads, directly or through the results of others, with what
+    people call them.
 
     Tables name files of the datasets that they were made from, so those come along. All belong to the organization.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, str] = {}
     seen: set[str] = set()
     waiting = [job]
     while waiting:
@@ -26,10 +27,10 @@ def data_behind(job: Job) -> list[Path]:
                 if maker is not None and maker.pk not in seen:
                     seen.add(maker.pk)
                     waiting.append(maker)
-                    found |= dict.fromkeys(_results(maker))
+                    found |= dict.fromkeys(_results(maker), f"job {maker.number}")
             else:
-                found |= dict.fromkeys(_dataset(job, reference))
-    return list(found)
+                found |= _dataset(job, reference)
+    return found
 
 
 def references_of(job: Job) -> Iterator[Reference]:
@@ -53,10 +54,10 @@ def _results(maker: Job) -> list[Path]:
     return [] if succeeded is None else [result_folder(maker.pk, succeeded.pk)]
 
 
-def _dataset(reader: Job, reference: Reference) -> list[Path]:
+def _dataset(reader: Job, reference: Reference) -> dict[Path, str]:
     own = {"pk": reference.id, "organization_id": reader.organization_id}
     if reference.kind == "dataset":
         datasets = Dataset.unscoped.filter(**own)
     else:
         datasets = Dataset.unscoped.filter(organization_id=reader.organization_id, files__pk=reference.id)
-    return [dataset_folder(dataset.pk) for dataset in datasets]
+    return {dataset_folder(dataset.pk): dataset.name for dataset in datasets}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from cryocloud.compute.foreign import BadRecord, open_below
+from cryocloud.compute.plain_names import without_folders
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.runs.models import Attempt, Job
@@ -14,18 +15,16 @@ from cryocloud.web.runs.models import Attempt, Job
 TAIL_BYTES_MAX = 1_000_000
 
 
-# Elsewhere a slash is part of a unit (e/px/s), of a relative name or of an address (https://).
-_ABSOLUTE_PATH = re.compile(r"""(?:^|(?<=[\s"'(=,:<>\[]))/(?:[^\s/:'"()<>,;]+/)+""")
+def without_places(text: str) -> str:
+    """Paths relative to the job or the dataset, of others the last part.
 
-
-def without_folders(text: str) -> str:
-    """Paths relative to the job or the dataset, of others the last part: where things lie on the server is nobody's
-    business.
+    What a job says was cleaned where it was said (``compute.plain_names``); this is the gate to the pages, for what
+    the runner and whoever got into a job wrote.
     """
     home = configuration().home
     homes = "|".join(re.escape(str(place)) for place in (home, home.resolve()))
     own = rf"(?:{homes})/(?:attempts/\w+(?:/out|/inputs/\w+)?|results/\w+/\w+|datasets/\w+(?:/files)?)"
-    return _ABSOLUTE_PATH.sub("", re.sub(rf"{own}/?|(?:{homes})/?", "", text))
+    return without_folders(re.sub(rf"{own}/?|(?:{homes})/?", "", text))
 
 
 def log_tail(job: Job, count_bytes: int) -> str:
@@ -43,7 +42,7 @@ def log_tail(job: Job, count_bytes: int) -> str:
         tail = stream.read(count_bytes)
     if size > len(tail):
         tail = tail[tail.find(b"\n") + 1 :]
-    return without_folders(tail.decode("utf-8", "replace"))
+    return without_places(tail.decode("utf-8", "replace"))
 
 
 def _folder(job: Job) -> Path | None:

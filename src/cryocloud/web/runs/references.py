@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cryocloud.catalog.base import Input
+from cryocloud.compute.plain_names import FOLDER_MARK
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.places import dataset_folder, result_folder
@@ -136,7 +137,7 @@ def _dataset_path(dataset: Dataset | None, links: Path) -> Path:
         return folder
     links.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in images:
-        name = path.replace("/", "__")
+        name = path.replace("/", FOLDER_MARK)
         stem, suffix = name.rsplit(".", 1)
         link = links / f"{stem}.{suffix.lower()}"
         link.unlink(missing_ok=True)

@@ -22,11 +22,12 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.leases import holds_lease
 from cryocloud.web.core.places import attempt_folder
+from cryocloud.web.data.models import Dataset
 from cryocloud.web.metering.services import reserve_compute
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
-from cryocloud.web.runs.references import resolve
+from cryocloud.web.runs.references import parse_reference, resolve
 from cryocloud.web.scheduling.fairness import free_slots, job_to_start
 from cryocloud.web.scheduling.memory import memory_limit_bytes
 from cryocloud.web.scheduling.processes import end_body
@@ -99,7 +100,7 @@ def prepare_folder(attempt: Attempt) -> None:
     settings = configuration()
     threads = settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots)
     has_gpu = any(Path(device).exists() for device in GPU_DEVICES)
-    data = [links, *data_behind(job)]
+    data = {links: "", **data_behind(job)}
     walls = confinement(
         readable=[directory.spec_file, *data],
         writable=[out, directory.handover],
@@ -124,9 +125,19 @@ def prepare_folder(attempt: Attempt) -> None:
             spent_wall_s=former.wall_s if former else 0.0,
             spent_cpu_s=former.cpu_s if former else 0.0,
             readable=[str(path) for path in data],
+            names={str(path): name for path, name in (data | _names_of_links(job, links)).items()},
             confinement=asdict(walls),
         )
     )
+
+
+def _names_of_links(job: Job, links: Path) -> dict[Path, str]:
+    """Links that were made for files of a dataset go by the dataset's name."""
+    given = ((name, parse_reference(str(text))) for name, text in job.inputs.items())
+    ids = {name: one.id for name, one in given if one is not None and one.kind == "dataset"}
+    rows = Dataset.unscoped.filter(organization_id=job.organization_id, pk__in=ids.values())
+    called = dict(rows.values_list("pk", "name"))
+    return {links / name: called.get(pk, "") for name, pk in ids.items()}
 
 
 def _checkpoint_of_former(attempt: Attempt, out: Path) -> Spent | None:

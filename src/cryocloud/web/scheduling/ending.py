@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from django.db import transaction
@@ -10,11 +9,12 @@ from django.db import transaction
 from cryocloud.catalog import load_job_type
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.foreign import BadRecord
+from cryocloud.compute.plain_names import without_command_line
 from cryocloud.web.core.clock import now
 from cryocloud.web.metering.services import Measured, record_usage, used_up_message
 from cryocloud.web.results.publishing import Publication, record_result
 from cryocloud.web.runs.advance import advance_run
-from cryocloud.web.runs.log import without_folders
+from cryocloud.web.runs.log import without_places
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
 from cryocloud.web.scheduling.dispatch import Leadership, clear_scratch
@@ -150,5 +150,4 @@ def _is_unbilled(attempt: Attempt, ending: Ending) -> bool:
 
 def plain_message(text: str) -> str:
     """Without folders of the server, and with the remedy that a page offers."""
-    text = re.sub(r"run (the same command|it) again", "retry the job", without_folders(text))
-    return re.sub(r"--([a-z0-9]+(?:-[a-z0-9]+)*)", lambda found: found[1].replace("-", " "), text)
+    return without_command_line(without_places(text))

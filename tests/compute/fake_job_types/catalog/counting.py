@@ -5,7 +5,17 @@ from typing import Literal
 from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Input, JobType, Parameters, parameter
 
 Mishap = Literal[
-    "none", "bad_input", "bug", "memory", "disk_full", "killed", "segfault", "bad_items", "doubt", "sleep"
+    "none",
+    "bad_input",
+    "bug",
+    "memory",
+    "disk_full",
+    "killed",
+    "segfault",
+    "bad_items",
+    "doubt",
+    "sleep",
+    "library_warning",
 ]
 
 

@@ -2,6 +2,7 @@ import ctypes
 import os
 import signal
 import time
+import warnings
 
 import numpy as np
 
@@ -48,11 +49,21 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "segfault":
             ctypes.string_at(0)
+        case "sleep":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            time.sleep(600)
+        case _:
+            _say(mishap, job)
+
+
+def _say(mishap: str, job: JobContext) -> None:
+    match mishap:
         case "bad_items":
             job.quarantine("a.mrc", "NaN pixels")
             job.quarantine("b.mrc", "truncated, 3 bytes")
         case "doubt":
             job.warning(f"{job.out / 'sum.txt'} may be <wrong>")
-        case "sleep":
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            time.sleep(600)
+        case "library_warning":
+            warnings.warn("this is deprecated", FutureWarning, stacklevel=2)
+            for _ in range(2):
+                np.float32(3e38) * np.float32(10)

@@ -8,10 +8,11 @@ from typing import Any
 from django import template
 
 from cryocloud.catalog import UnknownName, load_job_type, load_workflow
-from cryocloud.catalog.fields import title, value_text
-from cryocloud.catalog.units import spoken_number
+from cryocloud.catalog.fields import shown_value, title
+from cryocloud.catalog.metrics import Spoken, spoken_number
 from cryocloud.web.core.clock import now
 from cryocloud.web.runs.models import Job
+from cryocloud.web.runs.state_words import STATE_WORDS
 
 register = template.Library()
 
@@ -57,14 +58,14 @@ def ago(moment: datetime | None) -> str:
 
 
 @register.filter
-def spoken(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """Labels and texts of a job's metrics."""
+def spoken(metrics: dict[str, Any]) -> list[Spoken]:
+    """A job's metrics in words."""
     return [spoken_number(name, value) for name, value in metrics.items()]
 
 
 @register.filter
 def evidence_text(evidence: dict[str, Any]) -> str:
-    return ", ".join(f"{label} {text}" for label, text in spoken(evidence))
+    return ", ".join(f"{one.label} {one.text}" for one in spoken(evidence))
 
 
 @register.filter
@@ -84,13 +85,9 @@ def workflow_title(name: str) -> str:
 
 
 @register.filter
-def parameter_title(name: str) -> str:
-    return title(name)
-
-
-@register.filter
-def typed(value: Any) -> str:
-    return value_text(value)
+def in_words(value: Any) -> str:
+    """The choice that a decision records."""
+    return shown_value(value)
 
 
 @register.filter
@@ -100,9 +97,15 @@ def percent(fraction: float | None) -> int:
 
 @register.filter
 def state_word(state: str) -> str:
-    """Short enough for a table: "with exceptions" says enough beside the color."""
-    words = {"exceptions": "With exceptions", "waiting": "Needs you", "doubtful": "Not to be trusted"}
-    return words.get(state, state.replace("_", " ").capitalize())
+    known = STATE_WORDS.get(state)
+    return known.word if known else state.replace("_", " ").capitalize()
+
+
+@register.filter
+def state_help(state: str) -> str:
+    """One line on what the state means."""
+    known = STATE_WORDS.get(state)
+    return known.help if known else ""
 
 
 @register.filter
