@@ -13,6 +13,7 @@ PAGES = (
     "organizations",
     "datasets",
     "projects",
+    "trash",
     "runs",
     "viewers",
     "operations",

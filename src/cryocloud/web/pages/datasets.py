@@ -187,7 +187,6 @@ def _dataset_form(
 urlpatterns: list[URLPattern] = [
     path("datasets/", datasets, name="datasets"),
     path("datasets/new/", new_dataset, name="new_dataset"),
-    path("datasets/trash/", dataset_trash.trash, name="dataset_trash"),
     path("datasets/<str:dataset_id>/", dataset, name="dataset"),
     path("datasets/<str:dataset_id>/edit/", edit_dataset, name="edit_dataset"),
     path("datasets/<str:dataset_id>/upload/", dataset_files.upload, name="upload_files"),
