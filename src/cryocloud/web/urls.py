@@ -14,6 +14,7 @@ PAGES = (
     "datasets",
     "projects",
     "trash",
+    "storage",
     "runs",
     "viewers",
     "operations",

@@ -50,7 +50,7 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
     lines = [*_deletion_lines(actor, organization), *_dataset_lines(actor, organization)]
     role = role_in(actor, organization.id) or Role.VIEWER
     context = {
-        "section": "trash",
+        "section": "organization",
         "lines": [
             (line, role >= line.needs) for line in sorted(lines, key=lambda one: one.trashed_at, reverse=True)
         ],
@@ -175,7 +175,7 @@ def purge_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> Http
     deletion = get(actor, Deletion, deletion_id, needs=Role.ADMIN)
     if request.method == "GET":
         context = {
-            "section": "trash",
+            "section": "organization",
             "deletion": deletion,
             "within": services.deletions_within(deletion),
             "is_project": deletion.kind == Deletion.Kind.PROJECT,
