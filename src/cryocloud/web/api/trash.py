@@ -27,8 +27,10 @@ class DeletedOut(Schema):
     id: str
     organization_id: str
     kind: Deletion.Kind
-    target_id: str = Field(description="The project, run or job that was deleted")
-    project_id: str
+    target_id: str = Field(
+        description="The project, run or job that was deleted, or the dataset whose files were"
+    )
+    project_id: str = Field(description="Empty for files of a dataset")
     title: str
     jobs: int
     files: int
@@ -131,7 +133,7 @@ def trash_job(request: HttpRequest, job_id: str, body: TrashIn) -> Deletion:
     operation_id="list_trash",
 )
 def list_trash(request: HttpRequest, organization_id: str, query: Query[PageQuery]) -> dict[str, Any]:
-    """Projects, runs and jobs in the trash, the last deleted first; datasets: `list_datasets` with `trashed`."""
+    """Projects, runs, jobs and files in the trash, the last deleted first; datasets: `list_datasets` with `trashed`."""
     caller = actor(request)
     organization = access.get_organization(caller, organization_id)
     return one_page(access.within(caller, Deletion, organization), query)

@@ -14,6 +14,7 @@ from cryocloud.web.data.models import Dataset
 from cryocloud.web.organizations.access import get
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.trash.files import chosen_files, jobs_using_files, move_files_to_trash
 
 JOBS_SHOWN = 20
 
@@ -40,6 +41,41 @@ def delete(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
         "days": services.TRASH_KEPT.days,
     }
     return render(request, "datasets/delete.html", context)
+
+
+@require_POST
+@members_only
+def delete_files(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
+    """The files that were ticked: first what would go, then, confirmed, the way to the trash."""
+    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR)
+    ids = request.POST.getlist("file")
+    refusal = ""
+    if request.POST.get("confirmed"):
+        try:
+            deletion = move_files_to_trash(actor=actor, dataset=dataset, file_ids=ids)
+        except Conflict as error:
+            refusal = str(error)
+        else:
+            messages.success(
+                request,
+                f"“{deletion.title}” {'is' if deletion.files == 1 else 'are'} in the trash for "
+                f"{services.TRASH_KEPT.days} days. Nothing is lost yet.",
+            )
+            return redirect("dataset", dataset_id=dataset.pk)
+    files = chosen_files(dataset, ids)
+    uses = jobs_using_files(dataset, files)
+    context = {
+        "section": "datasets",
+        "dataset": dataset,
+        "files": files,
+        "size_bytes": sum(file.stored.size_bytes for file in files),
+        "active": [use for use in uses if use.is_active],
+        "ended": [use for use in uses if not use.is_active],
+        "refusal": refusal,
+        "shown": JOBS_SHOWN,
+        "days": services.TRASH_KEPT.days,
+    }
+    return render(request, "datasets/delete_files.html", context, status=409 if refusal else 200)
 
 
 @require_POST

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_GET
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.data.models import Dataset, Upload
+from cryocloud.web.data.models import Dataset, StoredObject, Upload
 from cryocloud.web.data.services import storage_limit, storage_used
 from cryocloud.web.organizations.access import get, role_in, within
 from cryocloud.web.organizations.models import Organization, Role
@@ -93,7 +93,10 @@ def _projects(actor: Actor, organization: Organization) -> list[StorageLine]:
 
 def _datasets(actor: Actor, organization: Organization) -> list[StorageLine]:
     rows = within(actor, Dataset, organization).filter(trashed_at=None)
-    counted = rows.annotate(n=Sum("files__stored__size_bytes", default=0), files_n=Count("files"))
+    kept = Q(files__deletion_id="")
+    counted = rows.annotate(
+        n=Sum("files__stored__size_bytes", filter=kept, default=0), files_n=Count("files", filter=kept)
+    )
     return _ranked(
         StorageLine(
             row.name,
@@ -108,9 +111,10 @@ def _datasets(actor: Actor, organization: Organization) -> list[StorageLine]:
 
 
 def _trash_bytes(actor: Actor, organization: Organization, project_bytes: int) -> int:
-    """Datasets in the trash, and the results that no project shows."""
-    gone = within(actor, Dataset, organization).exclude(trashed_at=None).filter(is_sample=False)
-    dataset_bytes: int = gone.aggregate(n=Sum("files__stored__size_bytes", default=0))["n"]
+    """Datasets and files in the trash, and the results that no project shows."""
+    own = within(actor, StoredObject, organization).filter(file__dataset__is_sample=False)
+    gone = own.filter(Q(file__deletion_id__gt="") | Q(file__dataset__trashed_at__isnull=False))
+    dataset_bytes: int = gone.aggregate(n=Sum("size_bytes", default=0))["n"]
     return dataset_bytes + result_bytes(organization.pk) - project_bytes
 
 

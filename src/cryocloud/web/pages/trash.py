@@ -66,9 +66,7 @@ def _deletion_lines(actor: Actor, organization: Organization) -> list[TrashLine]
     return [
         TrashLine(
             title=row.title,
-            note=f"Project with {_count(row.jobs, 'job')}"
-            if row.kind == Deletion.Kind.PROJECT
-            else f"{row.place}, {_count(row.jobs, 'job')}",
+            note=_note(row),
             trashed_at=row.created_at,
             due_at=services.due_at(row),
             size_bytes=row.size_bytes,
@@ -79,6 +77,16 @@ def _deletion_lines(actor: Actor, organization: Organization) -> list[TrashLine]
         )
         for row in rows
     ]
+
+
+def _note(row: Deletion) -> str:
+    match row.kind:
+        case Deletion.Kind.PROJECT:
+            return f"Project with {_count(row.jobs, 'job')}"
+        case Deletion.Kind.FILES:
+            return f"{_count(row.files, 'file')} of the dataset {row.place}"
+        case _:
+            return f"{_count(row.jobs, 'job')} of the project {row.place}"
 
 
 def _dataset_lines(actor: Actor, organization: Organization) -> list[TrashLine]:
@@ -166,7 +174,8 @@ def restore_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> Ht
         messages.error(request, str(error))
         return redirect("trash")
     messages.success(request, f"“{deletion.title}” is back.")
-    return redirect(reverse(deletion.kind, args=[deletion.target_id]))
+    page = "dataset" if deletion.kind == Deletion.Kind.FILES else deletion.kind
+    return redirect(reverse(page, args=[deletion.target_id]))
 
 
 @require_http_methods(["GET", "POST"])

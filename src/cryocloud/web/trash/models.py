@@ -9,17 +9,18 @@ from cryocloud.web.core.models import TenantRecord
 class Deletion(TenantRecord):
     """What went to the trash at once, and comes back at once: the rows that carry its id as ``deletion_id``.
 
-    ``target_id`` is the project, run or job that somebody deleted.
+    ``target_id`` is the project, run or job that somebody deleted, or the dataset whose files they are.
     """
 
     class Kind(models.TextChoices):
         PROJECT = "project"
         RUN = "run"
         JOB = "job"
+        FILES = "files"
 
     kind = models.CharField(max_length=8, choices=Kind)
     target_id = models.CharField(max_length=ID_LENGTH, db_index=True)
-    project_id = models.CharField(max_length=ID_LENGTH, db_index=True)
+    project_id = models.CharField(max_length=ID_LENGTH, blank=True, db_index=True)
     title = models.CharField(max_length=200)
     place = models.CharField(max_length=200, blank=True)
     jobs = models.PositiveIntegerField()

@@ -7,11 +7,13 @@ from django.db.models import F, Q, QuerySet
 
 from cryocloud.compute.foreign import remove_tree
 from cryocloud.web.core import places
+from cryocloud.web.data.models import DatasetFile
 from cryocloud.web.metering.models import Reservation
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.trash.files import remove_files
 from cryocloud.web.trash.models import Deletion
 
 JOBS_AT_ONCE = 20
@@ -41,9 +43,14 @@ def remove_job(job_id: str) -> None:
     Deletion.unscoped.filter(target_id=job_id).delete()
 
 
+def remove_file(file_id: str) -> None:
+    remove_files(DatasetFile.with_trash.filter(pk=file_id))
+
+
 def remove_all_of(deletion: Deletion) -> None:
     """Bytes first, then rows, a portion at a time; a repeated call goes on where the last one ended."""
     _remove_jobs(Job.with_trash.filter(deletion_id=deletion.pk))
+    remove_files(DatasetFile.with_trash.filter(deletion_id=deletion.pk))
     if deletion.kind == Deletion.Kind.PROJECT:
         remove_project(deletion.target_id)
     elif deletion.kind == Deletion.Kind.RUN:

@@ -23,8 +23,20 @@ from cryocloud.web.runs.advance import lock_project
 from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.trash.consequences import Consequences, Target, consequences_of, project_of, title_of
+from cryocloud.web.trash.files import move_files_to_trash, restore_files
 from cryocloud.web.trash.models import Deletion
 from cryocloud.web.trash.tasks import note_deletion, order_removal, within
+
+__all__ = [
+    "deletions_within",
+    "due_at",
+    "find_deletion",
+    "move_files_to_trash",
+    "move_to_trash",
+    "needed_role",
+    "purge_deletion",
+    "restore_deletion",
+]
 
 ROWS_AT_ONCE = 500
 _KINDS: dict[type[Target], Deletion.Kind] = {
@@ -101,16 +113,23 @@ def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
             raise Conflict(f"“{deletion.title}” is not in the trash any more.")
         if current.purge_ordered_at is not None:
             raise Conflict(f"“{deletion.title}” is being deleted; nothing of it can be restored.")
-        _require_place(current, jobs)
-        for model in (Project, Run, Job):
-            model.with_trash.filter(deletion_id=deletion.pk).update(deletion_id="")
-        _count_in_runs(jobs, -1)
-        for job in jobs:
-            if job.state in Job.SUCCEEDED and not preview_folder_of(job).exists():
-                make_previews.enqueue(job.pk, organization_id=job.organization_id)
+        if current.kind == Deletion.Kind.FILES:
+            restore_files(current)
+        else:
+            _restore_jobs(current, jobs)
         note_deletion(f"{deletion.kind}.restore", actor, current)
-        _tell(current)
         current.delete()
+
+
+def _restore_jobs(deletion: Deletion, jobs: list[Job]) -> None:
+    _require_place(deletion, jobs)
+    for model in (Project, Run, Job):
+        model.with_trash.filter(deletion_id=deletion.pk).update(deletion_id="")
+    _count_in_runs(jobs, -1)
+    for job in jobs:
+        if job.state in Job.SUCCEEDED and not preview_folder_of(job).exists():
+            make_previews.enqueue(job.pk, organization_id=job.organization_id)
+    _tell(deletion)
 
 
 def _require_place(deletion: Deletion, jobs: list[Job]) -> None:

@@ -15,6 +15,7 @@ from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.periodic import every
 from cryocloud.web.core.tasks import REMOVING
+from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.data.tasks import TRASH_KEPT
 from cryocloud.web.runs.models import Job
 from cryocloud.web.trash.models import Deletion
@@ -42,13 +43,22 @@ def empty_trash() -> None:
             order_removal(deletion)
 
 
+@every(timedelta(minutes=5))
+def forget_files_of_purged_datasets() -> None:
+    """These went with their dataset."""
+    of_files = Deletion.unscoped.filter(kind=Deletion.Kind.FILES)
+    of_files.exclude(target_id__in=Dataset.unscoped.values("pk")).delete()
+
+
 def order_removal(deletion: Deletion, *, actor: Actor | None = None) -> None:
     """Bury it and what lies in the trash within it; in the caller's transaction."""
     for one in Deletion.unscoped.select_for_update().filter(within(deletion), purge_ordered_at=None):
         one.purge_ordered_at = now()
         one.save(update_fields=["purge_ordered_at"])
-        if one.kind != Deletion.Kind.JOB:
+        if one.kind in (Deletion.Kind.PROJECT, Deletion.Kind.RUN):
             bury(one.kind, one.target_id)
+        for file_id in DatasetFile.with_trash.filter(deletion_id=one.pk).values_list("pk", flat=True):
+            bury("file", file_id)
         if one.kind != Deletion.Kind.PROJECT:
             for job_id in Job.with_trash.filter(deletion_id=one.pk).values_list("pk", flat=True):
                 bury("job", job_id)
