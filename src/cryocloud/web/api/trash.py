@@ -28,7 +28,7 @@ class DeletedOut(Schema):
     organization_id: str
     kind: Deletion.Kind
     target_id: str = Field(
-        description="The project, run or job that was deleted, or the dataset whose files were"
+        description="The project, run or job that was deleted, or the dataset or job whose files were"
     )
     project_id: str = Field(description="Empty for files of a dataset")
     title: str
@@ -125,6 +125,14 @@ def trash_job(request: HttpRequest, job_id: str, body: TrashIn) -> Deletion:
     caller = actor(request)
     job = access.get(caller, Job, job_id, needs=Role.EDITOR)
     return services.move_to_trash(actor=caller, target=job, along=body.along)
+
+
+@router.post("/jobs/{job_id}/free", response={200: DeletedOut, **ERRORS}, operation_id="free_space")
+def free_space(request: HttpRequest, job_id: str) -> Deletion:
+    """Move the large files of a job, which `clone_job` can make again, to the trash; all else of it stays."""
+    caller = actor(request)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    return services.free_space(actor=caller, job=job)
 
 
 @router.get(

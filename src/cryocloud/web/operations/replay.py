@@ -28,7 +28,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.tasks import remove_dataset
 from cryocloud.web.organizations.models import Invitation, Membership
-from cryocloud.web.trash.removal import remove_file, remove_job, remove_project, remove_run
+from cryocloud.web.trash.removal import remove_artifact, remove_file, remove_job, remove_project, remove_run
 
 LOST = (
     "The list of removals is not there: {path}. Whoever was removed after this backup was made may be a member again, "
@@ -159,6 +159,10 @@ def _remove_file(file_id: str, _: dict[str, Any]) -> None:
     remove_file(file_id)
 
 
+def _remove_artifact(artifact_id: str, _: dict[str, Any]) -> None:
+    remove_artifact(artifact_id)
+
+
 def _remove_job(job_id: str, _: dict[str, Any]) -> None:
     remove_job(job_id)
 
@@ -186,4 +190,5 @@ _ACTS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "run": _remove_run,
     "job": _remove_job,
     "file": _remove_file,
+    "artifact": _remove_artifact,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Q, Sum
@@ -11,6 +11,8 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_GET
 
+from cryocloud.catalog import job_type_names, load_job_type
+from cryocloud.catalog.base import JobType
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.data.models import Dataset, StoredObject, Upload
 from cryocloud.web.data.services import storage_limit, storage_used
@@ -39,6 +41,7 @@ class StorageLine:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     delete_url: str = ""
+    free_url: str = ""
     lines: list[StorageLine] = field(default_factory=list)
 
     @property
@@ -153,6 +156,15 @@ def _jobs(actor: Actor, project: Project) -> list[tuple[Job, StorageLine]]:
     size_bytes = dict(artifacts.order_by().annotate(n=Sum("size_bytes")).values_list("job_id", "n"))
     tries = within(actor, Attempt, project.organization).filter(job__project=project).values("job_id")
     spent = {row["job_id"]: row for row in tries.order_by().annotate(wall=Sum("wall_s"), cpu=Sum("cpu_s"))}
+    rebuildable = {name: known.rebuildable for name, known in _known_types() if known.rebuildable}
+    large = within(actor, Artifact, project.organization).filter(
+        job__project=project, job__job_type__in=rebuildable, job__freed_at=None, job__state__in=Job.SUCCEEDED
+    )
+    freeable = {
+        job_id
+        for job_id, path, job_type in large.values_list("job_id", "path", "job__job_type")
+        if path in rebuildable[job_type]
+    }
     return [
         (
             job,
@@ -162,11 +174,17 @@ def _jobs(actor: Actor, project: Project) -> list[tuple[Job, StorageLine]]:
                 size_bytes.get(job.pk, 0),
                 wall_s=spent[job.pk]["wall"] if job.pk in spent else 0.0,
                 cpu_s=spent[job.pk]["cpu"] if job.pk in spent else 0.0,
+                note="images deleted to free space" if job.freed_at else "",
                 delete_url=reverse("delete_job", args=[job.pk]) if job.state in Job.ENDED else "",
+                free_url=reverse("free_space", args=[job.pk]) if job.pk in freeable else "",
             ),
         )
         for job in project.jobs.select_related("run").order_by("number")
     ]
+
+
+def _known_types() -> Iterator[tuple[str, JobType]]:
+    return ((name, load_job_type(name)) for name in job_type_names())
 
 
 def _ranked(lines: Iterable[StorageLine]) -> list[StorageLine]:

@@ -6,26 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib import messages
+from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.core.errors import Conflict
+from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.services import TRASH_KEPT, contents_of, purge_due_at
 from cryocloud.web.organizations.access import get, role_in, within
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects.models import Project
-from cryocloud.web.runs.models import Job, Run
+from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.runs.services import clone_job
 from cryocloud.web.trash import services
 from cryocloud.web.trash.consequences import Target, consequences_of, project_of, title_of
 from cryocloud.web.trash.models import Deletion
+from cryocloud.web.trash.space import require_freeable
 
 ROWS_SHOWN = 200
 JOBS_SHOWN = 20
+_PAGES: dict[str, str] = {Deletion.Kind.FILES: "dataset", Deletion.Kind.SPACE: "job"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ def _note(row: Deletion) -> str:
             return f"Project with {_count(row.jobs, 'job')}"
         case Deletion.Kind.FILES:
             return f"{_count(row.files, 'file')} of the dataset {row.place}"
+        case Deletion.Kind.SPACE:
+            return (
+                f"{_count(row.files, 'large file')} of the project {row.place}; all else of the job is kept"
+            )
         case _:
             return f"{_count(row.jobs, 'job')} of the project {row.place}"
 
@@ -164,6 +172,56 @@ def _delete(request: HttpRequest, actor: Actor, target: Target) -> HttpResponse:
     return render(request, "trash/delete.html", context, status=409 if refusal else 200)
 
 
+@require_http_methods(["GET", "POST"])
+@members_only
+def free_space(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    """The large files of a job that it can make again: what would go, at what cost, then the way to the trash."""
+    job = get(actor, Job, job_id, needs=Role.EDITOR)
+    files, refusal = services.rebuildable_files(job), ""
+    try:
+        if request.method == "POST":
+            services.free_space(actor=actor, job=job)
+            messages.success(
+                request,
+                f"The space is freed in {TRASH_KEPT.days} days; until then the images can be restored.",
+            )
+            return redirect("job", job_id=job.pk)
+        require_freeable(job, files)
+    except Conflict as error:
+        refusal = str(error)
+    spent = (
+        within(actor, Attempt, job.organization)
+        .filter(job=job)
+        .aggregate(wall=Sum("wall_s"), cpu=Sum("cpu_s"))
+    )
+    context = {
+        "section": "dashboard",
+        "project": job.project,
+        "job": job,
+        "files": files,
+        "size_bytes": sum(file.size_bytes for file in files),
+        "wall_s": spent["wall"],
+        "cpu_s": spent["cpu"],
+        "refusal": refusal,
+        "days": TRASH_KEPT.days,
+    }
+    return render(request, "trash/free.html", context, status=409 if request.method == "POST" else 200)
+
+
+@require_POST
+@members_only
+def compute_again(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
+    """A new job with the same parameters, inputs and seed."""
+    job = get(actor, Job, job_id, needs=Role.EDITOR)
+    try:
+        made = clone_job(actor=actor, job=job, parameters={}, inputs={}, seed=None)
+    except (Refused, Conflict, QuotaExceeded) as refusal:
+        messages.error(request, str(refusal))
+        return redirect("job", job_id=job.pk)
+    messages.success(request, f"Job {made.number} computes what job {job.number} had made.")
+    return redirect("job", job_id=made.pk)
+
+
 @require_POST
 @members_only
 def restore_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> HttpResponse:
@@ -174,8 +232,7 @@ def restore_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> Ht
         messages.error(request, str(error))
         return redirect("trash")
     messages.success(request, f"“{deletion.title}” is back.")
-    page = "dataset" if deletion.kind == Deletion.Kind.FILES else deletion.kind
-    return redirect(reverse(page, args=[deletion.target_id]))
+    return redirect(reverse(_PAGES.get(deletion.kind, deletion.kind), args=[deletion.target_id]))
 
 
 @require_http_methods(["GET", "POST"])
@@ -201,5 +258,7 @@ urlpatterns: list[URLPattern] = [
     path("trash/<str:deletion_id>/purge/", purge_deletion, name="purge_deletion"),
     path("projects/<str:project_id>/delete/", delete_project, name="delete_project"),
     path("runs/<str:run_id>/delete/", delete_run, name="delete_run"),
+    path("jobs/<str:job_id>/free/", free_space, name="free_space"),
+    path("jobs/<str:job_id>/again/", compute_again, name="compute_again"),
     path("jobs/<str:job_id>/delete/", delete_job, name="delete_job"),
 ]

@@ -4,18 +4,18 @@ from typing import ClassVar
 
 from django.db import models
 
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import DeletableRecord, KeptManager
 from cryocloud.web.runs.models import Attempt, Job
 
 
-class KeptArtifacts(models.Manager["Artifact"]):
-    """Those of jobs that are not in the trash."""
+class KeptArtifacts(KeptManager["Artifact"]):
+    """Neither in the trash themselves nor of a job that is."""
 
     def get_queryset(self) -> models.QuerySet[Artifact]:
         return super().get_queryset().filter(job__deletion_id="")
 
 
-class Artifact(TenantRecord):
+class Artifact(DeletableRecord):
     """An immutable file that a job left: ``results/JOB/ATTEMPT/path`` in the home."""
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="artifacts")
@@ -25,7 +25,6 @@ class Artifact(TenantRecord):
     sha256 = models.CharField(max_length=64)
 
     unscoped: ClassVar[KeptArtifacts] = KeptArtifacts()
-    with_trash = models.Manager()
 
-    class Meta(TenantRecord.Meta):
+    class Meta(DeletableRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["attempt", "path"], name="one_artifact_a_path"),)

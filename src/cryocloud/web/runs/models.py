@@ -100,6 +100,8 @@ class Job(DeletableRecord):
     exceptions = models.PositiveIntegerField(default=0)
     notes = models.TextField(blank=True, max_length=20000)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    freed_at = models.DateTimeField(null=True, blank=True)
+    freed_bytes = models.BigIntegerField(default=0)
     retries_left = models.PositiveSmallIntegerField(default=RETRIES)
     cloned_from_id = models.CharField(max_length=ID_LENGTH, blank=True)
     created_by_id = models.CharField(max_length=ID_LENGTH)

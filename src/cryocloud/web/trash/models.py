@@ -9,7 +9,7 @@ from cryocloud.web.core.models import TenantRecord
 class Deletion(TenantRecord):
     """What went to the trash at once, and comes back at once: the rows that carry its id as ``deletion_id``.
 
-    ``target_id`` is the project, run or job that somebody deleted, or the dataset whose files they are.
+    ``target_id`` is the project, run or job that somebody deleted, or the dataset or the job whose files they are.
     """
 
     class Kind(models.TextChoices):
@@ -17,6 +17,7 @@ class Deletion(TenantRecord):
         RUN = "run"
         JOB = "job"
         FILES = "files"
+        SPACE = "space"
 
     kind = models.CharField(max_length=8, choices=Kind)
     target_id = models.CharField(max_length=ID_LENGTH, db_index=True)

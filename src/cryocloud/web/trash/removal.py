@@ -15,6 +15,7 @@ from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
 from cryocloud.web.trash.files import remove_files
 from cryocloud.web.trash.models import Deletion
+from cryocloud.web.trash.space import remove_artifacts
 
 JOBS_AT_ONCE = 20
 
@@ -47,10 +48,15 @@ def remove_file(file_id: str) -> None:
     remove_files(DatasetFile.with_trash.filter(pk=file_id))
 
 
+def remove_artifact(artifact_id: str) -> None:
+    remove_artifacts(Artifact.with_trash.filter(pk=artifact_id))
+
+
 def remove_all_of(deletion: Deletion) -> None:
     """Bytes first, then rows, a portion at a time; a repeated call goes on where the last one ended."""
     _remove_jobs(Job.with_trash.filter(deletion_id=deletion.pk))
     remove_files(DatasetFile.with_trash.filter(deletion_id=deletion.pk))
+    remove_artifacts(Artifact.with_trash.filter(deletion_id=deletion.pk))
     if deletion.kind == Deletion.Kind.PROJECT:
         remove_project(deletion.target_id)
     elif deletion.kind == Deletion.Kind.RUN:
@@ -69,4 +75,6 @@ def _remove_jobs(jobs: QuerySet[Job]) -> None:
             Artifact.with_trash.filter(Q(job__in=portion) | Q(attempt_id__in=attempt_ids)).delete()
             Reservation.unscoped.filter(attempt_id__in=attempt_ids).delete()
             attempts.delete()
+            freed = Deletion.unscoped.filter(kind=Deletion.Kind.SPACE)
+            freed.filter(target_id__in=[job.pk for job in portion]).delete()
             Job.with_trash.filter(pk__in=[job.pk for job in portion]).delete()

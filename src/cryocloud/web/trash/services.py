@@ -25,16 +25,19 @@ from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.trash.consequences import Consequences, Target, consequences_of, project_of, title_of
 from cryocloud.web.trash.files import move_files_to_trash, restore_files
 from cryocloud.web.trash.models import Deletion
+from cryocloud.web.trash.space import free_space, rebuildable_files, restore_space
 from cryocloud.web.trash.tasks import note_deletion, order_removal, within
 
 __all__ = [
     "deletions_within",
     "due_at",
     "find_deletion",
+    "free_space",
     "move_files_to_trash",
     "move_to_trash",
     "needed_role",
     "purge_deletion",
+    "rebuildable_files",
     "restore_deletion",
 ]
 
@@ -115,6 +118,8 @@ def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
             raise Conflict(f"“{deletion.title}” is being deleted; nothing of it can be restored.")
         if current.kind == Deletion.Kind.FILES:
             restore_files(current)
+        elif current.kind == Deletion.Kind.SPACE:
+            restore_space(current)
         else:
             _restore_jobs(current, jobs)
         note_deletion(f"{deletion.kind}.restore", actor, current)

@@ -17,6 +17,7 @@ from cryocloud.web.core.periodic import every
 from cryocloud.web.core.tasks import REMOVING
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.data.tasks import TRASH_KEPT
+from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Job
 from cryocloud.web.trash.models import Deletion
 from cryocloud.web.trash.removal import remove_all_of
@@ -59,6 +60,8 @@ def order_removal(deletion: Deletion, *, actor: Actor | None = None) -> None:
             bury(one.kind, one.target_id)
         for file_id in DatasetFile.with_trash.filter(deletion_id=one.pk).values_list("pk", flat=True):
             bury("file", file_id)
+        for artifact_id in Artifact.with_trash.filter(deletion_id=one.pk).values_list("pk", flat=True):
+            bury("artifact", artifact_id)
         if one.kind != Deletion.Kind.PROJECT:
             for job_id in Job.with_trash.filter(deletion_id=one.pk).values_list("pk", flat=True):
                 bury("job", job_id)
