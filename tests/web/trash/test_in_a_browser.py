@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from cryocloud.web.data.services import create_dataset
 from cryocloud.web.projects.models import Project
 from platform_server import serving
 from web.trash.conftest import make_job, make_project
+from web_data import add_file
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -122,4 +124,39 @@ def test_the_storage_pages(open_page, owner, width, scheme):
     page.get_by_role("button", name="Move to the trash").click()
     page.wait_for_url("**/trash/")
     assert project.jobs.count() == 5
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_files_of_a_dataset_and_the_space_of_a_job(open_page, owner, width, scheme):
+    dataset = create_dataset(actor=owner.actor, organization=owner.organization, name="Grid 1")
+    for number in (1, 2, 3):
+        add_file(owner, dataset, f"grid/FoilHole_2468_Data_{number}_aligned_mic_DW.mrc", b"x" * 1000)
+    project = make_project(owner, runs=0)
+    job = make_job(owner, project, job_type="extract")
+    page = open_page(width, scheme)
+    page.goto(f"/datasets/{dataset.pk}/")
+    for number in (1, 2):
+        page.get_by_label(f"Select grid/FoilHole_2468_Data_{number}_aligned_mic_DW.mrc").check()
+    look(page, "files")
+    page.get_by_role("button", name="Delete selected").click()
+    page.wait_for_url("**/files/delete/")
+    look(page, "delete_files")
+    page.get_by_role("button", name="Move to the trash").click()
+    page.wait_for_selector("text=are in the trash for 7 days")
+    assert dataset.files.count() == 1
+    page.goto(f"/projects/{project.pk}/storage/")
+    page.get_by_role("link", name="Free the space of").click()
+    page.wait_for_url("**/free/")
+    look(page, "free")
+    page.get_by_role("button", name="Free the space").click()
+    page.wait_for_url(f"**/jobs/{job.pk}/")
+    assert "were deleted on" in page.inner_text("main")
+    look(page, "freed")
+    page.goto("/trash/")
+    look(page, "trash_of_all")
+    page.get_by_role("button", name="Restore 2 files of Grid 1").click()
+    page.wait_for_url(f"**/datasets/{dataset.pk}/")
+    assert dataset.files.count() == 3
     assert page.problems == []
