@@ -99,7 +99,7 @@ def breaches_in_template(text: str, name: str) -> Iterator[Breach]:
 
 def _rules_broken(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Attribute):
-        if node.attr in ("unscoped", "_base_manager", "_default_manager"):
+        if node.attr in ("unscoped", "with_trash", "_base_manager", "_default_manager"):
             yield "unscoped"
         if (_last_name(node.value), node.attr) in CLOCKS:
             yield "clock"

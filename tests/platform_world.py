@@ -27,6 +27,8 @@ from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.trash.models import Deletion
+from cryocloud.web.trash.services import move_to_trash
 
 CONTENT = b"bytes of a file"
 
@@ -83,8 +85,16 @@ def make_world(member: Any) -> World:
         "run_id": run,
         "job_id": job,
         "artifact_id": artifact,
+        "deletion_id": _deletion(member),
     }
     return World({name: row.pk for name, row in rows.items()})
+
+
+def _deletion(member: Any) -> Deletion:
+    project = Project.unscoped.create(
+        organization=member.organization, created_by_id=member.user.pk, name="A failure"
+    )
+    return move_to_trash(actor=member.actor, target=project)
 
 
 def _file(own: dict[str, Any], dataset: Dataset) -> DatasetFile:

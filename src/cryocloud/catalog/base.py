@@ -31,7 +31,8 @@ def parameter(default: Any, *, unit: str = "", help: str, **constraints: Any) ->
 class Input:
     """A file, folder or glob that a job reads; ``name`` is its option on the command line.
 
-    ``literals`` are words taken instead of a path (``simulate_map --model procedural``).
+    ``literals`` are words taken instead of a path (``simulate_map --model procedural``). Of particles
+    the images are read too, unless ``reads_images`` says that the table is enough.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Input:
     help: str
     required: bool = True
     literals: tuple[str, ...] = ()
+    reads_images: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class JobType:
     """One kind of job. ``outputs`` are the fixed file names that it leaves, ``groups`` what of it can be an input.
 
     ``doubt(metrics)`` says why a result is not to be trusted, nor anything made from it; empty where nothing speaks
-    against it.
+    against it. ``rebuildable`` names large outputs that only further computation reads, and that the same order makes
+    again: they may be deleted to free space while all else of the job stays.
     """
 
     name: str
@@ -91,3 +94,4 @@ class JobType:
     forecast: Callable[[Any, Facts], Forecast]
     doubt: Callable[[Mapping[str, float]], str] = lambda metrics: ""
     groups: tuple[Group, ...] = ()
+    rebuildable: tuple[str, ...] = ()

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "cryocloud.web.runs",
     "cryocloud.web.results",
     "cryocloud.web.metering",
+    "cryocloud.web.trash",
     "cryocloud.web.scheduling",
     "cryocloud.web.operations",
     "cryocloud.web.pages",

@@ -13,6 +13,8 @@ PAGES = (
     "organizations",
     "datasets",
     "projects",
+    "trash",
+    "storage",
     "runs",
     "viewers",
     "operations",

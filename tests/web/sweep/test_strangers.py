@@ -47,6 +47,7 @@ BODIES = {
     "start_run": {"workflow": "spa", "inputs": {"micrographs": "dataset:{dataset_id}"}},
     "check_order": {"workflow": "spa", "inputs": {"micrographs": "dataset:{dataset_id}"}},
     "set_job_notes": {"notes": "x"},
+    "trash_files": {"files": ["{file_id}"]},
 }
 TENANT_PAGES = [page for page in pages() if any(name.endswith("_id") for name in page.parameters)]
 OPERATIONS = operations()

@@ -81,5 +81,6 @@ JOB_TYPE = JobType(
     inputs=(Input("input", "picks", "picks.star, or particles.star of an earlier job to re-center"),),
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
     groups=(Group("particles", "particles.star", "extracted particles"),),
+    rebuildable=("particles.mrcs",),
     forecast=forecast,
 )

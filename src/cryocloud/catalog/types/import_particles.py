@@ -39,5 +39,6 @@ JOB_TYPE = JobType(
     inputs=(Input("input", "particle_files", "A STAR file of RELION 3.0 to 5, or a .cs file of cryoSPARC"),),
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
     groups=(Group("particles", "particles.star", "imported particles"),),
+    rebuildable=("particles.mrcs",),
     forecast=forecast,
 )

@@ -25,7 +25,12 @@ JOB_TYPE = JobType(
     summary="Keeps the particles of classes that show particles, and says of each class why or why not.",
     parameters=Select2dParameters,
     inputs=(
-        Input("input", "particles", "particles.star of a 2D classification, with classes.star beside it"),
+        Input(
+            "input",
+            "particles",
+            "particles.star of a 2D classification, with classes.star beside it",
+            reads_images=False,
+        ),
     ),
     outputs=("particles.star", "excluded.star", "selection.csv"),
     groups=(

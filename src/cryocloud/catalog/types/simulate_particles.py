@@ -43,5 +43,6 @@ JOB_TYPE = JobType(
         Group("particles", "particles.star", "simulated particles"),
         Group("truth", "truth.star", "true values"),
     ),
+    rebuildable=("particles.mrcs",),
     forecast=forecast,
 )

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
 from cryocloud.web.api.credentials import actor
+from cryocloud.web.api.trash import DeletedOut
 from cryocloud.web.core import places
 from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.data import services
@@ -19,6 +20,8 @@ from cryocloud.web.data.sample import use_sample_data
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.organizations.watch import while_allowed
+from cryocloud.web.trash.files import FILES_MAX, move_files_to_trash
+from cryocloud.web.trash.models import Deletion
 
 router = Router(tags=["datasets"])
 
@@ -114,6 +117,10 @@ class FileOut(Schema):
 class FileQuery(PageQuery):
     path: str = Field("", max_length=PATH_LENGTH, description="Only paths that contain this")
     state: str = Field("", pattern="^(|unread|read|damaged|other)$", description="Only files in this state")
+
+
+class FilesIn(Schema):
+    files: list[str] = Field(description="Ids of files of the dataset", min_length=1, max_length=FILES_MAX)
 
 
 class UploadIn(Schema):
@@ -269,6 +276,16 @@ def list_dataset_files(request: HttpRequest, dataset_id: str, query: Query[FileQ
     if query.state:
         rows = rows.filter(state=query.state)
     return one_page(rows, query)
+
+
+@router.post(
+    "/datasets/{dataset_id}/files/trash", response={200: DeletedOut, **ERRORS}, operation_id="trash_files"
+)
+def trash_files(request: HttpRequest, dataset_id: str, body: FilesIn) -> Deletion:
+    """Move files to the trash, from where they are deleted after 7 days; not while a job reads them."""
+    caller = actor(request)
+    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR)
+    return move_files_to_trash(actor=caller, dataset=dataset, file_ids=body.files)
 
 
 @router.get("/files/{file_id}", response={200: FileOut, **ERRORS}, operation_id="get_file")

@@ -55,6 +55,8 @@ class JobOut(Schema):
     exceptions: int
     notes: str
     cloned_from_id: str
+    freed_at: datetime | None = Field(description="When its large files were deleted to free space")
+    freed_bytes: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

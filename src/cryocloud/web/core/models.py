@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self, TypeVar
+
 from django.db import models
 
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.ids import ID_LENGTH, new_id
+
+_Row_co = TypeVar("_Row_co", bound=models.Model, covariant=True)
 
 
 class Record(models.Model):
@@ -32,6 +36,31 @@ class TenantRecord(Record):
     class Meta:
         abstract = True
         default_manager_name = "unscoped"
+
+
+class KeptManager(models.Manager[_Row_co]):
+    """Rows that are not in the trash."""
+
+    def get_queryset(self) -> models.QuerySet[_Row_co]:
+        return super().get_queryset().filter(deletion_id="")
+
+
+class DeletableRecord(TenantRecord):
+    """A row that can lie in the trash: ``deletion_id`` names the deletion that took it there.
+
+    Then neither the door nor any relation finds it, so that no list, page or count has to think of the trash. Only
+    who must see all of them, such as the trash itself, writes ``with_trash``.
+    """
+
+    deletion_id = models.CharField(
+        max_length=ID_LENGTH, blank=True, default="", db_index=True, editable=False
+    )
+
+    unscoped: ClassVar[KeptManager[Self]] = KeptManager()
+    with_trash = models.Manager()
+
+    class Meta(TenantRecord.Meta):
+        abstract = True
 
 
 class Event(models.Model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from cryocloud.web.core.ids import ID_LENGTH
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import DeletableRecord, TenantRecord
 
 PATH_LENGTH = 500
 
@@ -40,7 +40,7 @@ class Dataset(TenantRecord):
         return self.name
 
 
-class DatasetFile(TenantRecord):
+class DatasetFile(DeletableRecord):
     """One file under its original relative path. ``header`` is what the inspection read from it."""
 
     class State(models.TextChoices):
@@ -57,8 +57,12 @@ class DatasetFile(TenantRecord):
     problem = models.CharField(max_length=500, blank=True)
     has_preview = models.BooleanField(default=False)
 
-    class Meta(TenantRecord.Meta):
-        constraints = (models.UniqueConstraint(fields=["dataset", "path"], name="one_file_a_path"),)
+    class Meta(DeletableRecord.Meta):
+        constraints = (
+            models.UniqueConstraint(
+                fields=["dataset", "path"], condition=models.Q(deletion_id=""), name="one_file_a_path"
+            ),
+        )
         indexes = (
             models.Index(
                 fields=["organization", "created_at"], condition=models.Q(state="unread"), name="unread_files"

@@ -14,7 +14,7 @@ from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
 from cryocloud.web.organizations.models import Organization
 
-_REMEDY = "Delete datasets and empty the trash, or ask for more storage."
+_REMEDY = "Delete what you no longer need and empty the trash, or ask for more storage."
 
 
 @dataclass(frozen=True)

@@ -145,15 +145,15 @@ def remove_dataset(dataset_id: str, *, organization_id: str) -> None:
     dataset = own.filter(purge_ordered_at__isnull=False).first()
     if dataset is None:
         return
-    files = DatasetFile.unscoped.filter(dataset=dataset).select_related("stored")
+    files = DatasetFile.with_trash.filter(dataset=dataset).select_related("stored")
     count = size_bytes = 0
     while portion := list(files.order_by("pk")[:FILES_AT_ONCE]):
         for file in portion:
-            _remove_bytes(file)
+            remove_bytes(file)
             size_bytes += file.stored.size_bytes
         count += len(portion)
         with transaction.atomic():
-            DatasetFile.unscoped.filter(pk__in=[file.pk for file in portion]).delete()
+            DatasetFile.with_trash.filter(pk__in=[file.pk for file in portion]).delete()
             StoredObject.unscoped.filter(pk__in=[file.stored_id for file in portion]).delete()
     for upload in Upload.unscoped.filter(dataset=dataset, state=Upload.State.OPEN):
         drop_upload(upload, "the dataset was deleted")
@@ -171,11 +171,14 @@ def remove_dataset(dataset_id: str, *, organization_id: str) -> None:
         dataset.delete()
 
 
-def _remove_bytes(file: DatasetFile) -> None:
-    (places.dataset_folder(file.dataset_id) / file.path).unlink(missing_ok=True)
+def remove_bytes(file: DatasetFile) -> None:
+    """Its name in the folder of the dataset too, unless another file has taken that since it went to the trash."""
+    blob = places.blob_file(file.stored.key)
+    name = places.dataset_folder(file.dataset_id) / file.path
+    if name.exists() and (not blob.exists() or name.samefile(blob)):
+        name.unlink()
     for size in PREVIEW_SIZES:
         preview_file(file, size).unlink(missing_ok=True)
-    blob = places.blob_file(file.stored.key)
     blob.unlink(missing_ok=True)
     # Empty folders take inodes too; one with other blobs stays.
     with suppress(OSError):

@@ -42,15 +42,19 @@ def jobs_using(dataset: Dataset) -> list[JobUse]:
 
 def require_unused(dataset: Dataset) -> None:
     """Raise while a job that has not ended reads the dataset; the message names it."""
-    active = [use for use in jobs_using(dataset) if use.is_active]
+    require_none_active(dataset.name, jobs_using(dataset))
+
+
+def require_none_active(name: str, uses: list[JobUse]) -> None:
+    active = [use for use in uses if use.is_active]
     if active:
-        raise Conflict(_in_use_message(dataset, active))
+        raise Conflict(_in_use_message(name, active))
 
 
-def _in_use_message(dataset: Dataset, active: list[JobUse]) -> str:
+def _in_use_message(name: str, active: list[JobUse]) -> str:
     named = ", ".join(use.label for use in active[:5])
     more = f" and {intcomma(len(active) - 5)} more" if len(active) > 5 else ""
-    return f"“{dataset.name}” is being read by {named}{more}. Wait for their end, or cancel them, then delete it."
+    return f"“{name}” is being read by {named}{more}. Wait for their end, or cancel them, then delete it."
 
 
 def further_bytes(organization_id: str) -> int:

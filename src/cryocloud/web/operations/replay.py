@@ -28,6 +28,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.tasks import remove_dataset
 from cryocloud.web.organizations.models import Invitation, Membership
+from cryocloud.web.trash.removal import remove_artifact, remove_file, remove_job, remove_project, remove_run
 
 LOST = (
     "The list of removals is not there: {path}. Whoever was removed after this backup was made may be a member again, "
@@ -146,6 +147,26 @@ def _purge_dataset(dataset_id: str, _: dict[str, Any]) -> None:
         remove_dataset.func(dataset_id, organization_id=dataset.organization_id)
 
 
+def _remove_project(project_id: str, _: dict[str, Any]) -> None:
+    remove_project(project_id)
+
+
+def _remove_run(run_id: str, _: dict[str, Any]) -> None:
+    remove_run(run_id)
+
+
+def _remove_file(file_id: str, _: dict[str, Any]) -> None:
+    remove_file(file_id)
+
+
+def _remove_artifact(artifact_id: str, _: dict[str, Any]) -> None:
+    remove_artifact(artifact_id)
+
+
+def _remove_job(job_id: str, _: dict[str, Any]) -> None:
+    remove_job(job_id)
+
+
 def _end_all_grants(*_: object) -> None:
     ApiToken.objects.filter(revoked_at=None).update(revoked_at=now())
     Invitation.unscoped.filter(accepted_at=None, revoked_at=None).update(revoked_at=now())
@@ -165,4 +186,9 @@ _ACTS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "password": _forget_password,
     "person": _deactivate,
     "dataset": _purge_dataset,
+    "project": _remove_project,
+    "run": _remove_run,
+    "job": _remove_job,
+    "file": _remove_file,
+    "artifact": _remove_artifact,
 }

@@ -22,6 +22,7 @@ from cryocloud.web.data.partial_file import PartialFile
 from cryocloud.web.organizations.access import get
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.organizations.watch import while_allowed
+from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.visitor import members_only
 
 SELECTED_MAX = 1000
@@ -29,6 +30,7 @@ SELECTED_MAX = 1000
 
 @require_GET
 @members_only
+@or_in_trash(DatasetFile)
 def file(request: HttpRequest, actor: Actor, file_id: str) -> HttpResponse:
     found = get(actor, DatasetFile, file_id)
     return render(

@@ -1,38 +1,22 @@
-"""Deleting datasets: what would go, the trash, and the way back."""
+"""Deleting datasets: what would go, and the way back from the trash."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.data import services
 from cryocloud.web.data.models import Dataset
-from cryocloud.web.organizations.access import get, role_in, within
+from cryocloud.web.organizations.access import get
 from cryocloud.web.organizations.models import Role
-from cryocloud.web.pages.visitor import current_organization, members_only
+from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.trash.files import chosen_files, jobs_using_files, move_files_to_trash
 
 JOBS_SHOWN = 20
-
-
-@require_GET
-@members_only
-def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
-    trashed = within(actor, Dataset, organization).exclude(trashed_at=None).order_by("-trashed_at")
-    rows = [(one, services.contents_of(one), services.purge_due_at(one)) for one in trashed[:200]]
-    role = role_in(actor, organization.id)
-    context = {
-        "section": "datasets",
-        "rows": rows,
-        "days": services.TRASH_KEPT.days,
-        "may_edit": role is not None and role >= Role.EDITOR,
-        "may_purge": role is not None and role >= Role.ADMIN,
-    }
-    return render(request, "datasets/trash.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -45,7 +29,7 @@ def delete(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
             request,
             f"“{dataset.name}” is in the trash for {services.TRASH_KEPT.days} days. Nothing is lost yet.",
         )
-        return redirect("dataset_trash")
+        return redirect("trash")
     uses = services.jobs_using(dataset)
     context = {
         "section": "datasets",
@@ -57,6 +41,41 @@ def delete(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
         "days": services.TRASH_KEPT.days,
     }
     return render(request, "datasets/delete.html", context)
+
+
+@require_POST
+@members_only
+def delete_files(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
+    """The files that were ticked: first what would go, then, confirmed, the way to the trash."""
+    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR)
+    ids = request.POST.getlist("file")
+    refusal = ""
+    if request.POST.get("confirmed"):
+        try:
+            deletion = move_files_to_trash(actor=actor, dataset=dataset, file_ids=ids)
+        except Conflict as error:
+            refusal = str(error)
+        else:
+            messages.success(
+                request,
+                f"“{deletion.title}” {'is' if deletion.files == 1 else 'are'} in the trash for "
+                f"{services.TRASH_KEPT.days} days. Nothing is lost yet.",
+            )
+            return redirect("dataset", dataset_id=dataset.pk)
+    files = chosen_files(dataset, ids)
+    uses = jobs_using_files(dataset, files)
+    context = {
+        "section": "datasets",
+        "dataset": dataset,
+        "files": files,
+        "size_bytes": sum(file.stored.size_bytes for file in files),
+        "active": [use for use in uses if use.is_active],
+        "ended": [use for use in uses if not use.is_active],
+        "refusal": refusal,
+        "shown": JOBS_SHOWN,
+        "days": services.TRASH_KEPT.days,
+    }
+    return render(request, "datasets/delete_files.html", context, status=409 if refusal else 200)
 
 
 @require_POST
@@ -86,4 +105,4 @@ def purge(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
         messages.error(request, str(error))
     else:
         messages.success(request, f"“{dataset.name}” is being deleted for good.")
-    return redirect("dataset_trash")
+    return redirect("trash")

@@ -41,9 +41,12 @@ def datasets(request: HttpRequest, actor: Actor) -> HttpResponse:
     organization = current_organization(actor)
     text = request.GET.get("q", "").strip()[:100]
     rows = within(actor, Dataset, organization).filter(trashed_at=None, name__icontains=text)
-    damaged = Count("files", filter=Q(files__state=DatasetFile.State.DAMAGED))
+    kept = Q(files__deletion_id="")
+    damaged = Count("files", filter=kept & Q(files__state=DatasetFile.State.DAMAGED))
     listed = rows.annotate(
-        file_count=Count("files"), size_bytes=Sum("files__stored__size_bytes"), damaged=damaged
+        file_count=Count("files", filter=kept),
+        size_bytes=Sum("files__stored__size_bytes", filter=kept),
+        damaged=damaged,
     ).order_by("-created_at", "-pk")
     used, limit = services.storage_used(organization), services.storage_limit(organization)
     context = {
@@ -187,12 +190,12 @@ def _dataset_form(
 urlpatterns: list[URLPattern] = [
     path("datasets/", datasets, name="datasets"),
     path("datasets/new/", new_dataset, name="new_dataset"),
-    path("datasets/trash/", dataset_trash.trash, name="dataset_trash"),
     path("datasets/<str:dataset_id>/", dataset, name="dataset"),
     path("datasets/<str:dataset_id>/edit/", edit_dataset, name="edit_dataset"),
     path("datasets/<str:dataset_id>/upload/", dataset_files.upload, name="upload_files"),
     path("datasets/<str:dataset_id>/import/", dataset_files.import_folder, name="import_folder"),
     path("datasets/<str:dataset_id>/archive/", dataset_files.archive, name="dataset_archive"),
+    path("datasets/<str:dataset_id>/files/delete/", dataset_trash.delete_files, name="delete_files"),
     path("datasets/<str:dataset_id>/delete/", dataset_trash.delete, name="delete_dataset"),
     path("datasets/<str:dataset_id>/restore/", dataset_trash.restore, name="restore_dataset"),
     path("datasets/<str:dataset_id>/purge/", dataset_trash.purge, name="purge_dataset"),

@@ -17,6 +17,7 @@ from cryocloud.web.data.sample import sample_files
 from cryocloud.web.organizations.access import get, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
+from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_graph import SLIM, WIDE, draw, graph_of
 from cryocloud.web.pages.job_words import key_number, sources_of
 from cryocloud.web.pages.visitor import current_organization, members_only
@@ -146,6 +147,7 @@ def restore_project(request: HttpRequest, actor: Actor, project_id: str) -> Http
 
 @require_GET
 @members_only
+@or_in_trash(Project)
 def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
     found = get(actor, Project, project_id)
     context = _work_of(request, actor, found) | {

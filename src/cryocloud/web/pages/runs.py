@@ -19,6 +19,7 @@ from cryocloud.web.core.errors import Conflict, QuotaExceeded
 from cryocloud.web.organizations.access import get, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
+from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_view import (
     LOG_BYTES_MAX,
     LOG_TAIL_BYTES,
@@ -65,6 +66,7 @@ class ComparedLine:
 
 @require_GET
 @members_only
+@or_in_trash(Run)
 def run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     found = get(actor, Run, run_id)
     return render(request, "runs/run.html", _run_context(actor, found))
@@ -127,6 +129,7 @@ def _may_edit(actor: Actor, record: Run | Job) -> bool:
 
 @require_GET
 @members_only
+@or_in_trash(Job)
 def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     found = get(actor, Job, job_id)
     lead = lead_of(found)

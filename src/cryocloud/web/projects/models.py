@@ -3,10 +3,10 @@ from __future__ import annotations
 from django.db import models
 
 from cryocloud.web.core.ids import ID_LENGTH
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import DeletableRecord
 
 
-class Project(TenantRecord):
+class Project(DeletableRecord):
     """Holds runs and jobs; the unit that is shared."""
 
     name = models.CharField(max_length=120)
@@ -14,7 +14,7 @@ class Project(TenantRecord):
     created_by_id = models.CharField(max_length=ID_LENGTH)
     archived_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta(TenantRecord.Meta):
+    class Meta(DeletableRecord.Meta):
         indexes = (models.Index(fields=["organization", "-created_at"]),)
 
     def __str__(self) -> str:

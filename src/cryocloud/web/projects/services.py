@@ -23,7 +23,7 @@ def create_project(*, actor: Actor, organization: Organization, name: str, descr
     access.require_role(actor, organization.id, Role.EDITOR)
     name, description = _checked_name(name), _checked_description(description)
     with transaction.atomic():
-        present = Project.unscoped.filter(organization=organization).count()
+        present = Project.with_trash.filter(organization=organization).count()
         if present >= PROJECTS_MAX:
             raise QuotaExceeded(
                 f"There are {present:,} projects, as many as one organization may have. Use one of them."

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import DeletableRecord, KeptManager
 from cryocloud.web.runs.models import Attempt, Job
 
 
-class Artifact(TenantRecord):
+class KeptArtifacts(KeptManager["Artifact"]):
+    """Neither in the trash themselves nor of a job that is."""
+
+    def get_queryset(self) -> models.QuerySet[Artifact]:
+        return super().get_queryset().filter(job__deletion_id="")
+
+
+class Artifact(DeletableRecord):
     """An immutable file that a job left: ``results/JOB/ATTEMPT/path`` in the home."""
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="artifacts")
@@ -15,5 +24,7 @@ class Artifact(TenantRecord):
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
 
-    class Meta(TenantRecord.Meta):
+    unscoped: ClassVar[KeptArtifacts] = KeptArtifacts()
+
+    class Meta(DeletableRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["attempt", "path"], name="one_artifact_a_path"),)

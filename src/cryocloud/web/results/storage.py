@@ -1,4 +1,4 @@
-"""Results count as storage of their organization."""
+"""Results count as storage of their organization, in the trash too."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from cryocloud.web.results.models import Artifact
 
 
 def result_bytes(organization_id: str) -> int:
-    own = Artifact.unscoped.filter(organization_id=organization_id)
+    own = Artifact.with_trash.filter(organization_id=organization_id)
     return own.aggregate(sum=Sum("size_bytes"))["sum"] or 0

@@ -16,6 +16,7 @@ from cryocloud.catalog import load_job_type, load_workflow
 from cryocloud.catalog.workflow import Conclusion, Decision, Finished, Step
 from cryocloud.compute.attempt import BAD_INPUT
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import Conflict
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job, Run
@@ -151,15 +152,21 @@ def add_job(job: Job) -> Job:
 
     What it is made from may not be trusted, or be no result at all; then neither is what it makes.
     """
-    Project.unscoped.select_for_update().get(pk=job.project_id)
+    lock_project(job.project_id)
     makers = [reference.id for reference in references_of(job) if reference.kind == "job"]
     sources = list(Job.unscoped.filter(project_id=job.project_id, pk__in=makers))
     job.doubt = job.doubt or next((one.doubt for one in sources if one.doubt), "")
     job.control = job.control or any(one.control for one in sources)
-    job.number = (Job.unscoped.filter(project_id=job.project_id).aggregate(n=Max("number"))["n"] or 0) + 1
+    job.number = (Job.with_trash.filter(project_id=job.project_id).aggregate(n=Max("number"))["n"] or 0) + 1
     job.save(force_insert=True)
     publish_job(job)
     return job
+
+
+def lock_project(project_id: str) -> None:
+    """Hold it, so that no two jobs or runs get the same number, and none begins in a project that is being deleted."""
+    if Project.unscoped.select_for_update().filter(pk=project_id).first() is None:
+        raise Conflict("The project is in the trash; restore it before you start something in it.")
 
 
 def _conclude(run: Run, conclusion: Conclusion) -> None:

@@ -8,11 +8,14 @@ from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.references import parse_reference
 
 
-def jobs_reading(dataset: Dataset) -> list[JobUse]:
-    """Newest first. Results name the files of their dataset, so a job on results reads the dataset too."""
+def jobs_reading(dataset: Dataset, only: set[str] | None = None) -> list[JobUse]:
+    """Newest first. Results name the files of their dataset, so a job on results reads the dataset too.
+
+    With ``only``, ids of files: those that read one of these, or the dataset as a whole.
+    """
     rows = Job.unscoped.filter(organization_id=dataset.organization_id).order_by("created_at", "pk")
     found: dict[str, JobUse] = {}
-    own_files = _Files(dataset)
+    own_files = _Files(dataset, only)
     for job in rows.only("id", "number", "job_type", "state", "inputs").iterator():
         if any(_reads(text, dataset, own_files, found) for text in _texts(job.inputs)):
             label = f"job {job.number} ({job.job_type})"
@@ -29,13 +32,13 @@ def jobs_reading(dataset: Dataset) -> list[JobUse]:
 class _Files:
     """Ids of the dataset's files, read when the first reference to a file is met."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, ids: set[str] | None) -> None:
         self.dataset = dataset
-        self.ids: set[str] | None = None
+        self.ids = ids
 
     def __contains__(self, file_id: str) -> bool:
         if self.ids is None:
-            files = DatasetFile.unscoped.filter(dataset=self.dataset)
+            files = DatasetFile.with_trash.filter(dataset=self.dataset)
             self.ids = set(files.values_list("pk", flat=True))
         return file_id in self.ids
 

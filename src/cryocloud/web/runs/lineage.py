@@ -34,8 +34,12 @@ def data_behind(job: Job) -> dict[Path, str]:
 
 
 def references_of(job: Job) -> Iterator[Reference]:
+    return references_in(job.inputs)
+
+
+def references_in(inputs: object) -> Iterator[Reference]:
     """Whether given alone or in a list."""
-    values = job.inputs.values() if isinstance(job.inputs, dict) else []
+    values = inputs.values() if isinstance(inputs, dict) else []
     for value in values:
         for text in value if isinstance(value, list) else [value]:
             reference = parse_reference(text) if isinstance(text, str) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from cryocloud.web.core.ids import ID_LENGTH
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import DeletableRecord, TenantRecord
 from cryocloud.web.projects.models import Project
 
 CONTROL, DOUBTFUL = "control", "doubtful"
@@ -14,11 +14,11 @@ RETRIES = 3
 """How often a job begins again by itself after its attempt was lost."""
 
 
-class Run(TenantRecord):
+class Run(DeletableRecord):
     """One execution of a workflow. Its jobs are made one after the other, as the workflow decides.
 
     It waits for a person where a result is not to be trusted: ``doubt`` says why, ``doubt_accepted_by_id`` who went
-    on all the same.
+    on all the same. Once some of its jobs are deleted (``jobs_deleted``) it can be looked at but does not go on.
     """
 
     class State(models.TextChoices):
@@ -44,10 +44,11 @@ class Run(TenantRecord):
     doubt_accepted_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
     key_numbers = models.JSONField(default=dict)
     result_job_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    jobs_deleted = models.PositiveIntegerField(default=0)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta(TenantRecord.Meta):
+    class Meta(DeletableRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["project", "number"], name="one_run_a_number"),)
 
     @property
@@ -56,7 +57,7 @@ class Run(TenantRecord):
         return DOUBTFUL if self.state == self.State.DONE and self.doubt else self.state
 
 
-class Job(TenantRecord):
+class Job(DeletableRecord):
     """One node of the job graph.
 
     ``inputs`` are references: ``dataset:ID`` (its images), ``file:ID`` (one file of a dataset), ``job:ID/NAME`` (a
@@ -99,13 +100,15 @@ class Job(TenantRecord):
     exceptions = models.PositiveIntegerField(default=0)
     notes = models.TextField(blank=True, max_length=20000)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    freed_at = models.DateTimeField(null=True, blank=True)
+    freed_bytes = models.BigIntegerField(default=0)
     retries_left = models.PositiveSmallIntegerField(default=RETRIES)
     cloned_from_id = models.CharField(max_length=ID_LENGTH, blank=True)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta(TenantRecord.Meta):
+    class Meta(DeletableRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["project", "number"], name="one_job_a_number"),)
         indexes = (
             models.Index(fields=["state", "created_at"]),

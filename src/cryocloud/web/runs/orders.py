@@ -14,7 +14,7 @@ from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import NotFound, PlatformError, Refused
 from cryocloud.web.projects.models import Project
-from cryocloud.web.runs.references import check_reference
+from cryocloud.web.runs.references import check_reference, require_images
 
 SEED_MAX = 2**31 - 1
 TEXT_LENGTH_MAX = 1000
@@ -82,5 +82,6 @@ def _problems(
                 raise Refused("Choose an input.")
             if text and text not in one.literals:
                 check_reference(actor, project, text[:TEXT_LENGTH_MAX])
+                require_images(project, one, text)
         except PlatformError as error:
             yield one.name, error

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cryocloud.catalog import job_type_names, load_job_type
 from cryocloud.catalog.base import Input
 from cryocloud.compute.plain_names import FOLDER_MARK
 from cryocloud.web.accounts.actor import Actor
@@ -18,6 +19,7 @@ from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Attempt, Job
 
 IMAGE_SUFFIXES = (".mrc", ".map", ".mrcs")
+PARTICLE_KINDS = ("particles", "particle_files")
 
 
 class InputGone(Exception):
@@ -82,6 +84,42 @@ def _require_result(job: Job, project: Project, name: str) -> None:
         raise Refused(f"Job {job.number} has no file “{name}”.")
 
 
+def require_images(project: Project, declared: Input, text: str) -> None:
+    """Raise if a job would have to read images that were deleted to free space."""
+    gone = images_gone(project, declared, text)
+    if gone:
+        raise Refused(gone)
+
+
+def images_gone(project: Project, declared: Input, text: str) -> str:
+    """What to say if the images behind a table of particles were deleted; empty if they are there."""
+    if declared.kind not in PARTICLE_KINDS or not declared.reads_images:
+        return ""
+    maker = _maker_of_images(project, parse_reference(text))
+    if maker is None or maker.freed_at is None:
+        return ""
+    return (
+        f"The particle images of job {maker.number} were deleted to free space. Restore them from the trash, or "
+        f"compute job {maker.number} again and use the new job; particles of a selection can be extracted again."
+    )
+
+
+def _maker_of_images(project: Project, reference: Reference | None) -> Job | None:
+    """The job that left the images which a table names: tables are handed on, images stay where they were made."""
+    seen: set[str] = set()
+    while reference is not None and reference.kind == "job" and reference.id not in seen:
+        seen.add(reference.id)
+        job = Job.unscoped.filter(pk=reference.id, project=project).first()
+        if job is None or job.job_type not in job_type_names():
+            return None
+        known = load_job_type(job.job_type)
+        if known.rebuildable:
+            return job
+        texts = [job.inputs.get(one.name, "") for one in known.inputs if one.kind in PARTICLE_KINDS]
+        reference = next((found for found in map(parse_reference, texts) if found), None)
+    return None
+
+
 def published_folder(job: Job) -> Path:
     """Where the results of a job that succeeded lie."""
     attempt = job.attempts.filter(state=Attempt.State.SUCCEEDED).order_by("-number").first()
@@ -97,7 +135,12 @@ def ending_in(suffixes: Iterable[str]) -> str:
 
 def resolve(project: Project, declared: Input, text: str, links: Path) -> str:
     """What a job gets for an input when it starts: a path, or a word that stands for itself."""
-    return text if text in declared.literals else str(path_of(project, text, links))
+    if text in declared.literals:
+        return text
+    gone = images_gone(project, declared, text)
+    if gone:
+        raise InputGone(gone)
+    return str(path_of(project, text, links))
 
 
 def path_of(project: Project, text: str, links: Path) -> Path:

@@ -19,7 +19,7 @@ from cryocloud.web.metering.services import require_compute
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
-from cryocloud.web.runs.advance import add_job, advance_run
+from cryocloud.web.runs.advance import add_job, advance_run, lock_project
 from cryocloud.web.runs.models import RETRIES, Job, Run
 from cryocloud.web.runs.notices import publish_job, publish_run
 from cryocloud.web.runs.orders import (
@@ -90,8 +90,8 @@ def start_run(
     references = checked_inputs(actor, project, known.inputs, inputs)
     require_possible(actor, project, known, complete, references)
     with transaction.atomic():
-        Project.unscoped.select_for_update().get(pk=project.pk)
-        number = (Run.unscoped.filter(project=project).aggregate(n=Max("number"))["n"] or 0) + 1
+        lock_project(project.pk)
+        number = (Run.with_trash.filter(project=project).aggregate(n=Max("number"))["n"] or 0) + 1
         run = Run.unscoped.create(
             organization_id=project.organization_id,
             project=project,
@@ -169,7 +169,7 @@ def _cancel(job: Job) -> None:
 
 
 def retry_job(*, actor: Actor, job: Job) -> None:
-    """Queue a failed or cancelled job again, from its last checkpoint if it left one; its run goes on with it."""
+    """Queue a failed or cancelled job again, from its last checkpoint if it left one; a whole run goes on with it."""
     access.require_role(actor, job.organization_id, Role.EDITOR)
     require_compute(Organization.objects.get(pk=job.organization_id))
     require_room()
@@ -183,8 +183,9 @@ def retry_job(*, actor: Actor, job: Job) -> None:
         current.cancel_requested_at = current.finished_at = None
         current.retries_left = RETRIES
         current.save()
-        if current.run_id:
-            _reopen(Run.unscoped.select_for_update().get(pk=current.run_id))
+        run = Run.unscoped.select_for_update().filter(pk=current.run_id, jobs_deleted=0).first()
+        if run is not None:
+            _reopen(run)
         publish_job(current)
         _audit(actor, "job.retried", current)
     job.refresh_from_db()
@@ -195,6 +196,11 @@ def retry_run(*, actor: Actor, run: Run) -> None:
     access.require_role(actor, run.organization_id, Role.EDITOR)
     if run.state not in (Run.State.FAILED, Run.State.CANCELLED):
         raise Conflict(f"Run {run.number} is {run.get_state_display()}; there is nothing to go on with.")
+    if run.jobs_deleted:
+        raise Conflict(
+            f"{run.jobs_deleted} of the jobs of run {run.number} were deleted, so it cannot go on. Restore them from "
+            "the trash, or run it again."
+        )
     latest = run.jobs.order_by("-number").first()
     if latest and latest.state in (Job.State.FAILED, Job.State.CANCELLED):
         retry_job(actor=actor, job=latest)
@@ -278,7 +284,10 @@ def is_dispatch_paused() -> bool:
 
 
 def _locked(job: Job) -> Job:
-    return Job.unscoped.select_for_update().get(pk=job.pk)
+    current = Job.unscoped.select_for_update().filter(pk=job.pk).first()
+    if current is None:
+        raise Conflict(f"Job {job.number} has been moved to the trash meanwhile; restore it first.")
+    return current
 
 
 def _audit(actor: Actor, verb: str, target: Job | Run, **detail: Any) -> None:
