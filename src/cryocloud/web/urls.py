@@ -15,6 +15,7 @@ PAGES = (
     "projects",
     "runs",
     "viewers",
+    "by_hand",
     "operations",
     "operator",
 )

@@ -33,12 +33,12 @@ def data_behind(job: Job) -> list[Path]:
 
 
 def references_of(job: Job) -> Iterator[Reference]:
-    """Whether given alone or in a list."""
+    """Those to data, whether given alone or in a list; edits by hand are in the order itself."""
     values = job.inputs.values() if isinstance(job.inputs, dict) else []
     for value in values:
         for text in value if isinstance(value, list) else [value]:
             reference = parse_reference(text) if isinstance(text, str) else None
-            if reference is not None:
+            if reference is not None and reference.kind != "edits":
                 yield reference
 
 
