@@ -28,6 +28,9 @@ THUMB_EDGE_PX = 192
 EDGE_MAX_PX = 16384
 MICROGRAPHS_MAX = 400
 PICKS_MAX = 20_000
+SCORES_MAX = 500_000
+SCORES_FILE = "scores.json"
+SCORE_LABEL = "rlnAutopickFigureOfMerit"
 STAR_BYTES_MAX = 512 << 20
 # Lossy, but the grain of ice is noise already; a picture of 1024 px takes about 300 KB.
 WEBP_QUALITY = 60
@@ -107,7 +110,19 @@ def _previews(order: Order, listed: list[Listed]) -> dict[str, Any]:
             shown.append(_preview(order, number, one))
         except (InputError, ValueError, OSError) as error:
             problems.append({"file": Path(one.name).name, "reason": str(error)})
-    return {"micrographs": {"all": len(listed), "shown": shown}, "problems": problems[:100]}
+    micrographs: dict[str, Any] = {"all": len(listed), "shown": shown} | _scores(order, listed)
+    return {"micrographs": micrographs, "problems": problems[:100]}
+
+
+def _scores(order: Order, listed: list[Listed]) -> dict[str, Any]:
+    """Those of all picks in order, so that the page can say how many reach a threshold."""
+    found = [one.rows[SCORE_LABEL] for one in listed if SCORE_LABEL in one.rows]
+    numbers = pd.to_numeric(pd.concat(found), errors="coerce").to_numpy(np.float64) if found else np.zeros(0)
+    scores = np.sort(numbers[np.isfinite(numbers)])
+    if not 0 < len(scores) <= SCORES_MAX:
+        return {}
+    (order.out / SCORES_FILE).write_text(json.dumps(np.round(scores, 4).tolist()), encoding="utf-8")
+    return {"scores": {"file": SCORES_FILE, "picks": len(scores)}}
 
 
 def _preview(order: Order, number: int, one: Listed) -> dict[str, Any]:
@@ -210,7 +225,7 @@ def _picks(rows: pd.DataFrame, scale: float) -> list[list[float]]:
         return []
     columns = [
         pd.to_numeric(rows[label], errors="coerce") if label in rows else pd.Series(np.ones(len(rows)))
-        for label in ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
+        for label in ("rlnCoordinateX", "rlnCoordinateY", SCORE_LABEL)
     ]
     table = np.stack([column.to_numpy(np.float64) for column in columns], axis=1)
     table = table[np.isfinite(table).all(axis=1)]
