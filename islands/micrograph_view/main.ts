@@ -6,7 +6,9 @@ import { panAndZoom, sizeToScreen, type Stage } from "../viewing/pan_zoom";
 import { fetchImage, fetchIndex, fetchJson, type MicrographRow } from "../viewing/previews";
 import { PickEditor, type Place, type Shown } from "./picking";
 import { type Ctf, zeroFrequency } from "./rings";
+import { drawScaleBar } from "./scale_bar";
 import { Scores } from "./scores";
+import { listen } from "./tools";
 
 interface Micrograph extends MicrographRowFacts {
   view: string;
@@ -23,13 +25,10 @@ interface MicrographRowFacts {
   number: number;
   name: string;
 }
-const BAR_LENGTHS_ANGSTROM = [50, 100, 200, 500, 1000, 2000, 5000, 10000];
 const RINGS_MAX = 30;
-// A finger that moved less than this has tapped.
-const TAP_PX = 7;
 const KEPT_COLOR = "#ffd54a";
 const ADDED_COLOR = "#4cd4ff";
-const ERASED_COLOR = "rgb(255 110 110 / 60%)";
+const ERASED_COLOR = "rgb(255 110 110 / 90%)";
 
 class MicrographView {
   private at = 0;
@@ -85,7 +84,7 @@ class MicrographView {
     root.replaceChildren(element("div", "row", ...this.navigation()), this.editor?.bar ?? "", element("div", "bench", element("div", "", frame, this.caption), controls));
     this.stage = panAndZoom(this.canvas, () => this.size, () => this.redraw());
     this.canvas.addEventListener("keydown", (event) => this.key(event));
-    if (this.editor) this.listen(this.editor);
+    if (this.editor) this.useTools(this.editor);
     new ResizeObserver(() => this.stage.fit()).observe(frame);
   }
 
@@ -134,43 +133,15 @@ class MicrographView {
     if (this.editor) await this.editor.open(this.root.dataset.draft ?? "");
   }
 
-  // Taps add, drags with the eraser erase; what two fingers do is moving and zooming.
-  private listen(editor: PickEditor): void {
-    let from: Place | null = null;
-    let isTap = false;
-    const isErasing = (): boolean => editor.tool === "erase" && !this.showsSpectrum;
-    this.canvas.addEventListener("pointerdown", (event) => {
-      this.stage.dragPans = !isErasing();
-      const isFirst = this.stage.touches() === 1;
-      if (!isFirst) editor.endStroke(false);
-      from = isFirst && event.button === 0 ? [event.offsetX, event.offsetY] : null;
-      isTap = from !== null;
-      if (from && isErasing()) {
-        editor.beginStroke();
-        editor.eraseAt(...this.placeOf(event.offsetX, event.offsetY));
-      }
-    });
-    this.canvas.addEventListener("pointermove", (event) => {
-      this.pointer = event.pointerType === "mouse" || event.buttons ? [event.offsetX, event.offsetY] : null;
-      if (from && Math.hypot(event.offsetX - from[0], event.offsetY - from[1]) > TAP_PX) isTap = false;
-      if (from && isErasing()) editor.eraseAt(...this.placeOf(event.offsetX, event.offsetY));
-      if (isErasing()) this.redraw();
-    });
-    this.canvas.addEventListener("pointerup", (event) => {
-      if (from && isErasing()) editor.endStroke(true);
-      else if (from && isTap && editor.tool === "add" && !this.showsSpectrum) editor.tap(...this.placeOf(event.offsetX, event.offsetY));
-      from = null;
-      if (event.pointerType !== "mouse") this.pointer = null;
-      this.redraw();
-    });
-    for (const end of ["pointercancel", "pointerleave"] as const) {
-      this.canvas.addEventListener(end, () => {
-        if (from) editor.endStroke(false);
-        from = this.pointer = null;
+  private useTools(editor: PickEditor): void {
+    listen(this.canvas, this.stage, editor, {
+      isUsable: () => !this.showsSpectrum,
+      placeOf: (x, y) => this.placeOf(x, y),
+      pointed: (place) => {
+        this.pointer = place;
         this.redraw();
-      });
-    }
-    for (const change of ["focus", "blur"] as const) this.canvas.addEventListener(change, () => this.redraw());
+      },
+    });
   }
 
   private reduction(): number {
@@ -327,7 +298,8 @@ class MicrographView {
     context.drawImage(this.picture, 0, 0);
     const shown = this.showsSpectrum ? 0 : this.drawPicks(context, scale);
     if (this.showsSpectrum && this.showsRings) this.drawRings(context, scale);
-    if (!this.showsSpectrum) this.drawScaleBar(context, ratio, scale);
+    const angstromPerCssPixel = this.micrograph.pixel_size_angstrom / this.reduction() / scale;
+    if (!this.showsSpectrum) drawScaleBar(context, ratio, angstromPerCssPixel, this.canvas.clientHeight);
     if (!this.picksGroup.hidden) this.shownScores.draw(this.histogram, this.threshold);
     this.caption.textContent = this.facts + this.tally(shown);
     if (this.editor && !this.showsSpectrum) this.drawTool(context, ratio, scale, this.editor);
@@ -409,21 +381,6 @@ class MicrographView {
       }
       context.stroke();
     }
-  }
-
-  private drawScaleBar(context: CanvasRenderingContext2D, ratio: number, scale: number): void {
-    const angstromPerCssPixel = (this.micrograph.pixel_size_angstrom * this.micrograph.width_px) / this.micrograph.view_width_px / scale;
-    const wanted = 120 * angstromPerCssPixel;
-    const length = [...BAR_LENGTHS_ANGSTROM].reverse().find((one) => one <= wanted) ?? 50;
-    const width = length / angstromPerCssPixel;
-    const y = this.canvas.clientHeight - 18;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.fillStyle = "rgb(0 0 0 / 65%)";
-    context.fillRect(10, y - 24, Math.max(width, 50) + 16, 36);
-    context.fillStyle = "#ffffff";
-    context.fillRect(18, y, width, 4);
-    context.font = "13px system-ui, sans-serif";
-    context.fillText(length >= 1000 ? `${length / 10} nm` : `${length} Å`, 18, y - 7);
   }
 }
 
