@@ -24,7 +24,7 @@ export class Draft<Edits> {
   private version = 0;
   private csrf = "";
   private isDirty = false;
-  private isSaving = false;
+  private saving: Promise<void> | null = null;
   private isStale = false;
   private savedAt = 0;
   private timer: number | undefined;
@@ -70,6 +70,7 @@ export class Draft<Edits> {
 
   // A job of all this; its page opens.
   async use(parameters: Record<string, Setting>, file = ""): Promise<Record<string, string>> {
+    while (this.saving) await this.saving;
     if (this.isDirty) await this.save();
     if (this.isDirty) return {};
     const response = await this.post(`${this.address}use/`, { parameters, file });
@@ -84,13 +85,17 @@ export class Draft<Edits> {
     this.timer = window.setTimeout(() => void this.save(), wait);
   }
 
-  private async save(): Promise<void> {
-    if (this.isSaving || this.isStale) return;
+  // One at a time, since each goes by the version that the one before it made.
+  private save(): Promise<void> {
+    if (this.isStale) return Promise.resolve();
+    this.saving ??= this.send().finally(() => (this.saving = null));
+    return this.saving;
+  }
+
+  private async send(): Promise<void> {
     window.clearTimeout(this.timer);
-    this.isSaving = true;
     this.isDirty = false;
     const response = await this.post(this.address, { version: this.version, content: this.current() });
-    this.isSaving = false;
     this.savedAt = Date.now();
     if (!response) return this.retry();
     const told = (await response.json()) as Told<Edits>;

@@ -106,7 +106,7 @@ def _earlier_picks(job: JobContext, micrographs: MicrographList) -> Placed:
     score = float_column(table, SCORE) if SCORE in table else np.full(len(table), np.nan)
     by_hand = float_column(table, BY_HAND) > 0 if BY_HAND in table else np.zeros(len(table), np.bool_)
     xy_px = np.stack([float_column(table, label) for label in labels[1:]], axis=1)
-    finite = np.isfinite(xy_px).all(axis=1)
+    finite = np.asarray(np.isfinite(xy_px).all(axis=1))
     if not finite.all():
         job.warning(f"{int((~finite).sum()):,} picks of {path.name} have no position and are left out")
     placed = Placed(np.array([known[name] for name in files], np.int64), xy_px, score, by_hand)

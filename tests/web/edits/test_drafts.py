@@ -10,6 +10,7 @@ from cryocloud.web.audit.models import AuditEvent
 from cryocloud.web.edits.models import Draft, KeptEdits
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
+from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.references import path_of
 from web.pages.laboratory import seed_laboratory
@@ -172,3 +173,23 @@ def test_edits_of_another_project_or_organization_cannot_be_given(owner, pick, m
         }
         answer = member.api("POST", f"/projects/{project.pk}/jobs", body)
         assert answer.status_code == status, answer.content
+
+
+def test_editors_are_offered_to_those_who_may_edit(owner, laboratory, pick, make_member):
+    ctf, curated, refined = laboratory.jobs[1], laboratory.jobs[2], laboratory.jobs[9]
+    index = {"viewers": ["micrographs", "curation", "mask"], "micrographs": {"all": 0, "shown": []}}
+    for job in (ctf, curated, pick, refined):
+        folder = preview_folder_of(job)
+        folder.mkdir(parents=True)
+        (folder / "index.json").write_text(json.dumps(index))
+    viewer = make_member(owner.organization, Role.VIEWER, name="vera")
+    for job, look, kind in (
+        (pick, "micrographs", "picks"),
+        (ctf, "curation", "micrographs"),
+        (refined, "mask", "mask"),
+    ):
+        address, offer = f"/jobs/{job.pk}/look/{look}/", f'data-draft="/jobs/{job.pk}/drafts/{kind}/"'
+        assert offer in owner.client.get(address).content.decode()
+        assert "data-draft" not in viewer.client.get(address).content.decode()
+    page = owner.client.get(f"/jobs/{curated.pk}/look/curation/").content.decode()
+    assert f'/jobs/{ctf.pk}/look/curation/">the list that it began with' in page

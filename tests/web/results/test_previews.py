@@ -267,3 +267,30 @@ def test_a_link_that_the_tool_leaves_is_not_written_through(owner, home, monkeyp
     make_previews.func(job.pk, organization_id=job.organization_id)
     assert (home / "secret-key").read_text() == "kept"
     assert preview_index(job) == {"problems": [], "viewers": []}
+
+
+def test_micrographs_without_picks_are_shown_with_the_others_and_all_scores_are_kept(owner):
+    dataset, folder = dataset_of(owner)
+    examples.write_micrographs(folder)
+    names = [f"../../../datasets/{dataset.pk}/files/mic_{number}.mrc" for number in range(3)]
+    given = {"input": f"dataset:{dataset.pk}"}
+    ctf, judged = previewed(owner, "ctf", lambda out: examples.write_ctf(out, names), inputs=given)
+    listed = {"input": f"job:{ctf.pk}/micrographs.star"}
+    job, index = previewed(
+        owner,
+        "pick",
+        lambda out: examples.write_picks(out, names[1:2]),
+        project=ctf.project,
+        inputs=listed,
+    )
+    shown = [(one["name"], one["picks"]) for one in index["micrographs"]["shown"]]
+    assert shown == [("mic_0.mrc", 0), ("mic_1.mrc", 3), ("mic_2.mrc", 0)]
+    previews = preview_folder_of(job)
+    assert json.loads((previews / index["micrographs"]["scores"]["file"]).read_text()) == [0.2, 0.3, 0.9]
+    assert max(Image.open(previews / index["micrographs"]["shown"][0]["thumb"]).size) == 192
+    evidence = json.loads((preview_folder_of(ctf) / judged["curation"]["file"]).read_text())
+    assert evidence["names"] == ["mic_0.mrc", "mic_1.mrc", "mic_2.mrc"]
+    resolution = next(one for one in evidence["criteria"] if one["name"] == "fit_resolution_angstrom")
+    assert resolution["values"] == [4.2, 4.2, 4.2]
+    limits = [resolution["lower_parameter"], resolution["upper_parameter"]]
+    assert limits == [None, "fit_resolution_max_angstrom"]

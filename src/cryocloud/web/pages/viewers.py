@@ -73,7 +73,7 @@ def _editing(actor: Actor, job: Job, viewer: str) -> dict[str, Any]:
     """What of a result may be changed by hand into a new job."""
     role = access.role_in(actor, job.organization_id)
     may_edit = role is not None and role >= Role.EDITOR and not job.control
-    editing = {"may_edit": may_edit, "may_pick": may_edit and bool(micrographs_of(job))}
+    editing: dict[str, Any] = {"may_edit": may_edit, "may_pick": may_edit and bool(micrographs_of(job))}
     if viewer == "curation" and job.job_type == "curate":
         before = parse_reference(str(job.inputs.get("input", "")))
         if before is not None and before.kind == "job":
