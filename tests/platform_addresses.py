@@ -17,6 +17,7 @@ WORDS = {
     "job_type": "pick",
     "workflow": "spa",
     "viewer": "micrographs",
+    "kind": "picks",
     "secret": "x",
     "pk": "1",
 }

@@ -1,10 +1,14 @@
-// One micrograph after the other, with what was picked on it and the rings of its power spectrum.
+// One micrograph after the other, with what was picked on it, by a job or by hand, and the rings of its power spectrum.
 import { button, choice, context2d, element, group, slider, toggle, type Slider } from "../viewing/controls";
 import { lowPassed } from "../viewing/low_pass";
 import { mount } from "../viewing/mount";
 import { panAndZoom, sizeToScreen, type Stage } from "../viewing/pan_zoom";
 import { fetchImage, fetchIndex, fetchJson, type MicrographRow } from "../viewing/previews";
+import { PickEditor, type Place, type Shown } from "./picking";
 import { type Ctf, zeroFrequency } from "./rings";
+import { drawScaleBar } from "./scale_bar";
+import { Scores } from "./scores";
+import { listen } from "./tools";
 
 interface Micrograph extends MicrographRowFacts {
   view: string;
@@ -21,9 +25,10 @@ interface MicrographRowFacts {
   number: number;
   name: string;
 }
-const BAR_LENGTHS_ANGSTROM = [50, 100, 200, 500, 1000, 2000, 5000, 10000];
 const RINGS_MAX = 30;
-const HISTOGRAM_BINS = 60;
+const KEPT_COLOR = "#ffd54a";
+const ADDED_COLOR = "#4cd4ff";
+const ERASED_COLOR = "rgb(255 110 110 / 90%)";
 
 class MicrographView {
   private at = 0;
@@ -49,18 +54,21 @@ class MicrographView {
   private readonly picksGroup: HTMLElement;
   private readonly spectrumToggle: HTMLLabelElement;
   private readonly ringsToggle: HTMLLabelElement;
-  private readonly diameterAngstrom: number;
+  private readonly givenDiameterAngstrom: number;
+  private readonly editor: PickEditor | null = null;
+  private pointer: Place | null = null;
 
-  constructor(private readonly root: HTMLElement, private readonly rows: MicrographRow[]) {
-    this.diameterAngstrom = Number(root.dataset.diameter) || 0;
+  constructor(private readonly root: HTMLElement, private readonly rows: MicrographRow[], private readonly scores: Scores | null) {
+    this.givenDiameterAngstrom = Number(root.dataset.diameter) || 0;
+    if (root.dataset.draft) this.editor = this.makeEditor();
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
     this.caption.setAttribute("role", "status");
     const frame = element("div", "stage tall", this.canvas);
     this.pick = choice("Micrograph", rows.map((row, index) => [String(index), row.name]), (index) => void this.go(Number(index)));
     this.threshold_ = slider("Score at least", { min: 0, max: 1, step: 0.001, value: 0 }, (v) => v.toFixed(3), (least) => {
-      this.threshold = least;
-      this.redraw();
+      this.setLeast(least);
+      this.editor?.changedSettings();
     });
     this.picksGroup = group("Picks", this.toggleOf("Show picks", "showsPicks"), this.threshold_.element, this.histogram);
     this.spectrumToggle = toggle("Power spectrum instead of the image", false, (on) => void this.switchTo(on));
@@ -68,13 +76,15 @@ class MicrographView {
     const controls = element(
       "div",
       "controls",
+      this.editor?.panel ?? "",
       group("Gray levels", ...this.grayControls()),
       this.picksGroup,
       group("CTF", this.spectrumToggle, this.ringsToggle),
     );
-    root.replaceChildren(element("div", "row", ...this.navigation()), element("div", "bench", element("div", "", frame, this.caption), controls));
+    root.replaceChildren(element("div", "row", ...this.navigation()), this.editor?.bar ?? "", element("div", "bench", element("div", "", frame, this.caption), controls));
     this.stage = panAndZoom(this.canvas, () => this.size, () => this.redraw());
     this.canvas.addEventListener("keydown", (event) => this.key(event));
+    if (this.editor) this.useTools(this.editor);
     new ResizeObserver(() => this.stage.fit()).observe(frame);
   }
 
@@ -108,7 +118,62 @@ class MicrographView {
     });
   }
 
+  private makeEditor(): PickEditor {
+    const view = {
+      shown: (): Shown => this.shown(),
+      least: (): number => this.threshold,
+      redraw: (): void => this.redraw(),
+      goTo: (name: string): void => void this.go(this.rows.findIndex((row) => row.name === name)),
+      setLeast: (least: number | null): void => this.setLeast(least ?? -Infinity),
+    };
+    return new PickEditor(this.givenDiameterAngstrom, view, new Set(this.rows.map((row) => row.name)));
+  }
+
+  async openEdits(): Promise<void> {
+    if (this.editor) await this.editor.open(this.root.dataset.draft ?? "");
+  }
+
+  private useTools(editor: PickEditor): void {
+    listen(this.canvas, this.stage, editor, {
+      isUsable: () => !this.showsSpectrum,
+      placeOf: (x, y) => this.placeOf(x, y),
+      pointed: (place) => {
+        this.pointer = place;
+        this.redraw();
+      },
+    });
+  }
+
+  private reduction(): number {
+    return this.micrograph.view_width_px / this.micrograph.width_px;
+  }
+
+  // Pixel centers are at whole coordinates in both pictures.
+  private placeOf(x: number, y: number): Place {
+    const { scale, left, top } = this.stage.view;
+    const reduction = this.reduction();
+    return [(x - left) / scale / reduction - 0.5, (y - top) / scale / reduction - 0.5];
+  }
+
+  private shown(): Shown {
+    const reduction = this.reduction();
+    const picks = this.micrograph.picks.map(([x, y, score]): [number, number, number] => [(x + 0.5) / reduction - 0.5, (y + 0.5) / reduction - 0.5, score]);
+    return { ...this.micrograph, picks };
+  }
+
+  private setLeast(least: number): void {
+    const low = Number(this.threshold_.input.min);
+    this.threshold = least > low ? least : -Infinity;
+    this.threshold_.show(Math.max(low, least));
+    this.redraw();
+  }
+
   private key(event: KeyboardEvent): void {
+    if (this.editor?.pressed(event)) return event.preventDefault();
+    if (event.key === "Enter" && this.editor && this.editor.tool !== "move" && !this.showsSpectrum) {
+      event.preventDefault();
+      return this.editor.tap(...this.placeOf(this.canvas.clientWidth / 2, this.canvas.clientHeight / 2));
+    }
     if (event.key === "n" || event.key === "PageDown") void this.go(this.at + 1);
     else if (event.key === "p" || event.key === "PageUp") void this.go(this.at - 1);
     else return;
@@ -191,17 +256,15 @@ class MicrographView {
 
   private showPickControls(): void {
     const { picks } = this.micrograph;
-    this.picksGroup.hidden = picks.length === 0;
-    if (!picks.length) return;
-    const scores = picks.map((pick) => pick[2]);
-    const low = Math.min(...scores);
-    const high = Math.max(...scores);
+    const scores = this.scores ?? new Scores(picks.map((pick) => pick[2]).sort((a, b) => a - b));
+    this.picksGroup.hidden = scores.count === 0;
     const { input } = this.threshold_;
-    input.min = String(Math.floor(1000 * low) / 1000);
-    input.max = String(Math.ceil(1000 * high) / 1000);
-    this.threshold = Math.max(low, Math.min(high, this.threshold));
-    this.threshold_.show(Number.isFinite(this.threshold) ? this.threshold : low);
+    [input.min, input.max] = [String(scores.low), String(scores.high)];
+    this.threshold_.show(Math.max(scores.low, this.threshold));
+    this.shownScores = scores;
   }
+
+  private shownScores = new Scores([]);
 
   private describe(): void {
     const { name, width_px, height_px, pixel_size_angstrom, ctf } = this.micrograph;
@@ -209,7 +272,7 @@ class MicrographView {
     if (ctf.defocus_u_angstrom !== undefined) facts.push(`defocus ${(ctf.defocus_u_angstrom / 10000).toFixed(2)} µm`);
     if (ctf.resolution_angstrom !== undefined) facts.push(`CTF fitted to ${ctf.resolution_angstrom.toFixed(1)} Å`);
     this.facts = facts.join(", ");
-    this.canvas.setAttribute("aria-label", `${this.facts}. Arrow keys move, + and − zoom, N and P go to the next and previous micrograph.`);
+    this.canvas.setAttribute("aria-label", `${this.facts}. Arrow keys move, + and − zoom, N and P go to the next and previous micrograph.${this.editor ? " Enter adds a pick in the middle, or erases the one there." : ""}`);
   }
 
   private facts = "";
@@ -235,26 +298,70 @@ class MicrographView {
     context.drawImage(this.picture, 0, 0);
     const shown = this.showsSpectrum ? 0 : this.drawPicks(context, scale);
     if (this.showsSpectrum && this.showsRings) this.drawRings(context, scale);
-    if (!this.showsSpectrum) this.drawScaleBar(context, ratio, scale);
-    this.drawHistogram();
+    const angstromPerCssPixel = this.micrograph.pixel_size_angstrom / this.reduction() / scale;
+    if (!this.showsSpectrum) drawScaleBar(context, ratio, angstromPerCssPixel, this.canvas.clientHeight);
+    if (!this.picksGroup.hidden) this.shownScores.draw(this.histogram, this.threshold);
+    this.caption.textContent = this.facts + this.tally(shown);
+    if (this.editor && !this.showsSpectrum) this.drawTool(context, ratio, scale, this.editor);
+  }
+
+  private tally(shown: number): string {
     const { picks } = this.micrograph;
-    this.caption.textContent = this.facts + (picks.length ? `. ${shown} of ${picks.length} picks` : "");
+    const here = picks.length || shown ? `. ${shown} of ${picks.length} picks here` : "";
+    if (!this.scores) return here;
+    const reaching = this.scores.reaching(this.threshold).toLocaleString("en");
+    return `${here}, ${reaching} of ${this.scores.count.toLocaleString("en")} on all micrographs`;
   }
 
   private drawPicks(context: CanvasRenderingContext2D, scale: number): number {
     const perPixel = this.micrograph.pixel_size_angstrom * (this.micrograph.width_px / this.micrograph.view_width_px);
-    const radius = this.diameterAngstrom ? this.diameterAngstrom / 2 / perPixel : 10;
+    const diameterAngstrom = this.editor?.diameterAngstrom ?? this.givenDiameterAngstrom;
+    const radius = diameterAngstrom ? diameterAngstrom / 2 / perPixel : 10;
+    if (this.editor) {
+      const { kept, erased, added } = this.editor.circles();
+      this.drawCircles(context, scale, radius, erased, ERASED_COLOR, this.reduction());
+      this.drawCircles(context, scale, radius, kept, KEPT_COLOR, this.reduction());
+      this.drawCircles(context, scale, radius, added, ADDED_COLOR, this.reduction());
+      return kept.length + added.length;
+    }
     const shown = this.micrograph.picks.filter((pick) => pick[2] >= this.threshold);
-    if (!this.showsPicks) return shown.length;
+    this.drawCircles(context, scale, radius, shown, KEPT_COLOR, 1);
+    return shown.length;
+  }
+
+  private drawCircles(context: CanvasRenderingContext2D, scale: number, radius: number, places: readonly (readonly number[])[], color: string, reduction: number): void {
+    if (!this.showsPicks) return;
     context.lineWidth = 1.6 / scale;
-    context.strokeStyle = "#ffd54a";
+    context.setLineDash(color === ERASED_COLOR ? [4 / scale, 4 / scale] : []);
+    context.strokeStyle = color;
     context.beginPath();
-    for (const [x, y] of shown) {
-      context.moveTo(x + 0.5 + radius, y + 0.5);
-      context.arc(x + 0.5, y + 0.5, radius, 0, 2 * Math.PI);
+    for (const place of places) {
+      const [x, y] = [((place[0] ?? 0) + 0.5) * reduction, ((place[1] ?? 0) + 0.5) * reduction];
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
     }
     context.stroke();
-    return shown.length;
+    context.setLineDash([]);
+  }
+
+  // The eraser below the pointer, and for the keyboard a cross in the middle.
+  private drawTool(context: CanvasRenderingContext2D, ratio: number, scale: number, editor: PickEditor): void {
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.strokeStyle = "#ffffff";
+    context.lineWidth = 1.2;
+    context.beginPath();
+    if (editor.tool === "erase" && this.pointer) {
+      const radius = (editor.eraserAngstrom / this.micrograph.pixel_size_angstrom) * this.reduction() * scale;
+      context.arc(this.pointer[0], this.pointer[1], radius, 0, 2 * Math.PI);
+    }
+    if (editor.tool !== "move" && this.canvas.matches(":focus-visible")) {
+      const [x, y] = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2];
+      for (const [dx, dy] of [[8, 0], [0, 8]] as const) {
+        context.moveTo(x - dx, y - dy);
+        context.lineTo(x + dx, y + dy);
+      }
+    }
+    context.stroke();
   }
 
   private drawRings(context: CanvasRenderingContext2D, scale: number): void {
@@ -275,46 +382,13 @@ class MicrographView {
       context.stroke();
     }
   }
-
-  private drawScaleBar(context: CanvasRenderingContext2D, ratio: number, scale: number): void {
-    const angstromPerCssPixel = (this.micrograph.pixel_size_angstrom * this.micrograph.width_px) / this.micrograph.view_width_px / scale;
-    const wanted = 120 * angstromPerCssPixel;
-    const length = [...BAR_LENGTHS_ANGSTROM].reverse().find((one) => one <= wanted) ?? 50;
-    const width = length / angstromPerCssPixel;
-    const y = this.canvas.clientHeight - 18;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.fillStyle = "rgb(0 0 0 / 65%)";
-    context.fillRect(10, y - 24, Math.max(width, 50) + 16, 36);
-    context.fillStyle = "#ffffff";
-    context.fillRect(18, y, width, 4);
-    context.font = "13px system-ui, sans-serif";
-    context.fillText(length >= 1000 ? `${length / 10} nm` : `${length} Å`, 18, y - 7);
-  }
-
-  private drawHistogram(): void {
-    const { picks } = this.micrograph;
-    const low = Number(this.threshold_.input.min);
-    const high = Number(this.threshold_.input.max);
-    const counts = new Array<number>(HISTOGRAM_BINS).fill(0);
-    for (const pick of picks) {
-      const bin = Math.min(HISTOGRAM_BINS - 1, Math.floor(((pick[2] - low) / (high - low || 1)) * HISTOGRAM_BINS));
-      counts[bin] = (counts[bin] ?? 0) + 1;
-    }
-    const most = Math.max(1, ...counts);
-    [this.histogram.width, this.histogram.height] = [HISTOGRAM_BINS * 4, 56];
-    this.histogram.setAttribute("role", "img");
-    this.histogram.setAttribute("aria-label", "How many picks have which score");
-    const context = context2d(this.histogram);
-    counts.forEach((count, bin) => {
-      const score = low + ((bin + 1) / HISTOGRAM_BINS) * (high - low);
-      context.fillStyle = score > this.threshold ? "#d9a900" : "#8896a3";
-      context.fillRect(4 * bin, 56 - (54 * count) / most, 3, (54 * count) / most);
-    });
-  }
 }
 
 mount("micrograph_view", async (root) => {
-  const rows = (await fetchIndex(root)).micrographs?.shown ?? [];
-  if (!rows.length) throw new Error("no micrographs were found");
-  await new MicrographView(root, rows).go(0);
+  const { shown = [], scores } = (await fetchIndex(root)).micrographs ?? {};
+  if (!shown.length) throw new Error("no micrographs were found");
+  const all = scores ? new Scores(await fetchJson<number[]>(root, scores.file)) : null;
+  const view = new MicrographView(root, shown, all);
+  await view.go(0);
+  await view.openEdits();
 });

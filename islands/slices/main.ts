@@ -1,16 +1,8 @@
 // Three slices through a map that meet in one point.
 import { button, choice, context2d, element, group, slider } from "../viewing/controls";
 import { mount } from "../viewing/mount";
+import { AXES, type Axis, keyStep, type Plane, PLANES, type Point } from "../viewing/planes";
 import { type DensityMap, fetchBytes, fetchIndex } from "../viewing/previews";
-
-type Point = [number, number, number];
-// Horizontal and vertical axis of each slice, and the axis it is moved along; x is 0.
-const PLANES = [
-  { name: "along z", across: 0, down: 1, along: 2 },
-  { name: "along y", across: 0, down: 2, along: 1 },
-  { name: "along x", across: 1, down: 2, along: 0 },
-] as const;
-const AXES = "xyz";
 
 class SliceViewer {
   private voxels = new Uint8Array(1);
@@ -59,7 +51,7 @@ class SliceViewer {
     this.draw();
   }
 
-  private makePlane(plane: (typeof PLANES)[number]): HTMLElement {
+  private makePlane(plane: Plane): HTMLElement {
     const canvas = element("canvas");
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
@@ -81,15 +73,7 @@ class SliceViewer {
       this.move(plane.along, this.at[plane.along] + Math.sign(event.deltaY));
     });
     canvas.addEventListener("keydown", (event) => {
-      const moves: Record<string, [0 | 1 | 2, number]> = {
-        ArrowLeft: [plane.across, -1],
-        ArrowRight: [plane.across, 1],
-        ArrowUp: [plane.down, -1],
-        ArrowDown: [plane.down, 1],
-        PageUp: [plane.along, 1],
-        PageDown: [plane.along, -1],
-      };
-      const move = moves[event.key];
+      const move = keyStep(plane, event.key);
       if (!move) return;
       event.preventDefault();
       this.move(move[0], this.at[move[0]] + move[1]);
@@ -100,7 +84,7 @@ class SliceViewer {
     return element("figure", "", canvas, caption);
   }
 
-  private move(axis: 0 | 1 | 2, to: number): void {
+  private move(axis: Axis, to: number): void {
     this.at[axis] = Math.max(0, Math.min(this.size[axis] - 1, to));
     this.draw();
   }
@@ -130,7 +114,7 @@ class SliceViewer {
     this.caption.textContent = `${this.map.title} at ${places}: ${value.toPrecision(3)} (${sigma.toFixed(1)} σ)`;
   }
 
-  private drawPlane(canvas: HTMLCanvasElement, plane: (typeof PLANES)[number]): void {
+  private drawPlane(canvas: HTMLCanvasElement, plane: Plane): void {
     const width = this.size[plane.across];
     const height = this.size[plane.down];
     [canvas.width, canvas.height] = [width, height];

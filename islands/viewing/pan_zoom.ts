@@ -7,6 +7,10 @@ export interface View {
 
 export interface Stage {
   view: View;
+  // Whether one finger, or the mouse, moves the image; two fingers always do.
+  dragPans: boolean;
+  // How many fingers are down.
+  touches(): number;
   fit(): void;
   zoom(factor: number): void;
 }
@@ -18,6 +22,7 @@ export function panAndZoom(
 ): Stage {
   const view: View = { scale: 1, left: 0, top: 0 };
   const fingers = new Map<number, PointerEvent>();
+  const stage: Stage = { view, dragPans: true, touches: () => fingers.size, fit: () => fit(), zoom: (factor) => zoom(factor) };
   const fit = (): void => {
     const [width, height] = imageSize();
     view.scale = Math.min(canvas.clientWidth / width, canvas.clientHeight / height);
@@ -53,7 +58,7 @@ export function panAndZoom(
     if (other) {
       const distance = (one: PointerEvent): number => Math.hypot(one.offsetX - other.offsetX, one.offsetY - other.offsetY);
       zoomAt(distance(event) / Math.max(1, distance(before)), other.offsetX, other.offsetY);
-    } else {
+    } else if (stage.dragPans) {
       pan(event.offsetX - before.offsetX, event.offsetY - before.offsetY);
     }
     fingers.set(event.pointerId, event);
@@ -77,7 +82,7 @@ export function panAndZoom(
     event.preventDefault();
     move();
   });
-  return { view, fit, zoom };
+  return stage;
 }
 
 export function sizeToScreen(canvas: HTMLCanvasElement): number {

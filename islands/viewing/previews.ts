@@ -42,6 +42,11 @@ export interface MicrographRow {
   number: number;
   name: string;
   file: string;
+  thumb?: string;
+  picks: number;
+}
+export interface Scores {
+  file: string;
   picks: number;
 }
 export interface Index {
@@ -50,7 +55,8 @@ export interface Index {
   charts?: Chart[];
   classes?: { file: string; tile_px: number; columns: number; rows: ClassRow[] };
   orientations?: { heights: number; azimuths: number; particles: number; counts: number[]; most: number };
-  micrographs?: { all: number; shown: MicrographRow[] };
+  micrographs?: { all: number; shown: MicrographRow[]; scores?: Scores };
+  curation?: { file: string; micrographs: number };
 }
 
 async function answer(root: HTMLElement, file: string): Promise<Response> {

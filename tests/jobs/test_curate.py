@@ -129,3 +129,17 @@ def test_the_drifting_micrograph_of_a_real_session_is_rejected(run_job: RunJob, 
     # Where the astigmatism is large enough to have an axis, it is near -55 degrees.
     axis = good.loc[good["rlnCtfAstigmatism"] > 250, "rlnDefocusAngle"]
     assert len(axis) > 12 and (axis - 125).abs().max() < 15
+
+
+def test_a_person_accepts_and_rejects_whatever_the_limits_say(
+    run_job: RunJob, tmp_path: Path, evidence: pd.DataFrame
+) -> None:
+    evidence.loc[3, "rlnCtfMaxResolution"] = 15.0
+    evidence.loc[4, "rlnCtfMaxResolution"] = 15.0
+    (tmp_path / "edits.json").write_text('{"accepted": ["m03.mrc"], "rejected": ["m07.mrc", "gone.mrc"]}')
+    inputs = {"input": write_list(tmp_path, evidence), "edits": tmp_path / "edits.json"}
+    done = run_job("curate", inputs)
+    assert {Path(name).name for name in reasons(done.out)} == {"m04.mrc", "m07.mrc"}
+    assert next(text for name, text in reasons(done.out).items() if "m07" in name) == "rejected by hand"
+    assert (done.metrics["accepted_by_hand"], done.metrics["rejected_by_hand"]) == (1, 1)
+    assert "no micrograph of the list has this name" in done.exceptions["gone.mrc"]

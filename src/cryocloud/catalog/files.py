@@ -21,6 +21,7 @@ MEANINGS = (
     (r"classes\.mrcs", "class averages"),
     (r"classes\.star", "size, resolution and score of each class"),
     (r"fsc\.star", "Fourier shell correlation curves"),
+    (r"edits\.json", "what a person changed by hand"),
     (r"selection\.csv", "which classes were kept, and why"),
     (r"(excluded|rejected)\.(star|csv)", "what was left out, and why"),
     (r"exceptions\.csv", "items that could not be used, each with its reason"),

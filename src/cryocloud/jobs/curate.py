@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocloud.catalog.base import Facts
+from cryocloud.catalog.edits import CurationEdits
 from cryocloud.catalog.types.curate import JOB_TYPE, CurateParameters
 from cryocloud.compute.context import JobContext
 from cryocloud.engine.curation import (
@@ -22,10 +23,12 @@ from cryocloud.engine.curation import (
 )
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.tables import MicrographTables, read_micrographs, write_micrographs
+from cryocloud.jobs.kit.curation import Evidence, evidence_of, limit_names, mildest_limit
+from cryocloud.jobs.kit.edits import read_edits, row_of, rows_by_file_name
 from cryocloud.jobs.kit.plots import Mark, draw_histogram, panels, plot_scatter
 from cryocloud.jobs.kit.preflight import require_resources
 
-Evidence = dict[str, NDArray[np.float64]]
+REJECTED_BY_HAND = "rejected by hand"
 
 
 def run(job: JobContext) -> None:
@@ -34,7 +37,7 @@ def run(job: JobContext) -> None:
     require_resources(JOB_TYPE.forecast(job.parameters, Facts(items=len(tables))), job.out)
     evidence = _evidence(job, tables)
     limits = _limits(job, evidence, tables)
-    reasons = reasons_against(evidence, limits)
+    reasons = _by_hand(job, tables, reasons_against(evidence, limits))
     accepted = np.array([not against for against in reasons])
     write_micrographs(job.out / "rejected.star", tables.select(~accepted))
     _write_reasons(job, tables, reasons)
@@ -52,11 +55,7 @@ def run(job: JobContext) -> None:
 def _evidence(job: JobContext, tables: MicrographTables) -> Evidence:
     if len(tables) == 0:
         raise InputError(f"{job.inputs['input']}: lists no micrographs; an earlier step left none")
-    evidence = {
-        criterion.name: tables.micrographs[criterion.label].to_numpy(dtype=np.float64)
-        for criterion in CRITERIA
-        if criterion.label in tables.micrographs
-    }
+    evidence = evidence_of(tables)
     if not evidence:
         raise InputError(
             f"{job.inputs['input']}: has no column to judge by; estimate the CTF first (cryocloud run ctf)"
@@ -65,6 +64,25 @@ def _evidence(job: JobContext, tables: MicrographTables) -> Evidence:
     if missing:
         job.log(f"not judged, since the input lacks the columns: {', '.join(missing)}")
     return evidence
+
+
+def _by_hand(job: JobContext, tables: MicrographTables, reasons: list[list[str]]) -> list[list[str]]:
+    """What a person accepted or rejected, whatever the limits say."""
+    edits = read_edits(job, CurationEdits)
+    rows_of = rows_by_file_name(str(name) for name in tables.micrographs["rlnMicrographName"])
+    judged = [*reasons]
+    for names, against, word in (
+        (edits.accepted, [], "accepted"),
+        (edits.rejected, [REJECTED_BY_HAND], "rejected"),
+    ):
+        rows = [row_of(job, rows_of, name, "what was decided about it is left out") for name in names]
+        for row in rows:
+            if row is not None:
+                judged[row] = [*against]
+        job.metrics(**{f"{word}_by_hand": sum(row is not None for row in rows)})
+    if edits.summary():
+        job.decision("decided by hand", edits.summary(), "whatever the limits say")
+    return judged
 
 
 def _limits(job: JobContext, evidence: Evidence, tables: MicrographTables) -> dict[str, Limit]:
@@ -79,7 +97,9 @@ def _limits(job: JobContext, evidence: Evidence, tables: MicrographTables) -> di
             continue
         limit = None
         if job.parameters.limits == "auto":
-            limit = derive_limit(criterion, evidence[criterion.name], mildest=_mildest(criterion, tables))
+            limit = derive_limit(
+                criterion, evidence[criterion.name], mildest=mildest_limit(criterion, tables)
+            )
         limit = given_limit(limit, *asked)
         if limit is not None:
             limits[criterion.name] = limit
@@ -89,17 +109,9 @@ def _limits(job: JobContext, evidence: Evidence, tables: MicrographTables) -> di
 
 
 def _given_sides(parameters: CurateParameters, criterion: Criterion) -> tuple[float | None, float | None]:
-    stem = criterion.name.removesuffix("_angstrom")
-    unit = "_angstrom" if stem != criterion.name else ""
     given = parameters.model_dump()
-    return given.get(f"{stem}_min{unit}"), given.get(f"{stem}_max{unit}")
-
-
-def _mildest(criterion: Criterion, tables: MicrographTables) -> float | None:
-    """Gray values have no scale of their own: they may differ by the spread of the pixels."""
-    if criterion.name != "intensity":
-        return None
-    return float(tables.micrographs["cryocloudIntensityDeviation"].median())
+    lower, upper = limit_names(criterion)
+    return given.get(lower), given.get(upper)
 
 
 def _write_reasons(job: JobContext, tables: MicrographTables, reasons: list[list[str]]) -> None:

@@ -30,7 +30,7 @@ from cryocloud.engine.masking import (
 )
 from cryocloud.engine.postprocess import GuinierPlot, guinier_plot, sharpen
 from cryocloud.jobs.kit.half_map_fsc import FSC_THRESHOLD, fsc_table, plot_fsc
-from cryocloud.jobs.kit.plots import Curve, Mark, draw_image, panels, plot_curves, plot_orthogonal_slices
+from cryocloud.jobs.kit.plots import Curve, Mark, plot_curves, plot_mask, plot_orthogonal_slices
 from cryocloud.jobs.kit.preflight import (
     pixel_sizes_differ,
     require_cube,
@@ -288,17 +288,4 @@ def _plot_guinier(path: Path, guinier: GuinierPlot) -> None:
 def _plot_slices(job: JobContext, sharpened: Tensor, mask: Tensor, resolution: float) -> None:
     volume = sharpened.cpu().numpy()
     plot_orthogonal_slices(job.plots / "slices.png", volume, title=f"sharpened map, {resolution:.2f} Å")
-    middle = volume.shape[0] // 2
-    outline = mask.cpu().numpy()
-    cuts: list[tuple[str, tuple[slice | int, ...]]] = [
-        ("xy", (middle,)),
-        ("xz", (slice(None), middle)),
-        ("yz", (slice(None), slice(None), middle)),
-    ]
-    with panels(
-        job.plots / "mask.png", 1, 3, size_in=(3.0, 3.2), title="outlines of the mask at 1, 0.5 and 0"
-    ) as axes:
-        for cell, (name, cut) in zip(axes[0], cuts, strict=True):
-            draw_image(cell, volume[cut], title=name)
-            colors = ["#4c9fb0", "#35d04f", "#c99a2e"]
-            cell.contour(outline[cut], levels=[0.02, 0.5, 0.98], colors=colors, linewidths=0.9)
+    plot_mask(job.plots / "mask.png", volume, mask.cpu().numpy())

@@ -17,6 +17,7 @@ PAGES = (
     "storage",
     "runs",
     "viewers",
+    "by_hand",
     "operations",
     "operator",
 )

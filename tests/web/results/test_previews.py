@@ -80,7 +80,7 @@ def test_a_map_becomes_a_small_map_of_the_same_place_and_shape(owner):
 
 def test_a_refinement_offers_maps_curves_and_orientations(owner):
     job, index = previewed(owner, "refine", examples.write_refine, parameters={"symmetry": "D2"})
-    assert [link.name for link in viewers_of(job)] == ["map", "slices", "curves", "orientations"]
+    assert [link.name for link in viewers_of(job)] == ["map", "slices", "curves", "orientations", "mask"]
     assert [one["name"] for one in index["maps"]] == ["map", "half1", "half2", "mask"]
     assert next(one for one in index["maps"] if one["name"] == "mask")["level"] == 0.5
     (chart,) = index["charts"]
@@ -175,7 +175,7 @@ def test_a_ctf_job_shows_its_spectra(owner):
     names = [f"../../../datasets/{dataset.pk}/files/mic_{n}.mrc" for n in range(2)]
     inputs = {"input": f"dataset:{dataset.pk}"}
     job, index = previewed(owner, "ctf", lambda out: examples.write_ctf(out, names), inputs=inputs)
-    assert [link.name for link in viewers_of(job)] == ["curves", "micrographs"]
+    assert [link.name for link in viewers_of(job)] == ["curves", "micrographs", "curation"]
     facts = json.loads((preview_folder_of(job) / index["micrographs"]["shown"][1]["file"]).read_text())
     assert facts["spectrum"]["edge_px"] == 256
     with Image.open(preview_folder_of(job) / facts["spectrum"]["file"]) as picture:
@@ -219,7 +219,7 @@ def test_damaged_and_hostile_files_are_told_and_the_rest_is_shown(owner):
     assert [one["name"] for one in index["maps"]] == ["map"]
     told = {problem["file"] for problem in index["problems"]}
     assert told == {"half1.mrc", "half2.mrc", "mask.mrc", "volume_class1.mrc", "fsc.star", "particles.star"}
-    assert {link.name for link in viewers_of(job)} == {"map", "slices"}
+    assert {link.name for link in viewers_of(job)} == {"map", "slices", "mask"}
 
 
 def test_values_that_are_no_numbers_do_not_spoil_a_map(owner):
@@ -267,3 +267,30 @@ def test_a_link_that_the_tool_leaves_is_not_written_through(owner, home, monkeyp
     make_previews.func(job.pk, organization_id=job.organization_id)
     assert (home / "secret-key").read_text() == "kept"
     assert preview_index(job) == {"problems": [], "viewers": []}
+
+
+def test_micrographs_without_picks_are_shown_with_the_others_and_all_scores_are_kept(owner):
+    dataset, folder = dataset_of(owner)
+    examples.write_micrographs(folder)
+    names = [f"../../../datasets/{dataset.pk}/files/mic_{number}.mrc" for number in range(3)]
+    given = {"input": f"dataset:{dataset.pk}"}
+    ctf, judged = previewed(owner, "ctf", lambda out: examples.write_ctf(out, names), inputs=given)
+    listed = {"input": f"job:{ctf.pk}/micrographs.star"}
+    job, index = previewed(
+        owner,
+        "pick",
+        lambda out: examples.write_picks(out, names[1:2]),
+        project=ctf.project,
+        inputs=listed,
+    )
+    shown = [(one["name"], one["picks"]) for one in index["micrographs"]["shown"]]
+    assert shown == [("mic_0.mrc", 0), ("mic_1.mrc", 3), ("mic_2.mrc", 0)]
+    previews = preview_folder_of(job)
+    assert json.loads((previews / index["micrographs"]["scores"]["file"]).read_text()) == [0.2, 0.3, 0.9]
+    assert max(Image.open(previews / index["micrographs"]["shown"][0]["thumb"]).size) == 192
+    evidence = json.loads((preview_folder_of(ctf) / judged["curation"]["file"]).read_text())
+    assert evidence["names"] == ["mic_0.mrc", "mic_1.mrc", "mic_2.mrc"]
+    resolution = next(one for one in evidence["criteria"] if one["name"] == "fit_resolution_angstrom")
+    assert resolution["values"] == [4.2, 4.2, 4.2]
+    limits = [resolution["lower_parameter"], resolution["upper_parameter"]]
+    assert limits == [None, "fit_resolution_max_angstrom"]

@@ -40,8 +40,16 @@ JOB_TYPE = JobType(
     title="Curate micrographs",
     summary="Rejects micrographs by CTF fit, drift, defocus, astigmatism, ice and intensity, each with its reason.",
     parameters=CurateParameters,
-    inputs=(Input("input", "micrographs", "micrographs.star of a ctf job"),),
-    outputs=("micrographs.star", "rejected.star", "rejected.csv", "exceptions.csv"),
+    inputs=(
+        Input("input", "micrographs", "micrographs.star of a ctf job"),
+        Input(
+            "edits",
+            "edits",
+            "Micrographs that a person accepted or rejected whatever the limits (JSON)",
+            required=False,
+        ),
+    ),
+    outputs=("micrographs.star", "rejected.star", "rejected.csv", "edits.json", "exceptions.csv"),
     groups=(
         Group("micrographs", "micrographs.star", "accepted micrographs"),
         Group("micrographs", "rejected.star", "rejected micrographs"),

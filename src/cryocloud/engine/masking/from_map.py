@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -72,6 +72,13 @@ def mask_from_map(
         Nothing lies above the threshold.
     """
     shape = shape or MaskShape()
+    return soft_mask(mask_core(volume, pixel_size_angstrom, shape), pixel_size_angstrom, shape)
+
+
+def mask_core(
+    volume: Float32[Tensor, "d d d"], pixel_size_angstrom: float, shape: MaskShape
+) -> Bool[Tensor, "d d d"]:
+    """The voxels of the particle, from which a mask is extended; errors as `mask_from_map`."""
     filtered = low_pass(volume, shape.low_pass_angstrom, pixel_size_angstrom)
     threshold = density_threshold(filtered) if shape.threshold is None else shape.threshold
     density = (filtered * _inscribed_ball(volume.shape[0], volume.device)).cpu().numpy()
@@ -81,10 +88,17 @@ def mask_from_map(
             f"no density lies above the mask threshold {threshold:.4g} (the low-passed map reaches "
             f"{density.max():.4g}); give a lower threshold or a mask"
         )
-    distance_angstrom = scipy.ndimage.distance_transform_edt(~core) * pixel_size_angstrom
+    return torch.from_numpy(core).to(volume.device)
+
+
+def soft_mask(
+    core: Bool[Tensor, "d d d"], pixel_size_angstrom: float, shape: MaskShape
+) -> Float32[Tensor, "d d d"]:
+    """1 up to the extension from the core, then a raised-cosine edge; the distances are measured on the CPU."""
+    distance_angstrom = scipy.ndimage.distance_transform_edt(~core.cpu().numpy()) * pixel_size_angstrom
     ramp = np.clip((distance_angstrom - shape.extension_angstrom) / shape.edge_angstrom, 0, 1)
     soft = (0.5 + 0.5 * np.cos(math.pi * ramp)).astype(np.float32)
-    return torch.from_numpy(soft).to(volume.device)
+    return torch.from_numpy(soft).to(core.device)
 
 
 def _inscribed_ball(box_size_px: int, device: torch.device) -> Tensor:

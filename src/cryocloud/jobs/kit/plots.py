@@ -303,6 +303,21 @@ def plot_orthogonal_slices(path: Path, volume: Array, *, title: str = "") -> Non
             draw_image(cell, picture, title=name, limits=(low, high))
 
 
+def plot_mask(path: Path, volume: Array, mask: Array) -> None:
+    """Save the three central slices of a volume with the outlines of its mask."""
+    middle = volume.shape[0] // 2
+    cuts: list[tuple[str, tuple[slice | int, ...]]] = [
+        ("xy", (middle,)),
+        ("xz", (slice(None), middle)),
+        ("yz", (slice(None), slice(None), middle)),
+    ]
+    with panels(path, 1, 3, size_in=(3.0, 3.2), title="outlines of the mask at 1, 0.5 and 0") as axes:
+        for cell, (name, cut) in zip(axes[0], cuts, strict=True):
+            draw_image(cell, volume[cut], title=name)
+            colors = ["#4c9fb0", "#35d04f", "#c99a2e"]
+            cell.contour(mask[cut], levels=[0.02, 0.5, 0.98], colors=colors, linewidths=0.9)
+
+
 def plot_scatter(
     path: Path,
     groups: Sequence[tuple[str, Array, Array]],

@@ -9,7 +9,7 @@ from importlib import import_module
 from cryocloud.engine.io.name_gate import restrict_names
 from cryocloud.jobs.result_previews.order import read_order
 
-PARTS = ("maps", "classes", "curves", "orientations", "micrographs")
+PARTS = ("maps", "classes", "curves", "orientations", "micrographs", "curation")
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)

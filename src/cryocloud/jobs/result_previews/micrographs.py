@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,13 @@ from cryocloud.jobs.result_previews.order import Order
 
 VIEW_EDGE_PX = 1024
 SPECTRUM_EDGE_PX = 512
+THUMB_EDGE_PX = 192
 EDGE_MAX_PX = 16384
 MICROGRAPHS_MAX = 400
 PICKS_MAX = 20_000
+SCORES_MAX = 500_000
+SCORES_FILE = "scores.json"
+SCORE_LABEL = "rlnAutopickFigureOfMerit"
 STAR_BYTES_MAX = 512 << 20
 # Lossy, but the grain of ice is noise already; a picture of 1024 px takes about 300 KB.
 WEBP_QUALITY = 60
@@ -43,45 +49,85 @@ OPTICS_LABELS = {
 }
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A micrograph with its rows in a table of picks or of micrographs; names count from the table's folder."""
+
+    folder: Path
+    name: str
+    rows: pd.DataFrame
+    optics: pd.DataFrame
+
+    @property
+    def place(self) -> str:
+        """The same for one file in two tables, without a look at the disk."""
+        return os.path.normpath(self.folder / self.name)
+
+
 def preview_micrographs(order: Order) -> dict[str, Any]:
-    """As many as the time allows, in the order of the list."""
-    path = next(
-        (p for p in (order.folder / "picks.star", order.folder / "micrographs.star") if is_readable_file(p)),
-        None,
-    )
+    """As many as the time allows, in the order of the list; with those that nothing was picked on."""
+    given = (order.folder / "picks.star", order.folder / "micrographs.star")
+    path = next((one for one in given if is_readable_file(one)), None)
     if path is None:
         return {}
     try:
-        if path.stat().st_size > STAR_BYTES_MAX:
-            raise InputError(f"{path.name}: {path.stat().st_size:,} bytes are too many to be shown")
-        blocks = read_star(path)
-        table = blocks.get("particles", blocks.get("micrographs"))
-        if table is None or "rlnMicrographName" not in table:
-            raise InputError(f"{path.name}: names no micrographs")
+        listed = _listed(path)
+        if path.name == "picks.star" and order.micrographs is not None:
+            listed = _with_empty(listed, _listed(order.micrographs))
     except InputError as error:
         return {"problems": [{"file": path.name, "reason": str(error)}]}
-    return _previews(order, table, blocks.get("optics", pd.DataFrame()))
+    return _previews(order, listed)
 
 
-def _previews(order: Order, table: pd.DataFrame, optics: pd.DataFrame) -> dict[str, Any]:
+def _listed(path: Path) -> list[Listed]:
+    if path.stat().st_size > STAR_BYTES_MAX:
+        raise InputError(f"{path.name}: {path.stat().st_size:,} bytes are too many to be shown")
+    blocks = read_star(path)
+    table = blocks.get("particles", blocks.get("micrographs"))
+    if table is None or "rlnMicrographName" not in table:
+        raise InputError(f"{path.name}: names no micrographs")
+    optics = blocks.get("optics", pd.DataFrame())
+    groups = table.groupby("rlnMicrographName", sort=False)
+    return [Listed(path.parent, str(name), rows, optics) for name, rows in groups]
+
+
+def _with_empty(picked: list[Listed], micrographs: list[Listed]) -> list[Listed]:
+    """All micrographs of the list in its order, with their picks where there are some."""
+    of_place = {one.place: one for one in picked}
+    own = {one.place for one in micrographs}
+    strangers = [one for one in picked if one.place not in own]
+    return [*(of_place.get(one.place, one) for one in micrographs), *strangers]
+
+
+def _previews(order: Order, listed: list[Listed]) -> dict[str, Any]:
     end_s = time.monotonic() + order.seconds
     shown: list[dict[str, Any]] = []
     problems: list[dict[str, str]] = []
-    groups = table.groupby("rlnMicrographName", sort=False)
-    for number, (name, rows) in enumerate(groups, 1):
+    for number, one in enumerate(listed, 1):
         if len(shown) == MICROGRAPHS_MAX or time.monotonic() > end_s:
             break
         try:
-            source = named_file(order.folder, str(name), label="_rlnMicrographName", row=rows.index[0] + 1)
-            shown.append(_preview(order, number, source, rows, optics))
+            shown.append(_preview(order, number, one))
         except (InputError, ValueError, OSError) as error:
-            problems.append({"file": Path(str(name)).name, "reason": str(error)})
-    return {"micrographs": {"all": len(groups), "shown": shown}, "problems": problems[:100]}
+            problems.append({"file": Path(one.name).name, "reason": str(error)})
+    micrographs: dict[str, Any] = {"all": len(listed), "shown": shown} | _scores(order, listed)
+    return {"micrographs": micrographs, "problems": problems[:100]}
 
 
-def _preview(
-    order: Order, number: int, source: Path, rows: pd.DataFrame, optics: pd.DataFrame
-) -> dict[str, Any]:
+def _scores(order: Order, listed: list[Listed]) -> dict[str, Any]:
+    """Those of all picks in order, so that the page can say how many reach a threshold."""
+    found = [one.rows[SCORE_LABEL] for one in listed if SCORE_LABEL in one.rows]
+    numbers = pd.to_numeric(pd.concat(found), errors="coerce").to_numpy(np.float64) if found else np.zeros(0)
+    scores = np.sort(numbers[np.isfinite(numbers)])
+    if not 0 < len(scores) <= SCORES_MAX:
+        return {}
+    (order.out / SCORES_FILE).write_text(json.dumps(np.round(scores, 4).tolist()), encoding="utf-8")
+    return {"scores": {"file": SCORES_FILE, "picks": len(scores)}}
+
+
+def _preview(order: Order, number: int, one: Listed) -> dict[str, Any]:
+    rows = one.rows
+    source = named_file(one.folder, one.name, label="_rlnMicrographName", row=rows.index[0] + 1)
     header = read_mrc_header(source)
     sections, height_px, width_px = header.shape_zyx
     if sections != 1 or max(height_px, width_px) > EDGE_MAX_PX:
@@ -89,11 +135,13 @@ def _preview(
     view = reduced(np.asarray(open_mrc(source)[0], np.float32), VIEW_EDGE_PX)
     stem = f"micrograph_{number:04d}"
     Image.fromarray(gray(view)).save(order.out / f"{stem}.webp", quality=WEBP_QUALITY)
+    thumb = gray(reduced(view, THUMB_EDGE_PX))
+    Image.fromarray(thumb).save(order.out / f"{stem}_thumb.webp", quality=WEBP_QUALITY)
     scale = view.shape[1] / width_px
-    ctf = _ctf(rows.iloc[0], optics)
+    ctf = _ctf(rows.iloc[0], one.optics)
     facts = {
         "number": number,
-        "name": Path(str(rows["rlnMicrographName"].iloc[0])).name,
+        "name": Path(one.name).name,
         "width_px": width_px,
         "height_px": height_px,
         "view": f"{stem}.webp",
@@ -101,14 +149,15 @@ def _preview(
         "view_height_px": view.shape[0],
         "pixel_size_angstrom": ctf.get("pixel_size_angstrom") or header.pixel_size_angstrom,
         "ctf": ctf,
-        "spectrum": _spectrum(order, rows.iloc[0], stem),
+        "spectrum": _spectrum(order, one.folder, rows.iloc[0], stem),
     }
     picks = _picks(rows, scale)
     (order.out / f"{stem}.json").write_text(json.dumps(facts | {"picks": picks}, allow_nan=False))
     short: dict[str, Any] = {
         name: ctf[name] for name in ("defocus_u_angstrom", "resolution_angstrom") if name in ctf
     }
-    return short | {"number": number, "name": facts["name"], "file": f"{stem}.json", "picks": len(picks)}
+    files = {"file": f"{stem}.json", "thumb": f"{stem}_thumb.webp"}
+    return short | files | {"number": number, "name": facts["name"], "picks": len(picks)}
 
 
 def reduced(image: NDArray[np.float32], edge_px: int) -> NDArray[np.float32]:
@@ -147,12 +196,12 @@ def _numbers(row: pd.Series, labels: dict[str, str]) -> dict[str, float]:
     }
 
 
-def _spectrum(order: Order, row: pd.Series, stem: str) -> dict[str, Any] | None:
+def _spectrum(order: Order, folder: Path, row: pd.Series, stem: str) -> dict[str, Any] | None:
     """The power spectrum that the CTF fit kept, its zero frequency in the center."""
     name = row.get("rlnCtfImage")
     if not isinstance(name, str):
         return None
-    source = find_named_file(order.folder, name)
+    source = find_named_file(folder, name)
     if source is None:
         return None
     try:
@@ -176,7 +225,7 @@ def _picks(rows: pd.DataFrame, scale: float) -> list[list[float]]:
         return []
     columns = [
         pd.to_numeric(rows[label], errors="coerce") if label in rows else pd.Series(np.ones(len(rows)))
-        for label in ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
+        for label in ("rlnCoordinateX", "rlnCoordinateY", SCORE_LABEL)
     ]
     table = np.stack([column.to_numpy(np.float64) for column in columns], axis=1)
     table = table[np.isfinite(table).all(axis=1)]

@@ -11,6 +11,8 @@ from typing import Any
 class Order:
     """``folder`` holds the results, ``out`` takes the previews, ``upstream`` are the folders of the job's inputs.
 
+    ``micrographs`` is the list that picks were made on, where there is one.
+
     STAR files name files anywhere; only those below ``folder`` and ``readable`` are opened.
     """
 
@@ -20,6 +22,7 @@ class Order:
     readable: tuple[Path, ...]
     seconds: float
     symmetry: str
+    micrographs: Path | None = None
 
 
 def read_order(given: dict[str, Any]) -> Order:
@@ -31,4 +34,5 @@ def read_order(given: dict[str, Any]) -> Order:
         readable=(folder, *(Path(text) for text in given["readable"])),
         seconds=float(given["seconds"]),
         symmetry=str(given["symmetry"]),
+        micrographs=Path(given["micrographs"]) if given.get("micrographs") else None,
     )

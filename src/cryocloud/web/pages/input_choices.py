@@ -13,7 +13,7 @@ from cryocloud.catalog.base import Group, Input
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations import access
-from cryocloud.web.pages.job_words import input_targets, key_number
+from cryocloud.web.pages.job_words import edits_label, input_targets, key_number
 from cryocloud.web.pages.templatetags.wording import job_title
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.viewers import plots_of
@@ -58,6 +58,7 @@ _FITS = {
     "model": _Fit(("atomic_model",), (*MODELS, *MAPS)),
     "truth": _Fit(("truth",), (".star",)),
     "half_maps": _Fit(("half_maps",)),
+    "edits": _Fit((), (".json",)),
     "folder": _Fit(("particles", "picks", "map")),
 }
 _ANYTHING = _Fit(suffixes=("",))
@@ -167,6 +168,9 @@ def choice_of(actor: Actor, reference: str) -> Choice | None:
     if kind == "dataset":
         dataset = access.visible(actor, Dataset).filter(pk=target).first()
         return Choice(reference, f"Dataset “{dataset.name}”", "") if dataset else None
+    if kind == "edits":
+        made = edits_label(actor, target)
+        return Choice(reference, made, "") if made else None
     file = access.visible(actor, DatasetFile).select_related("dataset").filter(pk=target).first()
     return Choice(reference, f"{file.dataset.name} / {file.path}", "") if kind == "file" and file else None
 

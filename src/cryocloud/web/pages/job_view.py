@@ -14,7 +14,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.access import visible
 from cryocloud.web.pages.input_choices import first_group
-from cryocloud.web.pages.job_words import input_targets, sources_of
+from cryocloud.web.pages.job_words import edits_label, input_targets, sources_of
 from cryocloud.web.pages.templatetags.wording import job_title
 from cryocloud.web.results.files import job_folder
 from cryocloud.web.runs.models import Attempt, Job
@@ -58,6 +58,8 @@ def input_links(actor: Actor, job: Job) -> list[Link]:
             links.append(Link(label, f"/jobs/{target}/", what, maker.state))
         elif target in sources:
             links.append(Link(label, sources[target].url, sources[target].label))
+        elif kind == "edits" and (made := edits_label(actor, target)):
+            links.append(Link(label, "", made))
         else:
             links.append(Link(label, "", str(text) if not rest else "deleted"))
     return links

@@ -12,6 +12,8 @@ from cryocloud.catalog.metrics import spoken_number
 from cryocloud.catalog.units import split_unit
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.edits.models import KeptEdits
+from cryocloud.web.edits.services import summary_of
 from cryocloud.web.organizations.access import visible
 from cryocloud.web.runs.models import Job
 
@@ -55,6 +57,12 @@ def input_targets(job: Job) -> list[tuple[str, str]]:
         if colon and kind in ("dataset", "file", "job"):
             found.append((kind, rest.partition("/")[0]))
     return found
+
+
+def edits_label(actor: Actor, edits_id: str) -> str:
+    """Edits by hand in a few words; empty for those that are not the actor's to see."""
+    kept = visible(actor, KeptEdits).filter(pk=edits_id).first()
+    return f"by hand: {summary_of(kept)}" if kept else ""
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ from cryocloud.web.runs.preflight import check_order
 GROUPS = (
     ("Bring data in", ("import_micrographs", "import_coordinates", "import_particles")),
     ("Micrographs", ("ctf", "curate")),
-    ("Particles", ("pick", "extract", "class2d", "select2d")),
-    ("Maps", ("abinitio", "refine", "postprocess", "map_to_model")),
+    ("Particles", ("pick", "edit_picks", "extract", "class2d", "select2d")),
+    ("Maps", ("abinitio", "refine", "make_mask", "postprocess", "map_to_model")),
     ("Simulation", ("simulate_map", "simulate_particles", "simulate_micrographs", "compare_truth")),
 )
 

@@ -16,15 +16,18 @@ from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.models import Role
 from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.archives import project_archive, run_archive
+from cryocloud.web.results.by_hand import micrographs_of
 from cryocloud.web.results.files import artifact_file, artifacts_of, marked_name, zip_members
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.previews import chart_tables, orientation_rows, preview_file
 from cryocloud.web.results.viewers import TITLES, plot_file, plots_of, preview_index, viewers_of
 from cryocloud.web.runs.models import Job, Run
+from cryocloud.web.runs.references import parse_reference
 
 FILES_SHOWN = 500
 HISTORY_PLOT = "class_history"
@@ -48,7 +51,7 @@ def look(request: HttpRequest, actor: Actor, job_id: str, viewer: str) -> HttpRe
         "problems": index.get("problems", [])[:20],
         "previews": f"/jobs/{job.pk}/previews/",
     }
-    context |= _tables(job, viewer, index)
+    context |= _tables(job, viewer, index) | _editing(actor, job, viewer)
     return render(request, f"viewers/{viewer}.html", context)
 
 
@@ -66,6 +69,18 @@ def _tables(job: Job, viewer: str, index: dict[str, Any]) -> dict[str, Any]:
     if viewer in ("map", "slices"):
         return {"artifacts": {file.artifact.path: file.artifact for file in artifacts_of(job)}}
     return {}
+
+
+def _editing(actor: Actor, job: Job, viewer: str) -> dict[str, Any]:
+    """What of a result may be changed by hand into a new job."""
+    role = access.role_in(actor, job.organization_id)
+    may_edit = role is not None and role >= Role.EDITOR and not job.control
+    editing: dict[str, Any] = {"may_edit": may_edit, "may_pick": may_edit and bool(micrographs_of(job))}
+    if viewer == "curation" and job.job_type == "curate":
+        before = parse_reference(str(job.inputs.get("input", "")))
+        if before is not None and before.kind == "job":
+            editing["made_from"] = access.visible(actor, Job).filter(pk=before.id).first()
+    return editing
 
 
 def _degrees(height: float) -> int:

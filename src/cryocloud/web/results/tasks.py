@@ -17,6 +17,7 @@ from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.events import job_topic, project_topic, publish
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.tasks import DRAWING
+from cryocloud.web.results.by_hand import has_picks, micrographs_of
 from cryocloud.web.results.files import job_folder, preview_folder_of
 from cryocloud.web.results.previews import (
     chart_tables,
@@ -28,16 +29,25 @@ from cryocloud.web.results.viewers import INDEX
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.log import without_places
 from cryocloud.web.runs.models import Job
+from cryocloud.web.runs.references import InputGone, path_of
 
 TOOL = "cryocloud.jobs.result_previews"
 # Together less than the lease of a background task; micrographs stop by themselves before they are stopped.
-PART_SECONDS = {"maps": 180, "classes": 60, "curves": 30, "orientations": 60, "micrographs": 180}
+PART_SECONDS = {
+    "maps": 180,
+    "classes": 60,
+    "curves": 30,
+    "orientations": 60,
+    "micrographs": 180,
+    "curation": 60,
+}
 PART_FILES = {
     "maps": ("map*.mrc", "half?.mrc", "mask.mrc", "volume_class*.mrc", "model_placed.mrc"),
     "classes": ("classes.mrcs", "selection.csv"),
     "curves": ("fsc.star", "micrographs.star"),
     "orientations": ("particles.star",),
     "micrographs": ("picks.star", "micrographs.star"),
+    "curation": ("micrographs.star",),
 }
 MEMORY_BYTES = 3 << 30
 PREVIEWS_BYTES_MAX = 1 << 30
@@ -99,6 +109,7 @@ def _run_part(job: Job, part: str, folder: Path, out: Path) -> dict[str, Any]:
         "upstream": [str(place) for place in _upstream_folders(job)],
         "readable": [str(place) for place in readable],
         "seconds": PART_SECONDS[part] - _STOP_BEFORE_S,
+        "micrographs": str(_picked_list(job) or ""),
         "symmetry": str(job.parameters.get("symmetry") or "C1"),
     }
     walls = confinement(readable=[folder, *readable], writable=[out], memory_bytes=MEMORY_BYTES)
@@ -138,6 +149,17 @@ def _upstream_folders(job: Job) -> list[Path]:
     return [folder for one in jobs if (folder := job_folder(one))]
 
 
+def _picked_list(job: Job) -> Path | None:
+    """The list of micrographs that the job's picks were made on."""
+    reference = micrographs_of(job) if has_picks(job) else ""
+    if not reference.startswith(("job:", "file:")):
+        return None
+    try:
+        return path_of(job.project, reference, preview_folder_of(job))
+    except InputGone:
+        return None
+
+
 def _references(job: Job) -> list[str]:
     given = job.inputs.values() if isinstance(job.inputs, dict) else []
     return [text for text in given if isinstance(text, str)]
@@ -151,6 +173,8 @@ def _viewers(index: dict[str, Any]) -> list[str]:
         "orientations": "orientations" in index,
         "classes": "classes" in index,
         "micrographs": bool(index.get("micrographs", {}).get("shown")),
+        "curation": "curation" in index,
+        "mask": any(one["name"] != "mask" for one in index.get("maps", [])),
     }
     return [name for name, there in has.items() if there]
 

@@ -21,6 +21,8 @@ TITLES = {
     "orientations": "Orientations",
     "classes": "Classes",
     "micrographs": "Micrographs",
+    "curation": "Curation",
+    "mask": "Make a mask",
 }
 PLOTS_MAX = 200
 PLOTS_LOOKED_AT = 10_000

@@ -38,12 +38,12 @@ def references_of(job: Job) -> Iterator[Reference]:
 
 
 def references_in(inputs: object) -> Iterator[Reference]:
-    """Whether given alone or in a list."""
+    """Those to data, whether given alone or in a list; edits by hand are in the order itself."""
     values = inputs.values() if isinstance(inputs, dict) else []
     for value in values:
         for text in value if isinstance(value, list) else [value]:
             reference = parse_reference(text) if isinstance(text, str) else None
-            if reference is not None:
+            if reference is not None and reference.kind != "edits":
                 yield reference
 
 

@@ -112,7 +112,7 @@ def known_facts(actor: Actor, project: Project, inputs: Mapping[str, str]) -> tu
     facts, pixel_size_angstrom = Facts(), None
     for text in inputs.values():
         reference = parse_reference(text)
-        if reference is None:
+        if reference is None or reference.kind == "edits":
             continue
         try:
             if reference.kind == "job":

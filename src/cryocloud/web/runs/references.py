@@ -1,7 +1,8 @@
-"""What an input of a job refers to: a dataset, one of its files, a job's result folder or one of its files."""
+"""What an input of a job refers to: a dataset, one of its files, a job's result folder or one of its files, edits."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.places import dataset_folder, result_folder
 from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.edits.models import KeptEdits
 from cryocloud.web.organizations import access
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Attempt, Job
@@ -28,7 +30,7 @@ class InputGone(Exception):
 
 @dataclass(frozen=True)
 class Reference:
-    """``dataset:ID``, ``file:ID``, ``job:ID`` or ``job:ID/NAME``."""
+    """``dataset:ID``, ``file:ID``, ``job:ID``, ``job:ID/NAME`` or ``edits:ID``."""
 
     kind: str
     id: str
@@ -39,7 +41,12 @@ def parse_reference(text: str) -> Reference | None:
     """None for a text that is no reference."""
     kind, colon, rest = text.partition(":")
     target, slash, name = rest.partition("/")
-    if not colon or not target or kind not in ("dataset", "file", "job") or (slash and kind != "job"):
+    if (
+        not colon
+        or not target
+        or kind not in ("dataset", "file", "job", "edits")
+        or (slash and kind != "job")
+    ):
         return None
     if slash and not _is_plain(name):
         return None
@@ -62,6 +69,9 @@ def check_reference(actor: Actor, project: Project, text: str) -> None:
             _require_usable(access.get(actor, Dataset, reference.id), project)
         case "file":
             _require_usable(access.get(actor, DatasetFile, reference.id).dataset, project)
+        case "edits":
+            if access.get(actor, KeptEdits, reference.id).project_id != project.pk:
+                raise Refused("These edits are of another project.")
         case _:
             _require_result(access.get(actor, Job, reference.id), project, reference.name)
 
@@ -157,6 +167,8 @@ def path_of(project: Project, text: str, links: Path) -> Path:
             if file is None:
                 raise InputGone("an input file has been deleted; choose another one")
             path = dataset_folder(file.dataset_id) / file.path
+        case "edits":
+            path = _edits_file(KeptEdits.unscoped.filter(**own, project=project).first(), links)
         case _:
             job = Job.unscoped.filter(**own, project=project).first()
             if job is None:
@@ -164,6 +176,15 @@ def path_of(project: Project, text: str, links: Path) -> Path:
             path = published_folder(job) / reference.name
     if not path.exists():
         raise InputGone(f"{path.name}: the file is not there any more; make or upload it again")
+    return path
+
+
+def _edits_file(kept: KeptEdits | None, links: Path) -> Path:
+    if kept is None:
+        raise InputGone("the edits by hand are not there any more; make them again")
+    path = links.with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(json.dumps(kept.content), encoding="utf-8")
     return path
 
 

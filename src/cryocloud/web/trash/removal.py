@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from cryocloud.compute.foreign import remove_tree
 from cryocloud.web.core import places
 from cryocloud.web.data.models import DatasetFile
+from cryocloud.web.edits.models import Draft, KeptEdits
 from cryocloud.web.metering.models import Reservation
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.runs.references import parse_reference
 from cryocloud.web.trash.files import remove_files
 from cryocloud.web.trash.models import Deletion
 from cryocloud.web.trash.space import remove_artifacts
@@ -73,8 +77,18 @@ def _remove_jobs(jobs: QuerySet[Job]) -> None:
             remove_tree(places.attempt_folder(attempt_id))
         with transaction.atomic():
             Artifact.with_trash.filter(Q(job__in=portion) | Q(attempt_id__in=attempt_ids)).delete()
+            Draft.unscoped.filter(source_id__in=[job.pk for job in portion]).delete()
+            KeptEdits.unscoped.filter(pk__in=_edits_of(portion)).delete()
             Reservation.unscoped.filter(attempt_id__in=attempt_ids).delete()
             attempts.delete()
             freed = Deletion.unscoped.filter(kind=Deletion.Kind.SPACE)
             freed.filter(target_id__in=[job.pk for job in portion]).delete()
             Job.with_trash.filter(pk__in=[job.pk for job in portion]).delete()
+
+
+def _edits_of(jobs: Iterable[Job]) -> list[str]:
+    """Kept for one order each."""
+    found = (
+        parse_reference(value) for job in jobs for value in job.inputs.values() if isinstance(value, str)
+    )
+    return [one.id for one in found if one is not None and one.kind == "edits"]
