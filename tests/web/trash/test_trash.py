@@ -7,6 +7,7 @@ from django.apps import apps
 
 from cryocloud.web.audit.models import AuditEvent, Tombstone
 from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.edits.models import Draft, KeptEdits
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.operations.replay import replay
 from cryocloud.web.organizations.models import Role
@@ -289,3 +290,17 @@ def test_a_restored_backup_does_not_bring_purged_results_back(owner, home, kind)
     assert not type(target).with_trash.filter(pk=target.pk).exists()
     ids = {str(pk) for pk in Job.with_trash.values_list("pk", flat=True)}
     assert {path.name for path in (home / "results").iterdir()} == ids
+
+
+def test_edits_by_hand_go_with_the_last_job_that_reads_them(owner):
+    project = make_project(owner, runs=0)
+    source, *readers = [make_job(owner, project) for _ in range(3)]
+    own = {"organization": owner.organization, "project": project, "kind": "picks"}
+    kept = KeptEdits.unscoped.create(**own, content={}, created_by_id=owner.user.pk)
+    Job.unscoped.filter(pk__in=[job.pk for job in readers]).update(inputs={"edits": f"edits:{kept.pk}"})
+    Draft.unscoped.create(**own, source_id=source.pk, user_id=owner.user.pk)
+    for job, drafts, edits in ((source, 0, 1), (readers[0], 0, 1), (readers[1], 0, 0)):
+        deletion = trash(owner, "job", job.pk)
+        assert owner.client.post(f"/trash/{deletion['id']}/purge/").status_code == 302
+        run_tasks()
+        assert (Draft.unscoped.count(), KeptEdits.unscoped.count()) == (drafts, edits)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
@@ -86,9 +84,9 @@ def _remove_jobs(jobs: QuerySet[Job]) -> None:
             Job.with_trash.filter(pk__in=[job.pk for job in portion]).delete()
 
 
-def _edits_of(jobs: Iterable[Job]) -> list[str]:
-    """Kept for one order each."""
-    found = (
-        parse_reference(value) for job in jobs for value in job.inputs.values() if isinstance(value, str)
-    )
-    return [one.id for one in found if one is not None and one.kind == "edits"]
+def _edits_of(jobs: list[Job]) -> list[str]:
+    """Those that no clone of the jobs reads."""
+    found = (parse_reference(value) for job in jobs for value in job.inputs.values() if isinstance(value, str))
+    own = [one.id for one in found if one is not None and one.kind == "edits"]
+    others = Job.with_trash.exclude(pk__in=[job.pk for job in jobs])
+    return [edits_id for edits_id in own if not others.filter(inputs__icontains=edits_id).exists()]
