@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "cryocloud.web.organizations",
     "cryocloud.web.data",
     "cryocloud.web.projects",
+    "cryocloud.web.notices",
     "cryocloud.web.runs",
     "cryocloud.web.results",
     "cryocloud.web.metering",

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Refused
+from cryocloud.web.notices.services import project_choice
 from cryocloud.web.organizations.access import get, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
@@ -144,7 +145,10 @@ def restore_project(request: HttpRequest, actor: Actor, project_id: str) -> Http
 @members_only
 def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
     found = get(actor, Project, project_id)
-    context = _work_of(request, actor, found) | {"section": "dashboard"}
+    context = _work_of(request, actor, found) | {
+        "section": "dashboard",
+        "hears": project_choice(actor, found),
+    }
     return render(request, "projects/project.html", context)
 
 

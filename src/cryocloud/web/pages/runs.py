@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from cryocloud.catalog.units import spoken_number
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, QuotaExceeded
+from cryocloud.web.notices.services import read_notices
 from cryocloud.web.organizations.access import get, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
@@ -65,6 +66,7 @@ class ComparedLine:
 @members_only
 def run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     found = get(actor, Run, run_id)
+    read_notices(actor=actor, subject_id=found.pk)
     return render(request, "runs/run.html", _run_context(actor, found))
 
 
@@ -121,6 +123,7 @@ def _may_edit(actor: Actor, record: Run | Job) -> bool:
 @members_only
 def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     found = get(actor, Job, job_id)
+    read_notices(actor=actor, subject_id=found.pk)
     numbers = [spoken_number(name, value) for name, value in found.metrics.items()]
     files = artifacts_of(found)
     context = _live_context(found) | {

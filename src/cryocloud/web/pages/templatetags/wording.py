@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 
-from cryocloud.catalog import UnknownName, load_job_type, load_workflow
+from cryocloud import catalog
 from cryocloud.catalog.fields import title, value_text
 from cryocloud.catalog.units import spoken_number
 from cryocloud.web.core.clock import now
@@ -69,18 +69,12 @@ def evidence_text(evidence: dict[str, Any]) -> str:
 
 @register.filter
 def job_title(job_type: str) -> str:
-    try:
-        return load_job_type(job_type).title
-    except UnknownName:
-        return job_type.replace("_", " ")
+    return catalog.job_type_title(job_type)
 
 
 @register.filter
 def workflow_title(name: str) -> str:
-    try:
-        return load_workflow(name).title
-    except UnknownName:
-        return name.replace("_", " ")
+    return catalog.workflow_title(name)
 
 
 @register.filter
