@@ -27,7 +27,6 @@ from cryocloud.web.pages.job_view import (
     input_links,
     next_jobs,
     readers,
-    waiting_before,
 )
 from cryocloud.web.pages.job_words import ParameterLine, key_number, parameter_lines
 from cryocloud.web.pages.visitor import members_only
@@ -36,6 +35,7 @@ from cryocloud.web.results.viewers import plots_of, viewers_of
 from cryocloud.web.runs import services
 from cryocloud.web.runs.log import log_tail
 from cryocloud.web.runs.models import Job, Run
+from cryocloud.web.scheduling.queue import waiting_of
 
 PLOTS_SHOWN = 12
 REPEATABLE = (Job.State.FAILED, Job.State.CANCELLED)
@@ -102,6 +102,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "parameters": parameter_lines("run", found.workflow, found.parameters),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
         "classes_url": _class_gallery(jobs),
+        "waiting": waiting_of(jobs[-1]) if jobs else None,
         "done": sum(job.state in Job.SUCCEEDED for job in jobs),
         "set_aside": sum(job.exceptions for job in jobs),
         "may_edit": _may_edit(actor, found),
@@ -165,7 +166,7 @@ def _live_context(found: Job) -> dict[str, Any]:
         "is_open": found.state not in Job.ENDED,
         "plots": plots[:PLOTS_SHOWN],
         "more_plots": plots[PLOTS_SHOWN:],
-        "waiting_before": waiting_before(found) if found.state == Job.State.QUEUED else 0,
+        "waiting": waiting_of(found),
         "is_repeatable": found.state in REPEATABLE,
     }
 

@@ -42,6 +42,16 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def roughly(seconds: float) -> str:
+    """For what is only foretold: "5 min", "3 h", "4 days"."""
+    minutes = max(1, round(seconds / 60))
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} days"
+
+
+@register.filter
 def ago(moment: datetime | None) -> str:
     if moment is None:
         return ""
