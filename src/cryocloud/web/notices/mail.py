@@ -42,6 +42,11 @@ def tell(occasion: Occasion, user_ids: Iterable[str]) -> None:
         mail_notice.enqueue(notice.pk, organization_id=notice.organization_id)
 
 
+def hold_back_mails() -> None:
+    """After a restore: what waited when the backup was made may have gone out since."""
+    Notice.unscoped.filter(mail__in=(_Mail.WAITING, _Mail.SENDING)).update(mail=_Mail.UNSURE)
+
+
 @task(priority=MAILING)
 def mail_notice(notice_id: str, *, organization_id: str) -> None:
     notice = (
