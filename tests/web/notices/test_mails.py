@@ -20,6 +20,7 @@ from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.notices.mail import LIFE, PAUSES_S
 from cryocloud.web.notices.models import Notice, Occasion
 from cryocloud.web.notices.services import choose_for_project, choose_mails
+from cryocloud.web.operations.replay import replay
 from cryocloud.web.operations.worker import LANES
 from cryocloud.web.organizations.models import Membership, Role
 from cryocloud.web.organizations.services import remove_member
@@ -287,3 +288,10 @@ def test_a_person_has_one_notice_of_an_occasion(ada: Any, project: Project) -> N
         Notice.unscoped.create(
             organization_id=notice.organization_id, occasion=notice.occasion, user=notice.user
         )
+
+
+def test_after_a_restore_what_waited_in_the_backup_is_not_sent(ada: Any, project: Project) -> None:
+    end_job(queued_job(project, ada.user.pk))
+    replay(after_restore=True)
+    work()
+    assert mail.outbox == [] and Notice.unscoped.get().mail == Notice.Mail.UNSURE

@@ -62,7 +62,9 @@ def test_a_name_that_leads_inside_is_refused_and_never_dialled(
     for host in ("hook.example", "both.example"):
         with pytest.raises(Refused) as refused:
             outward.check_url(f"https://{host}/")
-        assert refused.value.fields == {"url": f"“{host}” has no address on the public internet."}
+        assert refused.value.fields == {
+            "url": f"“{host}” has no address on the public internet; name a server that has one."
+        }
         with pytest.raises(outward.NotCalled):
             outward.post(f"https://{host}/", b"", {})
 

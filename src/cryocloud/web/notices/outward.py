@@ -30,7 +30,7 @@ NEVER = tuple(
 )
 NOT_PUBLIC = tuple(ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "2002::/16"))
 UNICAST_V6 = ip_network("2000::/3")
-NO_ADDRESS = "“{host}” has no address on the public internet"
+NO_ADDRESS = "“{host}” has no address on the public internet; name a server that has one"
 
 Address = IPv4Address | IPv6Address
 
