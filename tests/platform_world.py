@@ -20,8 +20,11 @@ from cryocloud.web.core.places import (
     preview_folder,
     result_folder,
 )
+from cryocloud.web.core.sealed import seal
 from cryocloud.web.core.secret_words import hash_of, new_secret
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
+from cryocloud.web.notices.calls import SEALED_FOR
+from cryocloud.web.notices.models import Call, Notice, Occasion, Webhook
 from cryocloud.web.organizations.models import Invitation, Membership, Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
@@ -86,6 +89,7 @@ def make_world(member: Any) -> World:
         "job_id": job,
         "artifact_id": artifact,
         "deletion_id": _deletion(member),
+        "notice_id": _notice(own, member, project, run),
     }
     return World({name: row.pk for name, row in rows.items()})
 
@@ -144,6 +148,24 @@ def _results(own: dict[str, Any], job: Job, attempt: Attempt) -> Artifact:
         size_bytes=len(CONTENT),
         sha256=hashlib.sha256(CONTENT).hexdigest(),
     )
+
+
+def _notice(own: dict[str, Any], member: Any, project: Project, run: Run) -> Notice:
+    """Of the failed run, which the organization's webhook was called for."""
+    webhook = Webhook.unscoped.create(
+        **own, url="https://hook.example/", sealed_secret=seal(SEALED_FOR, "whsec_c2VjcmV0")
+    )
+    occasion = Occasion.unscoped.create(
+        **own,
+        project=project,
+        kind=Occasion.Kind.FAILED,
+        subject=Occasion.Subject.RUN,
+        subject_id=run.pk,
+        title="Run 1",
+        standing="failed",
+    )
+    Call.unscoped.create(**own, webhook=webhook, occasion=occasion, body="{}")
+    return Notice.unscoped.create(**own, occasion=occasion, user=member.user)
 
 
 def _another_member(own: dict[str, Any]) -> Membership:

@@ -1,6 +1,6 @@
 // On every page: htmx, its event-stream extension, and nothing of our own that a page could not do without.
 import htmx from "htmx.org";
-import { pollWhenStreamsFail } from "./live";
+import { keepFresh, pollWhenStreamsFail } from "./live";
 
 htmx.config.allowEval = false;
 htmx.config.includeIndicatorStyles = false;
@@ -9,3 +9,4 @@ htmx.config.historyCacheSize = 0;
 (window as unknown as { htmx: typeof htmx }).htmx = htmx;
 await import("htmx-ext-sse");
 pollWhenStreamsFail(htmx);
+keepFresh(htmx);

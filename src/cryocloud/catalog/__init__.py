@@ -40,6 +40,22 @@ def load_workflow(name: str) -> Workflow:
     return workflow
 
 
+def job_type_title(name: str) -> str:
+    """What people call it; also for one that is not in the catalog any more."""
+    try:
+        return load_job_type(name).title
+    except UnknownName:
+        return name.replace("_", " ")
+
+
+def workflow_title(name: str) -> str:
+    """The same for a workflow."""
+    try:
+        return load_workflow(name).title
+    except UnknownName:
+        return name.replace("_", " ")
+
+
 def _names(package: ModuleType) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 

@@ -38,6 +38,8 @@ METRICS: Mapping[str, Metric] = {
     "particles": Metric("particles", "Particles in the result.", "count"),
     "accepted": Metric("accepted", "Micrographs that are good enough to go on with.", "count"),
     "rejected": Metric("rejected", "Micrographs beyond a limit; each is listed with its reason.", "count"),
+    "accepted_by_hand": Metric("accepted by hand", "Micrographs that a person accepted.", "count"),
+    "rejected_by_hand": Metric("rejected by hand", "Micrographs that a person rejected.", "count"),
     "excluded": Metric("excluded", "Particles of the classes that were rejected.", "count"),
     "quarantined": Metric(
         "set aside", "Items that could not be used; each is listed with its reason.", "count"
@@ -87,6 +89,11 @@ METRICS: Mapping[str, Metric] = {
     ),
     # Picks
     "picks": Metric("picks", "Positions that were picked in all micrographs.", "count"),
+    "picks_before": Metric("picks before", "Picks of the job that was edited.", "count"),
+    "below_score": Metric("below the score", "Picks that the threshold on the score left out.", "count"),
+    "erased": Metric("erased", "Picks that a person erased.", "count"),
+    "added": Metric("added", "Picks that a person added.", "count"),
+    "by_hand": Metric("by hand", "Picks in the result that a person made.", "count"),
     "picks_per_micrograph_median": Metric(
         "picks a micrograph", "Half of the micrographs have more, half fewer."
     ),
@@ -226,6 +233,10 @@ METRICS: Mapping[str, Metric] = {
     "chains": Metric("chains", "Chains of the model.", "count"),
     "mass_kda": Metric("mass", "Mass of the assembly."),
     "symmetry_operators": Metric("symmetric copies", "Copies that the symmetry makes of one part.", "count"),
+    "mask_volume_nm3": Metric(
+        "volume of the mask", "Volume inside the mask, its soft edge counted by its height."
+    ),
+    "shapes": Metric("shapes drawn", "Brush strokes, balls and cylinders that a person drew.", "count"),
     "diameter_angstrom": Metric("diameter", "Longest distance of two atoms."),
     "particle_diameter_angstrom": Metric("particle diameter", "Longest diameter of the particle."),
     "electrons_per_px": Metric("electrons a pixel", "Mean number of electrons in a pixel of the sum."),

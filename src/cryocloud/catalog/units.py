@@ -18,6 +18,7 @@ UNIT_OF_SUFFIX = {
     "kv": "kV",
     "kda": "kDa",
     "mm": "mm",
+    "nm3": "nm³",
     "s": "s",
     "cpu_s": "CPU-s",
     "wall_s": "s",

@@ -71,15 +71,14 @@ def _by_hand(job: JobContext, tables: MicrographTables, reasons: list[list[str]]
     edits = read_edits(job, CurationEdits)
     rows_of = rows_by_file_name(str(name) for name in tables.micrographs["rlnMicrographName"])
     judged = [*reasons]
-    for names, against, word in (
-        (edits.accepted, [], "accepted"),
-        (edits.rejected, [REJECTED_BY_HAND], "rejected"),
-    ):
-        rows = [row_of(job, rows_of, name, "what was decided about it is left out") for name in names]
+    known: list[int] = []
+    for names, against in ((edits.accepted, []), (edits.rejected, [REJECTED_BY_HAND])):
+        found = [row_of(job, rows_of, name, "what was decided about it is left out") for name in names]
+        rows = [row for row in found if row is not None]
         for row in rows:
-            if row is not None:
-                judged[row] = [*against]
-        job.metrics(**{f"{word}_by_hand": sum(row is not None for row in rows)})
+            judged[row] = [*against]
+        known.append(len(rows))
+    job.metrics(accepted_by_hand=known[0], rejected_by_hand=known[1])
     if edits.summary():
         job.decision("decided by hand", edits.summary(), "whatever the limits say")
     return judged

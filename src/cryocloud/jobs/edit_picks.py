@@ -190,7 +190,7 @@ def _new_only(job: JobContext, micrographs: MicrographList, kept: Placed, added:
     job.metrics(duplicates=int(repeats.sum()))
     if repeats.any():
         job.log(
-            f"{int(repeats.sum()):,} added picks lie within {near_angstrom:.0f} A of another and are left out"
+            f"{int(repeats.sum()):,} added picks lie within {near_angstrom:.0f} Å of another and are left out"
         )
     return added.select(~repeats)
 

@@ -7,6 +7,7 @@ import secrets
 from contextlib import suppress
 from datetime import date
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
-LISTS = ("server_folders", "allowed_hosts", "proxies")
+LISTS = ("server_folders", "allowed_hosts", "proxies", "webhook_networks")
 MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -127,6 +128,11 @@ class Configuration(BaseModel):
         description="Passwords that are checked at the same time; each needs 100 MiB and all cores",
     )
     idle_wait_s: int = Field(15, ge=1, description="Seconds that a connection is kept without a request")
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        description="Private networks that webhooks may call, such as 10.1.0.0/16, separated by commas; only addresses "
+        "of the public internet if empty. In loopback networks also by http",
+    )
     disk_reserve_bytes: int = Field(
         2 * 2**30,
         ge=0,

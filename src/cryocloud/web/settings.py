@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "cryocloud.web.data",
     "cryocloud.web.projects",
     "cryocloud.web.edits",
+    "cryocloud.web.notices",
     "cryocloud.web.runs",
     "cryocloud.web.results",
     "cryocloud.web.metering",

@@ -11,6 +11,8 @@ PAGES = (
     "public",
     "account",
     "organizations",
+    "notices",
+    "webhooks",
     "datasets",
     "projects",
     "trash",

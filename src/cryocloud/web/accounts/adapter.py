@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 from smtplib import SMTPException
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
-from cryptography.fernet import Fernet
-from django.conf import settings
 from django.http import HttpRequest
 
 from cryocloud.web.accounts.guessing import PASSWORD, Guess
@@ -21,6 +17,7 @@ from cryocloud.web.accounts.receivers import record_lockout
 from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import Busy, MailNotSent
+from cryocloud.web.core.sealed import seal, unseal
 
 _log = logging.getLogger("cryocloud.accounts")
 
@@ -60,15 +57,10 @@ class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth p
     """Secrets of authenticator apps and recovery codes are stored encrypted with a key made from the platform's."""
 
     def encrypt(self, text: str) -> str:
-        return _cipher().encrypt(text.encode()).decode("ascii")
+        return seal("second factor", text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return _cipher().decrypt(encrypted_text.encode("ascii")).decode()
+        return unseal("second factor", encrypted_text)
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         return {**super().get_public_key_credential_rp_entity(), "name": "CryoCloud"}
-
-
-def _cipher() -> Fernet:
-    key = hashlib.sha256(b"second factor:" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(key))

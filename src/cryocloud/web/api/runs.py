@@ -22,6 +22,7 @@ from cryocloud.web.runs.models import Attempt, Job, Run
 from cryocloud.web.runs.orders import SEED_MAX
 from cryocloud.web.runs.preflight import check_order
 from cryocloud.web.runs.state_words import OF_ATTEMPTS, OF_JOBS, OF_RUNS, describe_states
+from cryocloud.web.scheduling.queue import Waiting, waiting_of
 
 router = Router(tags=["runs"])
 
@@ -78,8 +79,23 @@ class AttemptOut(Schema):
     finished_at: datetime | None
 
 
+class WaitingOut(Schema):
+    """Why a queued job does not run yet."""
+
+    reason: str
+    place: int = Field(
+        description="In the fair order, 1 is the next; 0 where it cannot start or very many wait"
+    )
+    starts_in_s: float | None = Field(description="A rough forecast; none where nothing is known")
+
+
 class JobDetail(JobOut):
     attempts: list[AttemptOut]
+    waiting: WaitingOut | None = Field(None, description="While it is queued")
+
+    @staticmethod
+    def resolve_waiting(job: Job) -> Waiting | None:
+        return waiting_of(job)
 
     @staticmethod
     def resolve_attempts(job: Job) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ LEASE = timedelta(minutes=2)  # renewed by the worker while it lives
 TRIES = 5
 FIRST_PAUSE_S = 5
 NO_ROOM_PAUSE_S = 30
-READING, DRAWING, MOVING, REMOVING = -10, -20, -30, -40
+MAILING, CALLING, READING, DRAWING, MOVING, REMOVING = -2, -5, -10, -20, -30, -40
 SERVED_HALF_LIFE_S = 600.0
 
 # Seconds of work for each organization, halved every ten minutes, as (seconds, time of the sum); a restart forgets.

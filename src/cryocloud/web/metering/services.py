@@ -83,11 +83,27 @@ def used_up_message(organization: Organization) -> str:
     )
 
 
+def can_start(organization: Organization) -> bool:
+    """Whether anything is left beside what running attempts hold."""
+    limit_s = compute_limit_s(organization)
+    if limit_s is None:
+        return True
+    held_s = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("reserved_s"))["s"] or 0.0
+    return limit_s - used_compute_s(organization) - held_s > 0
+
+
+def why_no_compute(organization: Organization) -> str:
+    """For a job that waits because of it; empty while something is left."""
+    if can_start(organization):
+        return ""
+    if remaining_compute_s(organization):
+        return "The compute that is left is held by jobs at work"
+    return _used_up(organization).rstrip(".")
+
+
 def reserve_compute(organization: Organization, attempt_id: str) -> bool:
     """Hold a first minute for an attempt; False if less than anything is left beside what others hold."""
-    limit_s = compute_limit_s(organization)
-    held_s = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("reserved_s"))["s"] or 0.0
-    if limit_s is not None and limit_s - used_compute_s(organization) - held_s <= 0:
+    if not can_start(organization):
         return False
     Reservation.unscoped.create(
         organization=organization, attempt_id=attempt_id, reserved_s=RESERVED_AHEAD_S, used_s=0.0

@@ -19,13 +19,15 @@ from cryocloud.web.configuration import EVERYBODY, configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import Room, room
 from cryocloud.web.core.models import BackgroundTask, Lease
-from cryocloud.web.core.tasks import DRAWING, MOVING, READING, REMOVING
+from cryocloud.web.core.tasks import CALLING, DRAWING, MAILING, MOVING, READING, REMOVING
 from cryocloud.web.data.models import Upload
 from cryocloud.web.operations.health import PROCESSES
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 
 KINDS = {
+    MAILING: "mails of notices",
+    CALLING: "calls of webhooks",
     READING: "reading files that arrived",
     DRAWING: "pictures of results",
     MOVING: "copies and checksums",

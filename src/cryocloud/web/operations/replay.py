@@ -27,6 +27,7 @@ from cryocloud.web.audit.tombstones import (
 from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.tasks import remove_dataset
+from cryocloud.web.notices.mail import hold_back_mails
 from cryocloud.web.organizations.models import Invitation, Membership
 from cryocloud.web.trash.removal import remove_artifact, remove_file, remove_job, remove_project, remove_run
 
@@ -58,6 +59,7 @@ def replay(*, after_restore: bool = False) -> Replayed:
     is_lost = bool(lost) or (after_restore and not tombstone_file().exists())
     if lines or is_lost or after_restore:
         _end_all_sessions()
+        hold_back_mails()
     for line in lines:
         _repeat(line)
     if is_lost:

@@ -9,6 +9,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.second_factor import has_second_factor
 from cryocloud.web.configuration import configuration
+from cryocloud.web.notices.services import unread_count
 from cryocloud.web.organizations.access import organizations_of, owns_any
 from cryocloud.web.organizations.models import Organization
 
@@ -21,12 +22,18 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "organizations": own,
         "lacks_second_factor": SimpleLazyObject(lambda: _lacks_second_factor(request)),
         "current_organization": SimpleLazyObject(lambda: _current(request, list(own))),
+        "unread_notices": SimpleLazyObject(lambda: _unread_notices(request)),
     }
 
 
 def _own_organizations(request: HttpRequest) -> list[Organization]:
     user = getattr(request, "user", None)
     return list(organizations_of(Actor(user))) if isinstance(user, User) else []
+
+
+def _unread_notices(request: HttpRequest) -> int:
+    user = getattr(request, "user", None)
+    return unread_count(Actor(user)) if isinstance(user, User) else 0
 
 
 def _lacks_second_factor(request: HttpRequest) -> bool:

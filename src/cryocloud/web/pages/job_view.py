@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 
-from django.db.models import Q
-
 from cryocloud.catalog import job_type_names, load_job_type
 from cryocloud.catalog.fields import title
 from cryocloud.compute.foreign import BadRecord, read_below
@@ -108,10 +106,3 @@ def exception_rows(job: Job) -> list[tuple[str, str]]:
     except (OSError, BadRecord, csv.Error):
         return []
     return [(row[0], row[1]) for row in rows[1 : EXCEPTIONS_SHOWN + 1] if len(row) >= 2]
-
-
-def waiting_before(job: Job) -> int:
-    """How many jobs of the organization were queued earlier and still wait."""
-    rows = Job.unscoped.filter(organization_id=job.organization_id, state=Job.State.QUEUED)
-    earlier = Q(created_at__lt=job.created_at)
-    return rows.filter(earlier).count()

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Refused
 from cryocloud.web.data.sample import sample_files
+from cryocloud.web.notices.services import project_choice
 from cryocloud.web.organizations.access import get, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
@@ -153,6 +154,7 @@ def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse
     context = _work_of(request, actor, found) | {
         "section": "dashboard",
         "files_bytes": size_of(artifacts_in(found.jobs.all())),
+        "hears": project_choice(actor, found),
     }
     return render(request, "projects/project.html", context)
 

@@ -16,6 +16,7 @@ from cryocloud.catalog.metrics import Spoken, spoken_number
 from cryocloud.catalog.units import NOT_KNOWN
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, QuotaExceeded
+from cryocloud.web.notices.services import read_notices
 from cryocloud.web.organizations.access import get, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
@@ -28,7 +29,6 @@ from cryocloud.web.pages.job_view import (
     input_links,
     next_jobs,
     readers,
-    waiting_before,
 )
 from cryocloud.web.pages.job_words import ParameterLine, key_number, parameter_lines
 from cryocloud.web.pages.result_lead import LIMITS, PLOTS_SHOWN, Lead, lead_of
@@ -38,6 +38,7 @@ from cryocloud.web.results.viewers import plots_of
 from cryocloud.web.runs import services
 from cryocloud.web.runs.log import log_tail
 from cryocloud.web.runs.models import Job, Run
+from cryocloud.web.scheduling.queue import waiting_of
 
 SEED_HELP = "Random draws begin here; the same seed gives the same result."
 REPEATABLE = (Job.State.FAILED, Job.State.CANCELLED)
@@ -69,6 +70,7 @@ class ComparedLine:
 @or_in_trash(Run)
 def run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     found = get(actor, Run, run_id)
+    read_notices(actor=actor, subject_id=found.pk)
     return render(request, "runs/run.html", _run_context(actor, found))
 
 
@@ -104,6 +106,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "parameters": parameter_lines("run", found.workflow, found.parameters),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
         "classes_url": _class_gallery(jobs),
+        "waiting": waiting_of(jobs[-1]) if jobs else None,
         "done": sum(job.state in Job.SUCCEEDED for job in jobs),
         "set_aside": sum(job.exceptions for job in jobs),
         "may_edit": _may_edit(actor, found),
@@ -132,6 +135,7 @@ def _may_edit(actor: Actor, record: Run | Job) -> bool:
 @or_in_trash(Job)
 def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     found = get(actor, Job, job_id)
+    read_notices(actor=actor, subject_id=found.pk)
     lead = lead_of(found)
     numbers = _numbers(found.metrics, lead)
     context = _live_context(found, drawn=lead.curve) | {
@@ -173,7 +177,7 @@ def _live_context(found: Job, drawn: str = "") -> dict[str, Any]:
         "is_open": found.state not in Job.ENDED,
         "plots": plots[:PLOTS_SHOWN],
         "more_plots": plots[PLOTS_SHOWN:],
-        "waiting_before": waiting_before(found) if found.state == Job.State.QUEUED else 0,
+        "waiting": waiting_of(found),
         "is_repeatable": found.state in REPEATABLE,
     }
 

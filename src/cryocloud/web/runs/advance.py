@@ -20,7 +20,7 @@ from cryocloud.web.core.errors import Conflict
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job, Run
-from cryocloud.web.runs.notices import publish_job, publish_run
+from cryocloud.web.runs.notices import publish_job, publish_run, tell_of_run
 
 _log = logging.getLogger("cryocloud.runs")
 FAULT = (
@@ -123,6 +123,7 @@ def advance_run(run_id: str) -> Job | None:
     run.decisions, run.warnings = replay.decisions, replay.warnings
     run.save()
     publish_run(run)
+    tell_of_run(run)
     return made
 
 

@@ -16,7 +16,7 @@ from cryocloud.web.results.publishing import Publication, record_result
 from cryocloud.web.runs.advance import advance_run
 from cryocloud.web.runs.log import without_places
 from cryocloud.web.runs.models import Attempt, Job
-from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.runs.notices import publish_job, tell_of_job
 from cryocloud.web.scheduling.dispatch import Leadership, clear_scratch
 from cryocloud.web.scheduling.records import NOTHING, Spent, bounded, read_beat, read_exit
 
@@ -81,6 +81,7 @@ def end_attempt(
         attempt.save()
         job.save()
         publish_job(job)
+        tell_of_job(job)
         if job.run_id and job.state in Job.ENDED:
             advance_run(job.run_id)
     clear_scratch(attempt_id)

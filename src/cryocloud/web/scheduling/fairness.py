@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
@@ -20,22 +21,44 @@ def free_slots() -> int:
 
 
 def job_to_start(passed_over: set[str]) -> Job | None:
-    """The next job in fair order, none of ``passed_over`` organizations."""
+    """The next job in fair order, none of ``passed_over`` organizations and of none that has all it may have."""
+    first = next(order_of_start(passed_over), None)
+    return None if first is None or has_all_slots(first.organization_id) else first
+
+
+def has_all_slots(organization_id: str) -> bool:
+    return _running({organization_id})[organization_id] >= configuration().slots_per_organization
+
+
+def order_of_start(passed_over: set[str]) -> Iterator[Job]:
+    """Queued jobs as they start if none at work ends before; organizations that have all they may come last."""
     queued = Job.unscoped.filter(state=Job.State.QUEUED).exclude(organization_id__in=passed_over)
     waiting = set(queued.values_list("organization_id", flat=True).distinct())
-    running = _running(waiting)
-    waiting = {one for one in waiting if running[one] < configuration().slots_per_organization}
-    if not waiting:
-        return None
-    usage_s = _decayed_usage_s(waiting)
-    heads = {
-        one: queued.filter(organization_id=one).order_by("-priority", "created_at", "pk")[0]
-        for one in waiting
-    }
-    chosen = min(
-        waiting, key=lambda one: (running[one], usage_s[one], -heads[one].priority, heads[one].created_at)
-    )
-    return heads[chosen]
+    running, usage_s = _running(waiting), _decayed_usage_s(waiting)
+    lines = {one: _line(queued.filter(organization_id=one)) for one in waiting}
+    heads = {one: next(line) for one, line in lines.items()}
+
+    def rank(one: str) -> tuple[bool, int, float, int, datetime]:
+        head = heads[one]
+        has_all = running[one] >= configuration().slots_per_organization
+        return has_all, running[one], usage_s[one], -head.priority, head.created_at
+
+    while heads:
+        chosen = min(heads, key=rank)
+        yield heads.pop(chosen)
+        running[chosen] += 1
+        following = next(lines[chosen], None)
+        if following is not None:
+            heads[chosen] = following
+
+
+def _line(queued: QuerySet[Job]) -> Iterator[Job]:
+    """The jobs of one organization, most of which nobody asks for."""
+    ordered = queued.order_by("-priority", "created_at", "pk")
+    first, size = 0, 1
+    while rows := list(ordered[first : first + size]):
+        yield from rows
+        first, size = first + size, 100
 
 
 def _running(organizations: set[str]) -> dict[str, int]:

@@ -86,7 +86,9 @@ def _remove_jobs(jobs: QuerySet[Job]) -> None:
 
 def _edits_of(jobs: list[Job]) -> list[str]:
     """Those that no clone of the jobs reads."""
-    found = (parse_reference(value) for job in jobs for value in job.inputs.values() if isinstance(value, str))
+    found = (
+        parse_reference(value) for job in jobs for value in job.inputs.values() if isinstance(value, str)
+    )
     own = [one.id for one in found if one is not None and one.kind == "edits"]
     others = Job.with_trash.exclude(pk__in=[job.pk for job in jobs])
     return [edits_id for edits_id in own if not others.filter(inputs__icontains=edits_id).exists()]

@@ -9,6 +9,7 @@ register = template.Library()
 
 TABS = (
     ("settings", "Profile"),
+    ("notice_settings", "Notices"),
     ("account_email", "Email"),
     ("account_change_password", "Password"),
     ("mfa_index", "Second factor"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 
-from cryocloud.catalog import UnknownName, load_job_type, load_workflow
+from cryocloud import catalog
 from cryocloud.catalog.fields import shown_value, title
 from cryocloud.catalog.metrics import Spoken, spoken_number
 from cryocloud.web.core.clock import now
@@ -43,6 +43,16 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def roughly(seconds: float) -> str:
+    """For what is only foretold: "5 min", "3 h", "4 days"."""
+    minutes = max(1, round(seconds / 60))
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} days"
+
+
+@register.filter
 def ago(moment: datetime | None) -> str:
     if moment is None:
         return ""
@@ -70,18 +80,12 @@ def evidence_text(evidence: dict[str, Any]) -> str:
 
 @register.filter
 def job_title(job_type: str) -> str:
-    try:
-        return load_job_type(job_type).title
-    except UnknownName:
-        return job_type.replace("_", " ")
+    return catalog.job_type_title(job_type)
 
 
 @register.filter
 def workflow_title(name: str) -> str:
-    try:
-        return load_workflow(name).title
-    except UnknownName:
-        return name.replace("_", " ")
+    return catalog.workflow_title(name)
 
 
 @register.filter
