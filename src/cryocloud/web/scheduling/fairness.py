@@ -9,6 +9,7 @@ from django.db.models import Count, Q, Sum
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 
 HALF_LIFE = timedelta(days=1)
@@ -24,7 +25,8 @@ def job_to_start(passed_over: set[str]) -> Job | None:
     queued = Job.unscoped.filter(state=Job.State.QUEUED).exclude(organization_id__in=passed_over)
     waiting = set(queued.values_list("organization_id", flat=True).distinct())
     running = _running(waiting)
-    waiting = {one for one in waiting if running[one] < configuration().slots_per_organization}
+    most = _slots_of(waiting)
+    waiting = {one for one in waiting if running[one] < most[one]}
     if not waiting:
         return None
     usage_s = _decayed_usage_s(waiting)
@@ -36,6 +38,13 @@ def job_to_start(passed_over: set[str]) -> Job | None:
         waiting, key=lambda one: (running[one], usage_s[one], -heads[one].priority, heads[one].created_at)
     )
     return heads[chosen]
+
+
+def _slots_of(organizations: set[str]) -> dict[str, int]:
+    """How many attempts each may run at the same time."""
+    by_hand = Organization.objects.filter(pk__in=organizations, slots_max__isnull=False)
+    most = dict.fromkeys(organizations, configuration().slots_per_organization)
+    return most | {one: slots for one, slots in by_hand.values_list("pk", "slots_max") if slots is not None}
 
 
 def _running(organizations: set[str]) -> dict[str, int]:
