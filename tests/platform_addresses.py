@@ -19,6 +19,8 @@ WORDS = {
     "viewer": "micrographs",
     "secret": "x",
     "pk": "1",
+    "person": "x",
+    "organization": "x",
 }
 NAMES = {"plots": "fsc.png", "previews": "index.json", "job-types": "pick", "workflows": "spa"}
 MISSING = "a" * 26

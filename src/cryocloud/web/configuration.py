@@ -166,6 +166,11 @@ class Configuration(BaseModel):
         return self.contact or "whoever runs this installation"
 
     @property
+    def mail_folder(self) -> Path:
+        """Where mails are kept if there is no mail server."""
+        return self.home / "mail"
+
+    @property
     def trusted_proxies(self) -> tuple[str, ...]:
         """The platform speaks no TLS, so an https address says that a proxy stands in front of it."""
         return self.proxies or (("127.0.0.1",) if self.is_https else ())

@@ -44,7 +44,7 @@ def create_organization(*, actor: Actor, name: str) -> Organization:
 
 @transaction.atomic
 def open_organization(*, actor: Actor, name: str) -> Organization:
-    """A new organization, in its trial where there are trials, with the actor as owner. The sign-up has been allowed."""
+    """A new organization, in its trial where there are trials, owned by the actor; the sign-up has been allowed."""
     state = Organization.State.TRIAL if configuration().has_trials else Organization.State.ACTIVE
     organization = Organization.objects.create(name=clean_name(name, field="name"), state=state)
     Membership.unscoped.create(organization=organization, user=actor.user, role=Role.OWNER)
