@@ -59,8 +59,9 @@ class Look:
             self.page.evaluate(
                 """(width) => [...document.body.querySelectorAll("*")]
                     .filter((one) => one.getBoundingClientRect().right > width + 1)
+                    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().width > 1)
                     .filter((one) => !one.parentElement.closest(".scroll, .tabs, pre, table"))
-                    .slice(0, 3).map((one) => one.outerHTML.slice(0, 120)).join(" | ")""",
+                    .slice(-2).map((one) => one.outerHTML.slice(0, 160)).join(" | ")""",
                 width_px,
             )
         )
