@@ -18,6 +18,7 @@ from cryocloud.web.core.models import BackgroundTask
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.services import is_dispatch_paused
+from cryocloud.web.scheduling.fairness import job_to_start
 from platform_world import make_world
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,12 @@ def test_what_waits_is_told_with_whose_it_is_how_long_and_why(operator, owner, q
     assert "no compute is left to its organization" in text_of(operator, "/operator/work/")
     Organization.objects.filter(pk=owner.organization.pk).update(compute_hours_max=None, slots_max=0)
     assert "its organization has 0 of 0 slots" in text_of(operator, "/operator/work/")
+
+
+def test_no_job_starts_beyond_the_slots_set_by_hand(owner, queued):
+    assert job_to_start(set()) == queued
+    Organization.objects.filter(pk=owner.organization.pk).update(slots_max=0)
+    assert job_to_start(set()) is None
 
 
 def test_what_runs_is_told_with_time_and_memory(operator, owner, queued):
