@@ -13,18 +13,19 @@ from cryocloud.web.accounts.models import User
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
+from cryocloud.web.results.tasks import make_previews
+from cryocloud.web.results.viewers import viewers_of
 from cryocloud.web.runs.models import Job, Run
 from platform_addresses import pages
 from platform_server import serving
 from platform_world import make_world
 from web.browsing import looking
 from web.pages.laboratory import seed_laboratory
+from web.results import examples
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-# Not pages: bytes and parts of pages. Viewers of the seed have no pictures to show.
-PARTS = re.compile(
-    r"/(look|download|archive|preview|previews|plots|live|log|work|active|check|text|logout)(/|$)"
-)
+# Not pages: bytes and parts of pages.
+PARTS = re.compile(r"/(download|archive|preview|previews|plots|live|log|work|active|check|text|logout)(/|$)")
 LONG = "Apoferritin_with_a_name_that_somebody_typed_without_a_single_space_and_then_went_on_for_a_while_2026"
 RIGHT_TO_LEFT = "ריבוזום של חיידק 70S العربية"
 EMOJI = "🧬🔬 Grid 👩‍🔬👨‍👩‍👧‍👦 №7 ❄️"
@@ -36,7 +37,8 @@ def paths(owner, home):
     world = make_world(owner)
     laboratory = seed_laboratory(owner)
     Run.unscoped.filter(pk=world.ids["run_id"]).update(state=Run.State.WAITING, doubt=f"{LONG} is round")
-    found = [page.path(world.ids) for page in pages()]
+    # The seed's job lists a viewer without pictures; those of ``viewer_paths`` have some.
+    found = [page.path(world.ids) for page in pages() if "/look/" not in page.template]
     found += [f"/jobs/{job.pk}/" for job in (*laboratory.jobs, laboratory.running, laboratory.failed)]
     found += [f"/runs/{laboratory.run.pk}/", f"/projects/{laboratory.project.pk}/", "/organization/"]
     found += [
@@ -44,7 +46,19 @@ def paths(owner, home):
         f"/compare/?a={laboratory.jobs[9].pk}&b={laboratory.running.pk}",
     ]
     own = [path for path in dict.fromkeys(found) if not re.match("/(health|first-admin|invitations)/", path)]
+    own += viewer_paths(owner)
     return [path for path in own if not PARTS.search(path.partition("?")[0]) and is_page(owner, path)]
+
+
+def viewer_paths(person):
+    """Pages with canvases, of jobs whose pictures were really made."""
+    found = []
+    for job_type, write in (("refine", examples.write_refine), ("class2d", examples.write_class2d)):
+        job = examples.publish(person.organization, person.user, job_type, write)
+        make_previews.func(job.pk, organization_id=job.organization_id)
+        found += [f"/jobs/{job.pk}/", *(one.url for one in viewers_of(job))]
+    assert len(found) > 4
+    return found
 
 
 def is_page(person, path):
