@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
 from cryocloud.web.runs.models import Job, Run
+from platform_server import serving
+from web.browsing import looking
+from web.pages.laboratory import seed_laboratory
 from web.pages.test_order_forms import filled, form_at, job_path, workflow_path
 
 
@@ -40,4 +44,25 @@ def test_a_refused_order_can_be_mended_and_sent_again(owner, laboratory):
     assert wrong.status_code == 422
     before = Job.unscoped.count()
     assert owner.client.post(path, sent).status_code == 302
+    assert Job.unscoped.count() == before + 1
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_and_the_way_back_start_nothing_more(owner, home):
+    lab = seed_laboratory(owner)
+    before = Job.unscoped.count()
+    with (
+        serving(home, str(connection.settings_dict["NAME"])) as served,
+        looking(served.address, owner.client) as look,
+    ):
+        look.visit(job_path(lab, "simulate_map"))
+        look.page.fill("[name='parameter-pixel_size_angstrom']", "2.5")
+        look.page.dblclick("button:has-text('Start job')")
+        look.page.wait_for_url("**/jobs/*/")
+        look.page.go_back()
+        look.page.wait_for_selector("button:has-text('Start job')")
+        look.page.reload()
+        assert look.page.url.endswith("/simulate_map/new/")
+        assert look.found() == []
     assert Job.unscoped.count() == before + 1
