@@ -20,6 +20,8 @@ WORDS = {
     "kind": "picks",
     "secret": "x",
     "pk": "1",
+    "person": "x",
+    "organization": "x",
 }
 NAMES = {"plots": "fsc.png", "previews": "index.json", "job-types": "pick", "workflows": "spa"}
 MISSING = "a" * 26

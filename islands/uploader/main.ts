@@ -1,10 +1,11 @@
 // Upload of folders and many files. Replaces the plain form of the page, which works without script.
 import { ofDrop, ofPicker, type Chosen } from "./files";
 import { Pace, bytesText, durationText } from "./pace";
-import { Queue, type Item } from "./queue";
+import { Queue, type Item, type State } from "./queue";
 
 const ROWS_MAX = 60;
 const DRAW_EVERY_MS = 200;
+const SHOWN = new Set<State>(["sending", "failed", "present"]);
 
 class Uploader {
   private readonly queue: Queue;
@@ -12,6 +13,7 @@ class Uploader {
   private readonly rows = new Map<Item, Row>();
   private readonly parts = {
     zone: make("div", "dropzone"),
+    answer: make("p", "notice warning"),
     panel: make("div", "stack"),
     summary: make("p", "strong"),
     pace: make("p", "help"),
@@ -28,14 +30,16 @@ class Uploader {
   constructor(private readonly root: HTMLElement) {
     this.queue = new Queue(root.dataset["dataset"] ?? "", root.dataset["endpoint"] ?? "", () => this.draw());
     root.querySelector("form")?.remove();
-    const { zone, panel, summary, pace, bar, controls, list, status } = this.parts;
+    const { zone, answer, panel, summary, pace, bar, controls, list, status } = this.parts;
     this.buildZone(zone);
+    answer.setAttribute("role", "alert");
+    answer.hidden = true;
     status.setAttribute("role", "status");
     bar.setAttribute("aria-label", "All files");
     controls.append(this.pauseButton, this.retryButton);
     panel.append(summary, bar, pace, controls, list);
     panel.hidden = true;
-    root.append(zone, panel, status);
+    root.append(zone, answer, panel, status);
     window.addEventListener("beforeunload", (event) => {
       if (this.queue.count("sending", "waiting") > 0) {
         event.preventDefault();
@@ -45,8 +49,8 @@ class Uploader {
   }
 
   private buildZone(zone: HTMLElement): void {
-    const folder = picker(true, (chosen) => this.queue.add(chosen));
-    const files = picker(false, (chosen) => this.queue.add(chosen));
+    const folder = picker(true, (chosen) => this.take(chosen));
+    const files = picker(false, (chosen) => this.take(chosen));
     const row = make("div", "row");
     row.append(
       button("Choose a folder", () => folder.click(), "primary"),
@@ -70,9 +74,22 @@ class Uploader {
       event.preventDefault();
       delete zone.dataset["over"];
       if (event.dataTransfer) {
-        void ofDrop(event.dataTransfer).then((chosen) => this.queue.add(chosen));
+        ofDrop(event.dataTransfer).then(
+          (chosen) => this.take(chosen),
+          (error: unknown) => this.say(`What was dropped cannot be read: ${String(error)}. Choose it with the button.`),
+        );
       }
     });
+  }
+
+  private take(chosen: Chosen[]): void {
+    this.say(chosen.length === 0 ? "There is no file in what you chose: the folder is empty." : "");
+    this.queue.add(chosen);
+  }
+
+  private say(words: string): void {
+    this.parts.answer.textContent = words;
+    this.parts.answer.hidden = words === "";
   }
 
   private draw(): void {
@@ -123,7 +140,8 @@ class Uploader {
 
   private drawRows(): void {
     const shown = this.queue.items
-      .filter((item) => item.state === "sending" || item.state === "failed" || (item.state === "paused" && item.sent > 0))
+      .filter((item) => SHOWN.has(item.state) || (item.state === "paused" && item.sent > 0))
+      .sort((one, other) => Number(one.state === "present") - Number(other.state === "present"))
       .slice(0, ROWS_MAX);
     const wanted = new Set(shown);
     for (const [item, row] of this.rows) {
@@ -148,7 +166,8 @@ class Uploader {
       this.arrived = ended;
       document.body.dispatchEvent(new CustomEvent("uploaded"));
     }
-    const message = open > 0 ? "" : failed > 0 ? `${failed} files failed.` : ended > 0 ? "All files have arrived." : "";
+    const message =
+      open > 0 ? "" : failed > 0 ? `${failed} files failed.` : ended > 0 ? `All files are here. ${this.paceText(0, 0)}` : "";
     if (this.parts.status.textContent !== message) {
       this.parts.status.textContent = message;
     }
@@ -161,6 +180,7 @@ class Row {
   private readonly text = make("span", "muted small nowrap");
   private readonly problem = make("p", "error");
   private readonly again: HTMLButtonElement;
+  private readonly away: HTMLButtonElement;
 
   constructor(
     private readonly item: Item,
@@ -174,11 +194,11 @@ class Row {
       item.state = "waiting";
       queue.ended();
     }, "compact");
-    const away = button("Remove", () => void queue.remove(item), "quiet compact");
-    away.setAttribute("aria-label", `Remove ${item.chosen.path}`);
+    this.away = button("Remove", () => void queue.remove(item), "quiet compact");
+    this.away.setAttribute("aria-label", `Remove ${item.chosen.path}`);
     const head = make("div", "row spread");
     const side = make("span", "row");
-    side.append(this.text, this.again, away);
+    side.append(this.text, this.again, this.away);
     head.append(name, side);
     this.element.append(head, this.bar, this.problem);
   }
@@ -186,10 +206,15 @@ class Row {
   draw(): void {
     const { item } = this;
     this.bar.value = item.sent;
-    this.bar.hidden = item.state === "failed";
+    this.bar.hidden = item.state === "failed" || item.state === "present";
+    this.away.hidden = item.state === "present";
     this.again.hidden = item.state !== "failed";
     this.problem.textContent = item.problem;
     this.problem.hidden = item.problem === "";
+    if (item.state === "present") {
+      this.text.textContent = `already here, ${bytesText(item.size)}`;
+      return;
+    }
     const waits = item.isWaitingForServer ? "waiting for the server, " : "";
     this.text.textContent = `${waits}${bytesText(item.sent)} of ${bytesText(item.size)}`;
   }

@@ -107,7 +107,7 @@ export class Item {
 export class Queue {
   readonly items: Item[] = [];
   isPaused = false;
-  private readonly paths = new Set<string>();
+  private readonly byPath = new Map<string, Item>();
 
   constructor(
     readonly dataset: string,
@@ -117,9 +117,13 @@ export class Queue {
 
   add(chosen: Chosen[]): void {
     for (const one of chosen) {
-      if (!this.paths.has(one.path)) {
-        this.paths.add(one.path);
-        this.items.push(new Item(one, this));
+      const known = this.byPath.get(one.path);
+      if (!known) {
+        const item = new Item(one, this);
+        this.byPath.set(one.path, item);
+        this.items.push(item);
+      } else if (known.state === "done" && known.size === one.file.size) {
+        known.state = "present";
       }
     }
     this.fill();
@@ -146,7 +150,7 @@ export class Queue {
   }
 
   async remove(item: Item): Promise<void> {
-    this.paths.delete(item.chosen.path);
+    this.byPath.delete(item.chosen.path);
     this.items.splice(this.items.indexOf(item), 1);
     await item.drop();
     this.fill();

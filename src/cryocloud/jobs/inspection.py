@@ -18,9 +18,13 @@ from typing import Any
 from cryocloud.engine.errors import InputError
 from cryocloud.engine.io.mrc_header import MrcHeader, read_mrc_header
 from cryocloud.engine.io.name_gate import restrict_names
+from cryocloud.engine.io.tiff_header import read_tiff_header
 from cryocloud.jobs.kit.preview import write_previews
 
 MRC_SUFFIXES = (".mrc", ".mrcs", ".map", ".st", ".ali", ".rec", ".ccp4")
+TIFF_SUFFIXES = (".tif", ".tiff", ".eer")
+# Boxes of particles are smaller, frames of cameras larger.
+FRAME_EDGE_PX = 2000
 PACKED_SUFFIXES = (".gz", ".bz2")
 STAR_BYTES_MAX = 256 << 20
 PACKED_BYTES_MAX = 512 << 20
@@ -45,6 +49,8 @@ def inspect(path: Path, name: str, previews: dict[str, str]) -> Findings:
     try:
         if suffix in MRC_SUFFIXES:
             return _inspect_mrc(path, {size: Path(target) for size, target in previews.items()})
+        if suffix in TIFF_SUFFIXES and PurePosixPath(name.lower()).suffix == suffix:
+            return _inspect_tiff(path)
         if suffix == ".star":
             return _inspect_star(path)
     except InputError as error:
@@ -70,7 +76,9 @@ def _inspect_mrc(path: Path, previews: dict[str, Path]) -> Findings:
 
 def _mrc_facts(header: MrcHeader) -> dict[str, Any]:
     depth, height, width = header.shape_zyx
-    several = "volume" if header.is_volume or depth == height == width else "stack"
+    several = "movie" if min(height, width) >= FRAME_EDGE_PX else "stack"
+    if header.is_volume or depth == height == width:
+        several = "volume"
     return {
         "format": "MRC",
         "content": "image" if depth == 1 else several,
@@ -82,6 +90,19 @@ def _mrc_facts(header: MrcHeader) -> dict[str, Any]:
         "pixel_size_angstrom": header.pixel_size_angstrom if header.has_pixel_size else None,
         "compression": header.compression,
     }
+
+
+def _inspect_tiff(path: Path) -> Findings:
+    """Facts only: nothing here reads TIFF and EER, and the page of the dataset says what to do with them."""
+    header = read_tiff_header(path)
+    facts = {
+        "format": "EER" if header.is_eer else "TIFF",
+        "content": "movie" if header.pages > 1 or header.is_eer else "image",
+        "width_px": header.width_px,
+        "height_px": header.height_px,
+        "sections": header.pages,
+    }
+    return Findings("read", facts)
 
 
 def _inspect_star(path: Path) -> Findings:

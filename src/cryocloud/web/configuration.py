@@ -105,6 +105,11 @@ class Configuration(BaseModel):
         720, ge=1, description="Hours of processor time after which an attempt is stopped"
     )
     sample_data: bool = Field(True, description="Whether the sample dataset is made at the first start")
+    trials: str = Field(
+        "others",
+        pattern="^(all|others|none)$",
+        description="Organizations that begin with a trial: all, all others than the first administrator's, or none",
+    )
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")
     trial_storage_bytes: int = Field(2 * 10**12, ge=0, description="Bytes of storage in the trial")
@@ -157,9 +162,19 @@ class Configuration(BaseModel):
         return self.address.startswith("https://")
 
     @property
+    def has_trials(self) -> bool:
+        """Whether those who sign up begin with a trial."""
+        return self.trials != "none"
+
+    @property
     def contact_words(self) -> str:
         """Whom to write to, for a sentence."""
         return self.contact or "whoever runs this installation"
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where mails are kept if there is no mail server."""
+        return self.home / "mail"
 
     @property
     def trusted_proxies(self) -> tuple[str, ...]:

@@ -181,7 +181,7 @@ STATICFILES_DIRS = [_PACKAGE / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
-locals().update(mail_settings(CONFIGURATION.smtp_url, CONFIGURATION.home / "mail"))
+locals().update(mail_settings(CONFIGURATION.smtp_url, CONFIGURATION.mail_folder))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = CONFIGURATION.mail_from
 
 TASKS = {"default": {"BACKEND": "cryocloud.web.core.tasks.LeaseBackend"}}

@@ -137,6 +137,10 @@ def _announce(settings: Configuration, first_link: str, stop: list[int]) -> None
     print(f"CryoCloud is at {settings.address}/")
     if first_link:
         print(f"Make the first administrator (this link works once): {settings.address}{first_link}")
+    if not settings.smtp_url:
+        print(
+            f"There is no mail server (CRYOCLOUD_SMTP_URL): codes and other mails lie in {settings.mail_folder}"
+        )
     print("Ctrl-C stops it; jobs that run go on.", flush=True)
     _log.info("up", extra={"address": settings.address})
 

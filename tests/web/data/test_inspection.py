@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 from pathlib import Path
 
@@ -206,3 +207,66 @@ def test_a_real_micrograph(inspected):
     assert (file.header["width_px"], file.header["height_px"]) == (1240, 1200)
     assert file.header["pixel_size_angstrom"] == 1.5
     assert 40 < gray(file, "view").mean() < 215
+
+
+def tiff_bytes(frames, width=64, height=48, **how):
+    stream = io.BytesIO()
+    pages = [Image.new("L", (width, height), n) for n in range(frames)]
+    pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:], **how)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "content", "words"),
+    [
+        ("movie.tif", 5, "movie", "TIFF movie of 5 frames, 64 × 48 px"),
+        ("movie.TIFF", 5, "movie", "Align and sum the frames"),
+        ("sum.tif", 1, "image", "Convert it to MRC"),
+    ],
+)
+def test_tiff_is_named_with_what_to_do(inspected, owner, name, frames, content, words):
+    file = inspected(name, tiff_bytes(frames))
+    assert (file.state, file.header["content"], file.header["sections"]) == ("read", content, frames)
+    for path in (f"/files/{file.pk}/", f"/datasets/{file.dataset_id}/"):
+        page = owner.client.get(path).content.decode()
+        assert words in page and "kept as it is" not in page
+
+
+def test_eer_is_a_movie(inspected, owner):
+    """Two frames of electrons, in the BigTIFF that the cameras write."""
+    entries = [(256, 4096), (257, 4096), (259, 65001)]
+    frame_bytes = 8 + 20 * len(entries) + 8
+    frames = b"".join(
+        struct.pack("<Q", len(entries))
+        + b"".join(struct.pack("<HHQQ", tag, 4, 1, value) for tag, value in entries)
+        + struct.pack("<Q", 16 + frame_bytes if n == 0 else 0)
+        for n in range(2)
+    )
+    file = inspected("grid.eer", b"II" + struct.pack("<HHHQ", 43, 8, 0, 16) + frames)
+    assert (file.state, file.header["format"], file.header["sections"]) == ("read", "EER", 2)
+    assert (
+        "EER movie of 2 frames, 4,096 × 4,096 px" in owner.client.get(f"/files/{file.pk}/").content.decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"this is no picture", "is no TIFF file"),
+        (b"II" + struct.pack("<HI", 42, 4000), "ends within its headers"),
+        (b"II" + struct.pack("<HIHI", 42, 8, 0, 8), "has no end"),
+        (b"II" + struct.pack("<HIHI", 42, 8, 0, 0), "no image that says how large"),
+    ],
+)
+def test_a_broken_tiff_is_damaged_and_says_why(inspected, content, reason):
+    file = inspected("broken.tif", content)
+    assert file.state == "damaged" and reason in file.problem
+
+
+def test_a_stack_of_large_frames_is_called_a_movie(inspected, owner, tmp_path):
+    file = inspected("frames.mrc", mrc_bytes(tmp_path, np.zeros((3, 2000, 2048), dtype=np.int8)))
+    assert file.header["content"] == "movie"
+    page = owner.client.get(f"/files/{file.pk}/").content.decode()
+    assert "3 frames of a movie" in page and "upload the sums" in page
+    boxes = inspected("boxes.mrcs", mrc_bytes(tmp_path, np.zeros((3, 64, 64), dtype=np.int8)))
+    assert boxes.header["content"] == "stack"

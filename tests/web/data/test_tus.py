@@ -206,6 +206,9 @@ def test_a_file_of_a_dataset_is_never_replaced(tus, dataset, owner):
     add_file(owner, dataset, "a.mrc", b"old")
     answer = tus.create(dataset.pk, "a.mrc", 10)
     assert answer.status_code == 409
+    assert "has a file of this name with 3 bytes, and this one has 10" in answer.json()["error"]
+    answer = tus.create(dataset.pk, "a.mrc", 3)
+    assert answer.status_code == 409
     assert "in this dataset already (3 bytes)" in answer.json()["error"]
 
 

@@ -114,6 +114,7 @@ def test_a_folder_goes_up_and_shows_itself_without_a_reload(server, open_page, d
     wait_for(page, lambda: "kept as it is" in page.inner_text("#contents"))
     assert page.problems == []
     page.set_input_files('input[aria-label="Folder to upload"]', folder)
+    wait_for(page, lambda: page.inner_text(".uploads").count("already here") == 8)
     assert "8 of 8 files" in page.inner_text(".uploader")
 
 
@@ -182,6 +183,31 @@ def test_a_file_that_is_refused_says_why_and_the_others_go_on(server, open_page,
     wait_for(page, lambda: "1 failed" in page.inner_text(".uploader"))
     assert "turns the direction of reading" in page.inner_text(".uploads")
     assert DatasetFile.unscoped.get().path == "good.bin"
+
+
+def test_what_is_in_the_dataset_is_said_to_be_here_and_not_sent_again(server, open_page, dataset, folder):
+    page = open_page(server, f"/datasets/{dataset.pk}/")
+    page.set_input_files('input[aria-label="Folder to upload"]', folder)
+    wait_for(page, lambda: "8 of 8 files" in page.inner_text(".uploader"))
+    (folder / "notes μ.txt").write_text("colder than it was")
+    page = open_page(server, f"/datasets/{dataset.pk}/")
+    sent = []
+    page.on("request", lambda asked: sent.append(asked.url) if asked.method == "PATCH" else None)
+    page.set_input_files('input[aria-label="Folder to upload"]', folder)
+    wait_for(page, lambda: page.inner_text(".uploads").count("already here") == 7)
+    assert "7 of them were here already and were not sent again" in page.inner_text(".uploader")
+    assert "has a file of this name with 4 bytes, and this one has 18" in page.inner_text(".uploads")
+    assert sent == []
+
+
+def test_an_empty_folder_is_answered(server, open_page, dataset):
+    page = open_page(server, f"/datasets/{dataset.pk}/")
+    page.evaluate(
+        """document.querySelector(".dropzone").dispatchEvent(
+            new DragEvent("drop", { dataTransfer: new DataTransfer(), cancelable: true }))"""
+    )
+    wait_for(page, lambda: "the folder is empty" in page.inner_text(".uploader"))
+    assert "0 of 0" not in page.inner_text(".uploader")
 
 
 def test_without_script_the_plain_form_works(server, open_page, dataset, folder):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
+from cryocloud.web.audit.models import AuditEvent
 from cryocloud.web.core.places import attempt_folder, blob_file, dataset_folder, preview_folder, result_folder
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject
 from cryocloud.web.operations.backup import back_up, restore
@@ -196,3 +200,16 @@ def test_a_backup_is_for_its_owner_only(filled, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "b"
     back_up(filled, database(), kept)
     assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_is_recorded_for_the_operators_page_and_so_is_one_that_failed(
+    filled, tmp_path_factory, settings
+):
+    settings.CONFIGURATION = SimpleNamespace(home=filled, database=database())
+    kept = tmp_path_factory.mktemp("kept")
+    call_command("backup", str(kept / "night"), stdout=io.StringIO())
+    made = AuditEvent.objects.get(verb="backup.made")
+    assert made.detail["folder"] == str(kept / "night") and made.detail["files"] > 3
+    with pytest.raises(CommandError, match="is not empty"):
+        call_command("backup", str(kept / "night"))
+    assert "is not empty" in AuditEvent.objects.get(verb="backup.failed").detail["reason"]

@@ -28,6 +28,7 @@ def test_it_becomes_ready_says_where_it_is_and_ends_with_its_children(tmp_path):
         assert code == 0
         assert f"http://127.0.0.1:{platform.port}/" in out
         assert "/first-admin/" in out
+        assert f"codes and other mails lie in {tmp_path}/home/mail" in out
         assert not any(alive(pid) for pid in children.values())
 
 

@@ -147,7 +147,7 @@ def test_who_is_removed_loses_sight_and_tokens_at_once(people):
 def test_removing_and_leaving_ask_first(people):
     owner, viewer = people[Role.OWNER], people[Role.VIEWER]
     page = owner.client.get(f"/organization/members/{membership(viewer).id}/remove/").content.decode()
-    assert "Remove viewer?" in page
+    assert "Remove <bdi>viewer</bdi>?" in page
     page = viewer.client.get(f"/organization/members/{membership(viewer).id}/remove/").content.decode()
     assert "Leave" in page
     assert membership(viewer)
@@ -163,7 +163,7 @@ def test_a_person_has_several_organizations_and_switches(owner, stranger):
     answer = owner.client.post("/organization/switch/", {"id": stranger.organization.id})
     assert answer.status_code == 302
     page = owner.client.get("/organization/").content.decode()
-    assert f"<h1>{stranger.organization.name}</h1>" in page and "You are viewer here" in page
+    assert f"<h1><bdi>{stranger.organization.name}</bdi></h1>" in page and "You are viewer here" in page
 
 
 def test_a_further_organization_is_made_with_a_trial_and_three_at_most(owner):

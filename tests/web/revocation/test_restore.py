@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from cryocloud.web.accounts.models import ApiToken, KeptAnswer, User
-from cryocloud.web.accounts.services import deactivate_person, follow_password
+from cryocloud.web.accounts.services import deactivate_person, follow_password, reactivate_person
 from cryocloud.web.audit.models import AuditEvent, Tombstone
 from cryocloud.web.audit.tombstones import NotReplayed, require_replayed, tombstone_file
 from cryocloud.web.core.places import blob_file
@@ -331,3 +331,12 @@ def test_backup_removal_and_restore_with_the_commands(tmp_path, list_is):
         assert "removals that came after" in restored.stdout
     told = call("-m", "cryocloud.web", "prepare", at=fresh).stdout
     assert not any("restored" in one for one in json.loads(told.splitlines()[-1])["warnings"])
+
+
+def test_an_account_that_was_reopened_stays_open(begun, owner, editor):
+    kept = Backup()
+    deactivate_person(person=editor.user)
+    reactivate_person(person=editor.user, actor=owner.actor, reason="a mistake")
+    kept.restore()
+    replay()
+    assert User.objects.get(pk=editor.user.pk).is_active

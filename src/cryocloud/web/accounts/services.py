@@ -108,15 +108,29 @@ def follow_password(*, user: User, is_reset: bool) -> None:
 
 
 @transaction.atomic
-def deactivate_person(*, person: User) -> None:
-    """By whoever operates the machine. Sessions are removed, so that they do not revive with the account."""
+def deactivate_person(*, person: User, actor: Actor | None = None, reason: str = "") -> None:
+    """By an operator, or by whoever operates the machine. Sessions do not revive with the account."""
     person.is_active = False
     person.save(update_fields=["is_active"])
     get_adapter().end_sessions(UserSession.objects.filter(user=person))
     end_tokens(actor=Actor(person), tokens=usable_tokens(person), reason="account closed")
     forget_answers(person.pk)
     bury("person", person.pk)
-    record_event("person.deactivated", organization_id="", target=person)
+    _record_closing("person.deactivated", person, actor, reason)
+
+
+@transaction.atomic
+def reactivate_person(*, person: User, actor: Actor, reason: str) -> None:
+    """Password, second factor and memberships are what they were; sessions and tokens stay ended."""
+    person.is_active = True
+    person.save(update_fields=["is_active"])
+    bury("person back", person.pk)
+    _record_closing("person.reactivated", person, actor, reason)
+
+
+def _record_closing(verb: str, person: User, actor: Actor | None, reason: str) -> None:
+    by = {"actor_id": actor.user.pk, "via": actor.via} if actor else {}
+    record_event(verb, organization_id="", target=person, **by, **({"reason": reason} if reason else {}))
 
 
 @transaction.atomic

@@ -76,9 +76,9 @@ class Storage(Schema):
     """What the organization keeps and what its plan holds."""
 
     used_bytes: int = Field(description="Files, the trash, results, and what open uploads have announced")
-    limit_bytes: int
+    limit_bytes: int | None = Field(description="null where there is no limit")
     used_files: int = Field(description="Uploaded files, the trash, and open uploads; empty files count")
-    limit_files: int
+    limit_files: int | None = Field(description="null where there is no limit")
 
 
 class NewName(Schema):

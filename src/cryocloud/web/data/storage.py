@@ -42,25 +42,44 @@ def storage_used(organization: Organization) -> Storage:
     return Storage(files, size_bytes)
 
 
-def storage_limit(organization: Organization) -> Storage:
-    return Storage(configuration().trial_files, configuration().trial_storage_bytes)
+@dataclass(frozen=True)
+class StorageLimit:
+    """What an organization may keep; None where there is no limit."""
+
+    files: int | None
+    size_bytes: int | None
+
+
+def storage_limit(organization: Organization) -> StorageLimit:
+    of_plan = StorageLimit(None, None)
+    if organization.state != Organization.State.ACTIVE:
+        of_plan = StorageLimit(configuration().trial_files, configuration().trial_storage_bytes)
+    by_hand = StorageLimit(organization.files_max, organization.storage_bytes_max)
+    return StorageLimit(
+        of_plan.files if by_hand.files is None else by_hand.files,
+        of_plan.size_bytes if by_hand.size_bytes is None else by_hand.size_bytes,
+    )
 
 
 def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
     """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
     organization = Organization.objects.select_for_update().get(pk=organization_id)
-    if organization.state not in (Organization.State.TRIAL, Organization.State.ACTIVE):
+    if organization.state not in Organization.OPEN:
         raise Forbidden("The trial of this organization has ended: its data can be read, but nothing added.")
     require_room()
     limit, used = storage_limit(organization), storage_used(organization)
-    left_files, left_bytes = max(0, limit.files - used.files), max(0, limit.size_bytes - used.size_bytes)
-    if files > left_files:
+    left_files, left_bytes = _left(limit.files, used.files), _left(limit.size_bytes, used.size_bytes)
+    if left_files is not None and files > left_files:
         raise QuotaExceeded(
             f"{intcomma(files)} {'file does' if files == 1 else 'files do'} not fit: {intcomma(left_files)} of the "
             f"plan's {intcomma(limit.files)} files are left, empty ones included. {_REMEDY}"
         )
-    if size_bytes > left_bytes:
+    if left_bytes is not None and size_bytes > left_bytes:
         raise QuotaExceeded(
             f"{intcomma(size_bytes)} bytes do not fit: {intcomma(left_bytes)} of the plan's "
             f"{intcomma(limit.size_bytes)} bytes are left. {_REMEDY}"
         )
+
+
+def _left(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)

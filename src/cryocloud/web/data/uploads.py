@@ -60,7 +60,7 @@ def _unsaved(actor: Actor, dataset: Dataset, path: str, size_bytes: int) -> Uplo
     checked_path(path)
     _check_size(path, size_bytes)
     _require_open(dataset)
-    _require_free_path(dataset, path)
+    _require_free_path(dataset, path, size_bytes)
     for former in Upload.unscoped.filter(dataset=dataset, path=path, state=Upload.State.OPEN):
         count_given_up(actor)
         _give_way(former)
@@ -193,13 +193,18 @@ def _require_open(dataset: Dataset) -> None:
         raise Conflict(f"The dataset “{fresh.name}” is in the trash. Restore it first.")
 
 
-def _require_free_path(dataset: Dataset, path: str) -> None:
+def _require_free_path(dataset: Dataset, path: str, size_bytes: int) -> None:
     files = DatasetFile.unscoped.filter(dataset=dataset)
     present = files.filter(path=path).select_related("stored").first()
+    if present is not None and present.stored.size_bytes != size_bytes:
+        raise Conflict(
+            f"{path}: the dataset has a file of this name with {intcomma(present.stored.size_bytes)} bytes, and this "
+            f"one has {intcomma(size_bytes)}. Files of a dataset do not change: use another name or another dataset."
+        )
     if present is not None:
         raise Conflict(
-            f"{path} is in this dataset already ({intcomma(present.stored.size_bytes)} bytes). Files of a dataset "
-            "do not change: use another name or another dataset."
+            f"{path} is in this dataset already ({intcomma(size_bytes)} bytes). Files of a dataset do not change: "
+            "use another name or another dataset."
         )
     blocked = Q(path__in=folders_of(path)) | Q(path__startswith=f"{path}/")
     arriving = Upload.unscoped.filter(dataset=dataset, state=Upload.State.OPEN)

@@ -44,11 +44,13 @@ def running_compute_s(organization: Organization) -> float:
 
 def compute_limit_s(organization: Organization) -> int | None:
     """All that the organization may use; None where there is no limit."""
-    if organization.state == Organization.State.ACTIVE:
-        return None
+    if organization.state not in Organization.OPEN:
+        return 0
+    if organization.compute_hours_max is not None:
+        return organization.compute_hours_max * 3600
     if organization.state == Organization.State.TRIAL:
         return configuration().trial_compute_hours * 3600
-    return 0
+    return None
 
 
 def remaining_compute_s(organization: Organization) -> float | None:
@@ -67,13 +69,16 @@ def require_compute(organization: Organization) -> None:
 
 
 def _used_up(organization: Organization) -> str:
-    settings = configuration()
+    whom = configuration().contact_words
+    if organization.state not in Organization.OPEN:
+        return f"This organization may not compute any more. Results stay; to go on, write to {whom}."
+    hours = (compute_limit_s(organization) or 0) // 3600
     if organization.state == Organization.State.TRIAL:
         return (
-            f"The {settings.trial_compute_hours} hours of compute of the trial are used up. Results stay; "
-            f"to go on, write to {settings.contact_words} for a plan."
+            f"The {hours:,} hours of compute of the trial are used up. Results stay; to go on, write to {whom} "
+            "for a plan."
         )
-    return f"This organization may not compute any more. Results stay; to go on, write to {settings.contact_words}."
+    return f"The {hours:,} hours of compute of the plan are used up. Results stay; to go on, write to {whom} for more."
 
 
 def used_up_message(organization: Organization) -> str:

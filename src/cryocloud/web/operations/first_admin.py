@@ -61,7 +61,7 @@ def create_first_operator(
         _check(texts, password)
         user = User.objects.create_user(texts["email"], password, name=texts["name"], is_operator=True)
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
-        organization = Organization.objects.create(name=texts["organization"])
+        organization = Organization.objects.create(name=texts["organization"], state=_state_of_first())
         Membership.unscoped.create(organization=organization, user=user, role=Role.OWNER)
         record_event(
             "operator.created",
@@ -72,6 +72,12 @@ def create_first_operator(
         )
     _hash_file().unlink(missing_ok=True)
     return user
+
+
+def _state_of_first() -> str:
+    """Who runs the platform needs no trial of it, unless the settings say otherwise."""
+    on_trial = configuration().trials == "all"
+    return Organization.State.TRIAL if on_trial else Organization.State.ACTIVE
 
 
 def _check(texts: dict[str, str], password: str) -> None:

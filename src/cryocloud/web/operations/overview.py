@@ -15,13 +15,17 @@ from django.db.models import Count, Min
 
 from cryocloud import __version__
 from cryocloud.compute.isolation import walls
+from cryocloud.web.accounts.models import User
+from cryocloud.web.audit.models import AuditEvent
 from cryocloud.web.configuration import EVERYBODY, configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import Room, room
 from cryocloud.web.core.models import BackgroundTask, Lease
 from cryocloud.web.core.tasks import CALLING, DRAWING, MAILING, MOVING, READING, REMOVING
 from cryocloud.web.data.models import Upload
+from cryocloud.web.operations.disk_use import Use, disk_use
 from cryocloud.web.operations.health import PROCESSES
+from cryocloud.web.operations.history import BACKUP_FAILED, BACKUP_MADE, last_backup
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 
@@ -78,10 +82,21 @@ class Overview:
     slots: int
     uploads_open: int
     tasks_failed: int
+    people: int
+    organizations: int
+    uses: list[Use]
+    backup_made: AuditEvent | None
+    backup_failed: AuditEvent | None
+
+    @property
+    def is_open_to_jobs(self) -> bool:
+        """Whether jobs run without any walls."""
+        return not self.walls[0].stands
 
 
 def overview() -> Overview:
     settings = configuration()
+    made, failed = last_backup(BACKUP_MADE), last_backup(BACKUP_FAILED)
     return Overview(
         walls=_walls(settings.isolation),
         versions=_versions(),
@@ -93,6 +108,11 @@ def overview() -> Overview:
         slots=settings.slots,
         uploads_open=Upload.unscoped.filter(state=Upload.State.OPEN).count(),
         tasks_failed=BackgroundTask.objects.filter(state=BackgroundTask.State.FAILED).count(),
+        people=User.objects.count(),
+        organizations=Organization.objects.count(),
+        uses=disk_use(),
+        backup_made=made,
+        backup_failed=failed if failed and (made is None or failed.pk > made.pk) else None,
     )
 
 

@@ -143,6 +143,10 @@ def _deactivate(user_id: str, _: dict[str, Any]) -> None:
     User.objects.filter(pk=user_id).update(is_active=False)
 
 
+def _reactivate(user_id: str, _: dict[str, Any]) -> None:
+    User.objects.filter(pk=user_id).update(is_active=True)
+
+
 def _purge_dataset(dataset_id: str, _: dict[str, Any]) -> None:
     for dataset in Dataset.unscoped.filter(pk=dataset_id):
         Dataset.unscoped.filter(pk=dataset_id).update(purge_ordered_at=now())
@@ -187,6 +191,7 @@ _ACTS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "invitation": _end_invitation,
     "password": _forget_password,
     "person": _deactivate,
+    "person back": _reactivate,
     "dataset": _purge_dataset,
     "project": _remove_project,
     "run": _remove_run,

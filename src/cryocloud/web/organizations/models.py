@@ -20,7 +20,7 @@ class Role(models.IntegerChoices):
 
 
 class Organization(Record):
-    """The tenant."""
+    """The tenant. The figures are limits that an operator has set by hand; None: as the plan says."""
 
     class State(models.TextChoices):
         TRIAL = "trial"
@@ -28,9 +28,15 @@ class Organization(Record):
         TRIAL_ENDED = "trial_ended"
         CLOSED = "closed"
 
+    OPEN = (State.TRIAL, State.ACTIVE)
+
     name = models.CharField(max_length=120)
     state = models.CharField(max_length=12, choices=State, default=State.TRIAL)
     trial_started_at = models.DateTimeField(default=now)
+    compute_hours_max = models.PositiveIntegerField(null=True, blank=True)
+    storage_bytes_max = models.PositiveBigIntegerField(null=True, blank=True)
+    files_max = models.PositiveBigIntegerField(null=True, blank=True)
+    slots_max = models.PositiveSmallIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

@@ -11,7 +11,7 @@ from django.dispatch import receiver
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
-from cryocloud.web.organizations.services import begin_trial
+from cryocloud.web.organizations.services import open_organization
 
 
 @receiver(signals.email_confirmed)
@@ -22,4 +22,4 @@ def make_wanted_organization(email_address: EmailAddress, **_: Any) -> None:
         wanted, person.wanted_organization = person.wanted_organization, ""
         person.save(update_fields=["wanted_organization"])
         if wanted:
-            begin_trial(actor=Actor(person), name=wanted)
+            open_organization(actor=Actor(person), name=wanted)

@@ -20,10 +20,10 @@ from cryocloud.web.organizations.models import Membership, Organization, Role
 
 __all__ = (
     "accept_invitation",
-    "begin_trial",
     "change_role",
     "create_organization",
     "invite_member",
+    "open_organization",
     "remove_member",
     "rename_organization",
     "revoke_invitation",
@@ -39,13 +39,14 @@ def create_organization(*, actor: Actor, name: str) -> Organization:
         raise Forbidden("A token reaches one organization and cannot make another. Log in to the pages.")
     User.objects.select_for_update().get(pk=actor.user.pk)
     require_may_create(actor)
-    return begin_trial(actor=actor, name=name)
+    return open_organization(actor=actor, name=name)
 
 
 @transaction.atomic
-def begin_trial(*, actor: Actor, name: str) -> Organization:
-    """A new organization in its trial, with the actor as owner. The sign-up has been allowed before."""
-    organization = Organization.objects.create(name=clean_name(name, field="name"))
+def open_organization(*, actor: Actor, name: str) -> Organization:
+    """A new organization, in its trial where there are trials, owned by the actor; the sign-up has been allowed."""
+    state = Organization.State.TRIAL if configuration().has_trials else Organization.State.ACTIVE
+    organization = Organization.objects.create(name=clean_name(name, field="name"), state=state)
     Membership.unscoped.create(organization=organization, user=actor.user, role=Role.OWNER)
     _switch(actor.user, organization.id)
     _record("organization.created", actor, organization, organization)

@@ -14,8 +14,6 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
-from cryocloud.web.data.services import storage_limit, storage_used
-from cryocloud.web.metering.services import compute_limit_s, remaining_compute_s
 from cryocloud.web.organizations.access import within
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.projects.models import Project
@@ -55,26 +53,6 @@ class ProjectPage:
     pages: int
     total: int
     text: str
-
-
-@dataclass(frozen=True)
-class Gauge:
-    """Something limited, and how much of it is used."""
-
-    used: float
-    limit: float | None
-
-    @property
-    def share(self) -> float:
-        return min(1.0, self.used / self.limit) if self.limit else 0.0
-
-    @property
-    def left(self) -> float:
-        return max(0.0, (self.limit or 0.0) - self.used)
-
-    @property
-    def level(self) -> str:
-        return "bad" if self.share >= 0.95 else "warning" if self.share >= 0.8 else ""
 
 
 def project_page(
@@ -140,17 +118,6 @@ def active_jobs(actor: Actor, organization: Organization) -> tuple[list[Job], in
     first = Case(When(state=Job.State.RUNNING, then=Value(0)), default=Value(1), output_field=IntegerField())
     shown = rows.select_related("project").order_by(first, "created_at")[:ACTIVE_SHOWN]
     return list(shown), rows.count()
-
-
-def compute_gauge(organization: Organization) -> Gauge:
-    limit_s = compute_limit_s(organization)
-    if limit_s is None:
-        return Gauge(0.0, None)
-    return Gauge(limit_s - (remaining_compute_s(organization) or 0.0), limit_s)
-
-
-def storage_gauge(organization: Organization) -> Gauge:
-    return Gauge(storage_used(organization).size_bytes, storage_limit(organization).size_bytes)
 
 
 def trial_days_left(organization: Organization) -> int | None:

@@ -22,6 +22,7 @@ from cryocloud.web.data.server_folders import granted_folders
 from cryocloud.web.organizations.access import get, require_role, role_in, within
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dataset_files, dataset_trash
+from cryocloud.web.pages.gauges import storage_gauges
 from cryocloud.web.pages.visitor import current_organization, members_only
 
 DATASETS_PER_PAGE = 30
@@ -48,17 +49,13 @@ def datasets(request: HttpRequest, actor: Actor) -> HttpResponse:
         size_bytes=Sum("files__stored__size_bytes", filter=kept),
         damaged=damaged,
     ).order_by("-created_at", "-pk")
-    used, limit = services.storage_used(organization), services.storage_limit(organization)
+    storage, files = storage_gauges(organization)
     context = {
         "section": "datasets",
         "page": Paginator(listed, DATASETS_PER_PAGE).get_page(request.GET.get("page")),
         "text": text,
-        "used": used,
-        "limit": limit,
-        "left_bytes": max(0, limit.size_bytes - used.size_bytes),
-        "left_files": max(0, limit.files - used.files),
-        "used_share": min(1.0, used.size_bytes / limit.size_bytes) if limit.size_bytes else 1.0,
-        "used_files_share": min(1.0, used.files / limit.files) if limit.files else 1.0,
+        "storage": storage,
+        "files": files,
         "trashed": within(actor, Dataset, organization).exclude(trashed_at=None).count(),
         "may_edit": _may_edit(actor, organization.id),
     }

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
-from django.urls import URLPattern, path
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from cryocloud.catalog import UnknownName, job_type_names, load_job_type, load_workflow, workflow_names
@@ -18,6 +18,7 @@ from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations.access import get, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.input_choices import Choice, choice_of, input_choices, picture_of
+from cryocloud.web.pages.once import new_order_key, order_once
 from cryocloud.web.pages.order_form import (
     FIND,
     INPUT,
@@ -87,19 +88,9 @@ def new_job(request: HttpRequest, actor: Actor, project_id: str, job_type: str) 
     errors = typed.errors
     if not errors:
         try:
-            made = services.create_job(
-                actor=actor,
-                project=order.project,
-                job_type=order.entry.name,
-                parameters=typed.parameters,
-                inputs=typed.inputs,
-                seed=typed.seed,
-                cloned_from_id=request.POST.get("cloned_from", "")[:64],
-            )
+            return order_once(request, actor, lambda: _start_job(request, actor, order, typed))
         except (Refused, Conflict, QuotaExceeded) as refusal:
             errors = _fields_of(refusal)
-        else:
-            return redirect("job", job_id=made.pk)
     return _page(request, actor, order, request.POST, errors=errors)
 
 
@@ -113,19 +104,35 @@ def new_run(request: HttpRequest, actor: Actor, project_id: str, workflow: str) 
     errors = typed.errors
     if not errors:
         try:
-            made = services.start_run(
-                actor=actor,
-                project=order.project,
-                workflow=order.entry.name,
-                parameters=typed.parameters,
-                inputs=typed.inputs,
-                seed=typed.seed,
-            )
+            return order_once(request, actor, lambda: _start_run(actor, order, typed))
         except (Refused, Conflict, QuotaExceeded) as refusal:
             errors = _fields_of(refusal)
-        else:
-            return redirect("run", run_id=made.pk)
     return _page(request, actor, order, request.POST, errors=errors)
+
+
+def _start_job(request: HttpRequest, actor: Actor, order: Order, typed: Typed) -> str:
+    made = services.create_job(
+        actor=actor,
+        project=order.project,
+        job_type=order.entry.name,
+        parameters=typed.parameters,
+        inputs=typed.inputs,
+        seed=typed.seed,
+        cloned_from_id=request.POST.get("cloned_from", "")[:64],
+    )
+    return reverse("job", kwargs={"job_id": made.pk})
+
+
+def _start_run(actor: Actor, order: Order, typed: Typed) -> str:
+    made = services.start_run(
+        actor=actor,
+        project=order.project,
+        workflow=order.entry.name,
+        parameters=typed.parameters,
+        inputs=typed.inputs,
+        seed=typed.seed,
+    )
+    return reverse("run", kwargs={"run_id": made.pk})
 
 
 def _fields_of(refusal: PlatformError) -> dict[str, str]:
@@ -200,6 +207,7 @@ def _page(
         "order": order,
         "entry": order.entry,
         "form": form,
+        "order_key": new_order_key(),
         "cloned_from": request.GET.get("clone", request.POST.get("cloned_from", ""))[:64],
     }
     template = "runs/order_fields.html" if _is_partial(request) else "runs/order.html"

@@ -18,6 +18,7 @@ from cryocloud.web.notices.services import project_choice
 from cryocloud.web.organizations.access import get, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
+from cryocloud.web.pages.gauges import compute_gauge, storage_gauges
 from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_graph import SLIM, WIDE, draw, graph_of
 from cryocloud.web.pages.job_words import key_number, sources_of
@@ -52,6 +53,7 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
     )
     jobs, active = numbers.active_jobs(actor, organization)
     role = role_in(actor, organization.id)
+    compute, (storage, files) = compute_gauge(organization), storage_gauges(organization)
     context = {
         "section": "dashboard",
         "shown": shown,
@@ -59,8 +61,9 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
         "is_first_visit": not shown.total and not shown.text and not archived,
         "jobs": jobs,
         "active": active,
-        "compute": numbers.compute_gauge(organization),
-        "storage": numbers.storage_gauge(organization),
+        "compute": compute,
+        "storage": storage,
+        "shortages": [one.warning for one in (compute, storage, files) if one.warning],
         "trial_days_left": numbers.trial_days_left(organization),
         "may_edit": role is not None and role >= Role.EDITOR,
     }

@@ -19,7 +19,8 @@ class Question:
 
 
 def questions(site: Configuration) -> list[Question]:
-    return [*_about_the_trial(site), *_about_the_work(), *_about_the_data(site), *_about_help(site)]
+    about_plans = _about_the_trial(site) if site.has_trials else []
+    return [*about_plans, *_about_the_work(), *_about_the_data(site), *_about_help(site)]
 
 
 def _about_the_trial(site: Configuration) -> list[Question]:

@@ -32,7 +32,7 @@ from cryocloud.web.pages.job_view import (
 )
 from cryocloud.web.pages.job_words import ParameterLine, key_number, parameter_lines
 from cryocloud.web.pages.result_lead import LIMITS, PLOTS_SHOWN, Lead, lead_of
-from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.pages.visitor import enter_organization_of, members_only
 from cryocloud.web.results.files import artifacts_in, size_of
 from cryocloud.web.results.viewers import plots_of
 from cryocloud.web.runs import services
@@ -257,6 +257,7 @@ def _try(request: HttpRequest, act: Callable[[], object]) -> None:
 def compare(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Two jobs side by side; without the second one, a choice of jobs of the same type."""
     one = get(actor, Job, request.GET.get("a", ""))
+    enter_organization_of(actor, Job, one.pk)
     if not request.GET.get("b"):
         same = one.project.jobs.filter(job_type=one.job_type).exclude(pk=one.pk).order_by("-number")[:100]
         choices = [(job, key_number(job)) for job in same]

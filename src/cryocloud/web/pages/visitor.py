@@ -13,9 +13,22 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.orders import SAFE_METHODS, count_order
 from cryocloud.web.core.errors import NotFound
-from cryocloud.web.organizations.access import organizations_of
-from cryocloud.web.organizations.models import Organization
+from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.organizations.access import organizations_of, visible
+from cryocloud.web.organizations.models import Membership, Organization
+from cryocloud.web.organizations.services import switch_organization
+from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.models import Job, Run
 
+_SHOWN: dict[str, type[TenantRecord]] = {
+    "project_id": Project,
+    "dataset_id": Dataset,
+    "file_id": DatasetFile,
+    "run_id": Run,
+    "job_id": Job,
+    "membership_id": Membership,
+}
 MemberView = Callable[..., HttpResponseBase]
 
 
@@ -29,9 +42,32 @@ def members_only(view: MemberView) -> MemberView:
         actor = Actor(request.user)
         if request.method not in SAFE_METHODS:
             count_order(actor)
+        else:
+            _enter_what_is_shown(request, actor)
         return view(request, actor, *arguments, **named)
 
     return for_members
+
+
+def _enter_what_is_shown(request: HttpRequest, actor: Actor) -> None:
+    """Whoever opens a page of another of their organizations works there from now on: header and menus follow.
+
+    Parts of pages, pictures and other requests of a page that lies open elsewhere change nothing.
+    """
+    match = request.resolver_match
+    is_opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    if match is None or not is_opened or "HX-Request" in request.headers:
+        return
+    for name, model in _SHOWN.items():
+        if name in match.kwargs:
+            enter_organization_of(actor, model, match.kwargs[name])
+
+
+def enter_organization_of(actor: Actor, model: type[TenantRecord], object_id: str) -> None:
+    """Switch to the organization of a row, if it is one of the actor's and another than the current one."""
+    found = visible(actor, model).filter(pk=object_id).select_related("organization").first()
+    if found is not None and found.organization_id != actor.user.current_organization_id:
+        switch_organization(actor=actor, organization=found.organization)
 
 
 def current_organization(actor: Actor) -> Organization:

@@ -38,7 +38,7 @@ def micrograph_findings(field: str, files: QuerySet[DatasetFile]) -> Iterator[Fi
 
 def _kind(path: str, state: str, header: Mapping[str, Any]) -> str:
     lower = path.lower()
-    if lower.endswith(MOVIE_SUFFIXES) or header.get("content") == "stack":
+    if lower.endswith(MOVIE_SUFFIXES) or header.get("content") in ("stack", "movie"):
         return "movie"
     if not lower.endswith(IMAGE_SUFFIXES):
         return "other"

@@ -10,6 +10,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 
 HALF_LIFE = timedelta(days=1)
@@ -27,21 +28,20 @@ def job_to_start(passed_over: set[str]) -> Job | None:
 
 
 def has_all_slots(organization_id: str) -> bool:
-    return _running({organization_id})[organization_id] >= configuration().slots_per_organization
+    return _running({organization_id})[organization_id] >= slots_of({organization_id})[organization_id]
 
 
 def order_of_start(passed_over: set[str]) -> Iterator[Job]:
     """Queued jobs as they start if none at work ends before; organizations that have all they may come last."""
     queued = Job.unscoped.filter(state=Job.State.QUEUED).exclude(organization_id__in=passed_over)
     waiting = set(queued.values_list("organization_id", flat=True).distinct())
-    running, usage_s = _running(waiting), _decayed_usage_s(waiting)
+    running, most, usage_s = _running(waiting), slots_of(waiting), _decayed_usage_s(waiting)
     lines = {one: _line(queued.filter(organization_id=one)) for one in waiting}
     heads = {one: next(line) for one, line in lines.items()}
 
     def rank(one: str) -> tuple[bool, int, float, int, datetime]:
         head = heads[one]
-        has_all = running[one] >= configuration().slots_per_organization
-        return has_all, running[one], usage_s[one], -head.priority, head.created_at
+        return running[one] >= most[one], running[one], usage_s[one], -head.priority, head.created_at
 
     while heads:
         chosen = min(heads, key=rank)
@@ -59,6 +59,13 @@ def _line(queued: QuerySet[Job]) -> Iterator[Job]:
     while rows := list(ordered[first : first + size]):
         yield from rows
         first, size = first + size, 100
+
+
+def slots_of(organizations: set[str]) -> dict[str, int]:
+    """How many attempts each may run at the same time."""
+    by_hand = Organization.objects.filter(pk__in=organizations, slots_max__isnull=False)
+    most = dict.fromkeys(organizations, configuration().slots_per_organization)
+    return most | {one: slots for one, slots in by_hand.values_list("pk", "slots_max") if slots is not None}
 
 
 def _running(organizations: set[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.preflight import facts_behind
 from cryocloud.web.runs.services import is_dispatch_paused
-from cryocloud.web.scheduling.fairness import free_slots, has_all_slots, order_of_start
+from cryocloud.web.scheduling.fairness import free_slots, has_all_slots, order_of_start, slots_of
 
 PLACES_COUNTED = 500
 PLACES_FORECAST = 20
@@ -47,7 +47,9 @@ def waiting_of(job: Job) -> Waiting | None:
     before = _jobs_before(job)
     place = 0 if before is None else len(before) + 1
     if has_all_slots(job.organization_id):
-        most = configuration().slots_per_organization
+        most = slots_of({job.organization_id})[job.organization_id]
+        if not most:
+            return Waiting("The operator lets no job of your organization start")
         return Waiting(f"Your organization has {most} at work, as many jobs as it may have at a time", place)
     if free_slots() >= place > 0:
         return Waiting("It starts in a moment", place)

@@ -1,4 +1,4 @@
-"""The operator's page: how the platform stands. For everybody else it is not there."""
+"""The operator's pages: how the platform stands, and what an operator decides. For others they are not there."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.core.errors import NotFound
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.visitor import members_only
+from cryocloud.web.pages.operator import history, mail, organizations, people, work
+from cryocloud.web.pages.operator.door import operators_only
 
 
 @require_safe
-@members_only
+@operators_only
 def operator(request: HttpRequest, actor: Actor) -> HttpResponseBase:
-    if not actor.user.is_operator:
-        raise NotFound
     shown = {"section": "operator", "overview": overview(), "problems": problems()}
     return render(request, "operations/operator.html", shown)
 
 
-urlpatterns: list[URLPattern] = [path("operator/", operator, name="operator")]
+urlpatterns: list[URLPattern] = [
+    path("operator/", operator, name="operator"),
+    *people.urlpatterns,
+    *organizations.urlpatterns,
+    *work.urlpatterns,
+    *mail.urlpatterns,
+    *history.urlpatterns,
+]

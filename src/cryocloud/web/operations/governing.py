@@ -1,0 +1,97 @@
+"""What an operator decides about people and organizations: with a reason, and written to the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from django.db import transaction
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.second_factor import require_second_factor
+from cryocloud.web.accounts.services import deactivate_person, reactivate_person
+from cryocloud.web.audit.services import record_event
+from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.organizations.models import Organization
+
+REASON_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an organization may; a limit of None is that of its state."""
+
+    state: str
+    compute_hours_max: int | None
+    storage_bytes_max: int | None
+    files_max: int | None
+    slots_max: int | None
+
+
+def require_operator(actor: Actor) -> None:
+    """For everybody else there is nothing here; tokens govern nothing of the platform."""
+    if actor.token or not actor.user.is_operator:
+        raise NotFound
+
+
+@transaction.atomic
+def close_account(*, actor: Actor, person: User, reason: str) -> None:
+    held = _locked(actor, person, "Closing an account")
+    if held.pk == actor.user.pk:
+        raise Conflict("This is your own account. Another operator can close it, or: cryocloud deactivate.")
+    if not held.is_active:
+        raise Conflict(f"The account of {held.email} is closed already.")
+    deactivate_person(person=held, actor=actor, reason=_checked(reason))
+
+
+@transaction.atomic
+def reopen_account(*, actor: Actor, person: User, reason: str) -> None:
+    held = _locked(actor, person, "Reopening an account")
+    if held.is_active:
+        raise Conflict(f"The account of {held.email} is open already.")
+    reactivate_person(person=held, actor=actor, reason=_checked(reason))
+
+
+@transaction.atomic
+def set_plan(*, actor: Actor, organization: Organization, plan: Plan, reason: str) -> None:
+    """State and limits at once; what is different is written down with the reason."""
+    require_operator(actor)
+    require_second_factor(actor, "Changing a plan")
+    held = Organization.objects.select_for_update().get(pk=organization.pk)
+    wanted = asdict(plan)
+    changes = {
+        name: [getattr(held, name), value] for name, value in wanted.items() if getattr(held, name) != value
+    }
+    if not changes:
+        raise Refused("Nothing is different from what holds now.")
+    said = _checked(reason)
+    for name in changes:
+        setattr(held, name, wanted[name])
+    held.save(update_fields=list(changes))
+    record_event(
+        "organization.plan_set",
+        organization_id=held.pk,
+        target=held,
+        actor_id=actor.user.pk,
+        via=actor.via,
+        reason=said,
+        changes=changes,
+    )
+
+
+def _locked(actor: Actor, person: User, purpose: str) -> User:
+    require_operator(actor)
+    require_second_factor(actor, purpose)
+    return User.objects.select_for_update().get(pk=person.pk)
+
+
+def _checked(reason: str) -> str:
+    said = " ".join(reason.split())
+    if not said:
+        raise Refused("A reason is needed.", {"reason": "Say why; it stands in the audit log."})
+    if len(said) > REASON_LENGTH:
+        raise Refused(
+            "The reason is too long.",
+            {"reason": f"This has {len(said)} characters; give at most {REASON_LENGTH}."},
+        )
+    return said

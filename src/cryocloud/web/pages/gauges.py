@@ -1,0 +1,85 @@
+"""What an organization has used of what it may, in words that end with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+
+from cryocloud.web.configuration import configuration
+from cryocloud.web.data.services import storage_limit, storage_used
+from cryocloud.web.metering.services import compute_limit_s, running_compute_s, used_compute_s
+from cryocloud.web.organizations.models import Organization
+from cryocloud.web.pages.templatetags.wording import bytes_text, duration
+
+NEAR = 0.8
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """One quantity: ``name`` begins a sentence, ``spoken`` says an amount with its unit. No limit is None."""
+
+    name: str
+    used: float
+    limit: float | None
+    spoken: Callable[[float], str]
+    remedy: str
+
+    @property
+    def share(self) -> float:
+        """Of what is allowed; all of it where nothing is."""
+        if self.limit is None:
+            return 0.0
+        return min(1.0, self.used / self.limit) if self.limit else 1.0
+
+    @property
+    def left(self) -> float:
+        return max(0.0, (self.limit or 0.0) - self.used)
+
+    @property
+    def level(self) -> str:
+        if self.limit is None or self.share < NEAR:
+            return ""
+        return "bad" if self.left <= 0 else "warning"
+
+    @property
+    def left_words(self) -> str:
+        if self.limit is None:
+            return "no limit"
+        return f"{self.spoken(self.left)} left" if self.left > 0 else "nothing left"
+
+    @property
+    def used_words(self) -> str:
+        of = "" if self.limit is None else f" of {self.spoken(self.limit)}"
+        return f"{self.spoken(self.used)} used{of}"
+
+    @property
+    def warning(self) -> str:
+        """What is short, how much of it, and the remedy; empty while there is enough."""
+        if not self.level:
+            return ""
+        state = "used up" if self.level == "bad" else "nearly used up"
+        return f"{self.name} {state}: {self.used_words}. {self.remedy}"
+
+
+def compute_gauge(organization: Organization) -> Gauge:
+    used_s = used_compute_s(organization) + running_compute_s(organization)
+    remedy = f"Results stay; for more hours, write to {configuration().contact_words}."
+    return Gauge("Compute is", used_s, compute_limit_s(organization), duration, remedy)
+
+
+def storage_gauges(organization: Organization) -> tuple[Gauge, Gauge]:
+    """Bytes and files."""
+    used, limit = storage_used(organization), storage_limit(organization)
+    remedy = (
+        f"Delete datasets and empty the trash, or write to {configuration().contact_words} for more storage."
+    )
+    return (
+        Gauge("Storage is", used.size_bytes, limit.size_bytes, bytes_text, remedy),
+        Gauge("The number of files is", used.files, limit.files, _files, remedy),
+    )
+
+
+def _files(number: float) -> str:
+    return f"{intcomma(int(number))} file{'' if number == 1 else 's'}"
