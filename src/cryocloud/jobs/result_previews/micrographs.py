@@ -110,7 +110,9 @@ def _previews(order: Order, listed: list[Listed]) -> dict[str, Any]:
             shown.append(_preview(order, number, one))
         except (InputError, ValueError, OSError) as error:
             problems.append({"file": Path(one.name).name, "reason": str(error)})
-    micrographs: dict[str, Any] = {"all": len(listed), "shown": shown} | _scores(order, listed)
+    micrographs: dict[str, Any] = {"all": len(listed), "shown": shown}
+    if shown:
+        micrographs |= _scores(order, listed)
     return {"micrographs": micrographs, "problems": problems[:100]}
 
 

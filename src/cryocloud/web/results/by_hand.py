@@ -64,7 +64,7 @@ def micrographs_of(job: Job) -> str:
     if LIST in _outputs(job):
         return f"job:{job.pk}/{LIST}"
     given = (job.inputs.get(one.name, "") for one in _declared(job) if one.kind == "micrographs")
-    return next((str(text) for text in given if text), "")
+    return next((text for text in map(str, given) if text.startswith(("job:", "file:"))), "")
 
 
 def has_picks(job: Job) -> bool:

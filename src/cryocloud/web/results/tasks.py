@@ -152,7 +152,7 @@ def _upstream_folders(job: Job) -> list[Path]:
 def _picked_list(job: Job) -> Path | None:
     """The list of micrographs that the job's picks were made on."""
     reference = micrographs_of(job) if has_picks(job) else ""
-    if not reference.startswith(("job:", "file:")):
+    if not reference:
         return None
     try:
         return path_of(job.project, reference, preview_folder_of(job))
