@@ -30,7 +30,8 @@ OF_EVERY_MEMBER = {
 }  # fmt: skip
 # What asks and changes nothing, though by POST because the question is long.
 QUESTIONS = {
-    "check_order", "/projects/<str:project_id>/jobs/<str:job_type>/check/", "/jobs/<str:job_id>/files/download/",
+    "check_order", "forecast_order", "/projects/<str:project_id>/jobs/<str:job_type>/check/",
+    "/jobs/<str:job_id>/files/download/",
     "/projects/<str:project_id>/workflows/<str:workflow>/check/", "/datasets/<str:dataset_id>/archive/",
 }  # fmt: skip
 BODIES = {
@@ -46,6 +47,7 @@ BODIES = {
     "create_job": {"job_type": "import_micrographs", "inputs": {"input": "dataset:{dataset_id}"}},
     "start_run": {"workflow": "spa", "inputs": {"micrographs": "dataset:{dataset_id}"}},
     "check_order": {"workflow": "spa", "inputs": {"micrographs": "dataset:{dataset_id}"}},
+    "forecast_order": {"job_type": "simulate_map", "inputs": {"model": "procedural"}},
     "set_job_notes": {"notes": "x"},
 }
 TENANT_PAGES = [page for page in pages() if any(name.endswith("_id") for name in page.parameters)]

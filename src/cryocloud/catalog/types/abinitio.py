@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 WORKING_BOX_PX = 64
 CPU_S_PER_START = 40.0
@@ -58,6 +58,14 @@ def doubt(metrics: Mapping[str, float]) -> str:
     )
 
 
+def expects(parameters: AbinitioParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {
+        "particles": facts.items,
+        "trusted": 1.0,
+        "resolution_angstrom": parameters.last_resolution_angstrom,
+    }
+
+
 JOB_TYPE = JobType(
     name="abinitio",
     version=1,
@@ -71,5 +79,7 @@ JOB_TYPE = JobType(
         Group("particles", "particles.star", "particles of the map"),
     ),
     forecast=forecast,
+    rests_on=("items", "box_size_px"),
+    expects=expects,
     doubt=doubt,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 CPU_S_PER_VISIT = 1.6e-3
 VISITS_PER_PARTICLE = 8
@@ -44,6 +46,10 @@ def forecast(parameters: Class2dParameters, facts: Facts) -> Forecast:
     )
 
 
+def expects(parameters: Class2dParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {"particles": facts.items}
+
+
 JOB_TYPE = JobType(
     name="class2d",
     version=1,
@@ -57,4 +63,6 @@ JOB_TYPE = JobType(
         Group("images", "classes.mrcs", "class averages"),
     ),
     forecast=forecast,
+    rests_on=("items", "box_size_px"),
+    expects=expects,
 )

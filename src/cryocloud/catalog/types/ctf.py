@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import model_validator
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 # Measured: a micrograph of 4096 x 4096 takes 0.9 s, one of 1200 x 1240 takes 0.3 s, a plot 0.5 s.
 CPU_S_PER_PIXEL = 3.5e-8
@@ -72,6 +73,10 @@ def forecast(parameters: CtfJobParameters, facts: Facts) -> Forecast:
     )
 
 
+def expects(parameters: CtfJobParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {"micrographs": facts.items}
+
+
 JOB_TYPE = JobType(
     name="ctf",
     version=1,
@@ -82,4 +87,6 @@ JOB_TYPE = JobType(
     outputs=("micrographs.star", "exceptions.csv"),
     groups=(Group("micrographs", "micrographs.star", "micrographs with CTF"),),
     forecast=forecast,
+    rests_on=("items", "image_width_px"),
+    expects=expects,
 )

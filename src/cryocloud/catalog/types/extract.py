@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import model_validator
 
-from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import (
+    REQUIRED,
+    Facts,
+    Forecast,
+    Group,
+    Input,
+    JobType,
+    Luck,
+    Parameters,
+    parameter,
+)
 
 # Measured: a box of 160 px takes 0.4 ms, mostly writing and the Fourier crop.
 CPU_S_PER_PIXEL = 2e-8
@@ -72,6 +83,15 @@ def forecast(parameters: ExtractParameters, facts: Facts) -> Forecast:
     )
 
 
+def expects(parameters: ExtractParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    stored_px = parameters.output_box_size_px or parameters.box_size_px
+    return {
+        "particles": parameters.noise_boxes or max(1, round(luck.of(0.85, 0.93, 1.0) * facts.items)),
+        "box_size_px": stored_px,
+        "pixel_size_angstrom": facts.pixel_size_angstrom * parameters.box_size_px / stored_px,
+    }
+
+
 JOB_TYPE = JobType(
     name="extract",
     version=1,
@@ -82,4 +102,6 @@ JOB_TYPE = JobType(
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
     groups=(Group("particles", "particles.star", "extracted particles"),),
     forecast=forecast,
+    rests_on=("items",),
+    expects=expects,
 )

@@ -50,4 +50,5 @@ JOB_TYPE = JobType(
     outputs=("picks.star", "exceptions.csv"),
     groups=(Group("picks", "picks.star", "picks"),),
     forecast=forecast,
+    rests_on=("items",),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck
 from cryocloud.catalog.optics import OpticsParameters
 
 # Measured on 16-bit micrographs in the page cache.
@@ -23,6 +25,16 @@ def forecast(parameters: ImportMicrographsParameters, facts: Facts) -> Forecast:
     )
 
 
+def expects(parameters: ImportMicrographsParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    known = {
+        "micrographs": facts.items,
+        "image_height_px": facts.image_height_px,
+        "image_width_px": facts.image_width_px,
+        "pixel_size_angstrom": parameters.pixel_size_angstrom or facts.pixel_size_angstrom,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
 JOB_TYPE = JobType(
     name="import_micrographs",
     version=1,
@@ -37,4 +49,6 @@ JOB_TYPE = JobType(
     outputs=("micrographs.star", "exceptions.csv"),
     groups=(Group("micrographs", "micrographs.star", "imported micrographs"),),
     forecast=forecast,
+    rests_on=("items", "image_width_px"),
+    expects=expects,
 )

@@ -40,4 +40,5 @@ JOB_TYPE = JobType(
     outputs=("particles.star", "particles.mrcs", "exceptions.csv"),
     groups=(Group("particles", "particles.star", "imported particles"),),
     forecast=forecast,
+    rests_on=("items", "box_size_px"),
 )

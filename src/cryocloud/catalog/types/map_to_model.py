@@ -40,4 +40,5 @@ JOB_TYPE = JobType(
     ),
     outputs=("model_placed.mrc", "fsc.star"),
     forecast=forecast,
+    rests_on=("box_size_px",),
 )

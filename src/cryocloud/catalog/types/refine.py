@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 ITERATIONS_EXPECTED = 8
 CPU_S_PER_PIXEL_AND_ITERATION = 1.5e-6
@@ -37,6 +39,13 @@ def forecast(parameters: RefineParameters, facts: Facts) -> Forecast:
     )
 
 
+def expects(parameters: RefineParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {
+        "particles": facts.items,
+        "resolution_unmasked_angstrom": parameters.start_resolution_angstrom / 3,
+    }
+
+
 JOB_TYPE = JobType(
     name="refine",
     version=1,
@@ -55,4 +64,6 @@ JOB_TYPE = JobType(
         Group("mask", "mask.mrc", "mask"),
     ),
     forecast=forecast,
+    rests_on=("items", "box_size_px"),
+    expects=expects,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 
 class Select2dParameters(Parameters):
@@ -16,6 +18,10 @@ class Select2dParameters(Parameters):
 
 def forecast(parameters: Select2dParameters, facts: Facts) -> Forecast:
     return Forecast(memory_bytes=4e8 + 4000 * facts.items, disk_bytes=800 * facts.items + 2e6, cpu_s=10)
+
+
+def expects(parameters: Select2dParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {"particles": max(1, round(luck.of(0.4, 0.75, 1.0) * facts.items))}
 
 
 JOB_TYPE = JobType(
@@ -33,4 +39,6 @@ JOB_TYPE = JobType(
         Group("particles", "excluded.star", "excluded particles"),
     ),
     forecast=forecast,
+    rests_on=("items",),
+    expects=expects,
 )

@@ -18,6 +18,7 @@ from cryocloud.web.core.errors import Conflict, QuotaExceeded
 from cryocloud.web.organizations.access import get, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
+from cryocloud.web.pages.forecast_words import foreseen_of_job, foreseen_of_run, time_left_of
 from cryocloud.web.pages.job_view import (
     LOG_BYTES_MAX,
     LOG_TAIL_BYTES,
@@ -98,6 +99,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "viewers": viewers_of(result) if result else [],
         "plots": plots_of(result)[:PLOTS_SHOWN] if result else [],
         "parameters": parameter_lines("run", found.workflow, found.parameters),
+        "foreseen": foreseen_of_run(found),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
         "classes_url": _class_gallery(jobs),
         "done": sum(job.state in Job.SUCCEEDED for job in jobs),
@@ -135,6 +137,7 @@ def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
         "readers": readers(found),
         "next_jobs": next_jobs(found) if found.state in Job.SUCCEEDED else [],
         "parameters": parameter_lines("job", found.job_type, found.parameters),
+        "foreseen": foreseen_of_job(found),
         "attempts": attempt_lines(actor, found),
         "exceptions": exception_rows(found),
         "may_edit": _may_edit(actor, found),
@@ -164,6 +167,7 @@ def _live_context(found: Job) -> dict[str, Any]:
         "more_plots": plots[PLOTS_SHOWN:],
         "waiting_before": waiting_before(found) if found.state == Job.State.QUEUED else 0,
         "is_repeatable": found.state in REPEATABLE,
+        "time_left": time_left_of(found) if found.state == Job.State.RUNNING else "",
     }
 
 

@@ -9,11 +9,16 @@ from django import template
 
 from cryocloud.catalog import UnknownName, load_job_type, load_workflow
 from cryocloud.catalog.fields import title, value_text
+from cryocloud.catalog.range_words import duration_words, hours_words, size_words
 from cryocloud.catalog.units import spoken_number
 from cryocloud.web.core.clock import now
 from cryocloud.web.runs.models import Job
 
 register = template.Library()
+
+register.filter("duration_range", duration_words)
+register.filter("hours_range", hours_words)
+register.filter("size_range", size_words)
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
