@@ -148,7 +148,6 @@ def _maps_of_particles() -> list[Case]:
         refined("refined_o", "parts_few", "map_o", symmetry="O"),
         refined("refined_c1", "parts_c1", "map_c1", max_iterations=4),
         refined("refined_d2", "parts_d2", "map_d2", symmetry="D2", max_iterations=5),
-        refined("refined_large", "parts_large", "map_large", symmetry="C4", max_iterations=3),
         refined("refined_threads", "parts_few", "map_o", 2, symmetry="D2", max_iterations=4),
         finished("finished_o", "refined_o", symmetry="O"),
         finished("finished_c1", "refined_c1"),
@@ -164,6 +163,7 @@ def _imports_and_comparisons() -> list[Case]:
     def laid(key: str, of: str, model: str, symmetry: str) -> Case:
         return Case(key, "map_to_model", {"map": of, "model": model}, {"symmetry": symmetry})
 
+    large = {"input": "parts_large/particles.star", "reference": "map_large/map.mrc"}
     return [
         Case("imported_o", "import_particles", {"input": "parts_o/particles.star"}),
         Case(
@@ -176,6 +176,12 @@ def _imports_and_comparisons() -> list[Case]:
         compared("compared_d2", "refined_d2", "parts_d2", "map_d2", "D2"),
         laid("model_o", "finished_o/map_sharpened.mrc", "map_o/model.cif", "O"),
         laid("model_d2", "finished_d2/map_sharpened.mrc", "map_d2/map.mrc", "D2"),
+        Case(
+            "refined_large",
+            "refine",
+            large,
+            {"symmetry": "C4", "max_iterations": 2, "max_orientations": 8000},
+        ),
     ]
 
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from benchmarks.accuracy.forecast_cases import MADE_UP, Case, all_cases
 from cryocloud.catalog import load_job_type
 from cryocloud.catalog.base import Facts
 from cryocloud.catalog.facts import Metrics, facts_of_result
-from cryocloud.catalog.forecasting import Cost, Experience, JobRanges, Record, learn
+from cryocloud.catalog.forecasting import Cost
 
 PRIOR_FACTOR, LEARNT_FACTOR = 3.0, 1.5
 SPLITS = 20
@@ -98,9 +96,7 @@ def _generations(row: Row, by_key: dict[str, Row]) -> Iterator[list[Metrics]]:
 def counted(row: Row, by_key: dict[str, Row]) -> tuple[Cost, float]:
     """What the job type counts before it starts, and the disk."""
     job_type = load_job_type(row["job_type"])
-    forecast = job_type.forecast(
-        job_type.parameters.model_validate(row["parameters"]), facts_of(row, by_key)
-    )
+    forecast = job_type.forecast(job_type.parameters.model_validate(row["parameters"]), facts_of(row, by_key))
     return Cost.of(forecast, row["threads"]), forecast.disk_bytes
 
 

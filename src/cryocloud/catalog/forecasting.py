@@ -177,9 +177,11 @@ def time_left(expected: Range, elapsed_s: float, progress: float) -> Range | Non
     """Of a job at work; the further it is, the more its own pace counts. None once its forecast is used up."""
     done = min(max(progress, 0.0), 1.0)
 
-    def left(total_s: float) -> float:
-        own_s = elapsed_s / done if done > 0 else total_s
-        return max(0.0, (1 - done) * total_s + done * own_s - elapsed_s)
+    def left_s(total_s: float) -> float:
+        if not done:
+            return max(0.0, total_s - elapsed_s)
+        own_total_s = elapsed_s / done
+        return (1 - done) * ((1 - done) * total_s + done * own_total_s)
 
-    found = Range(left(expected.low), left(expected.likely), left(expected.high))
+    found = Range(left_s(expected.low), left_s(expected.likely), left_s(expected.high))
     return found if found.high > 0 else None

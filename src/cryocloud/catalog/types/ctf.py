@@ -67,7 +67,7 @@ def forecast(parameters: CtfJobParameters, facts: Facts) -> Forecast:
     spectrum = parameters.spectrum_size_px**2
     plots = min(parameters.plot_count, facts.items)
     return Forecast(
-        memory_bytes=6e8 + 40 * pixels + 600 * spectrum,
+        memory_bytes=4.7e8 + 35 * pixels + 100 * spectrum,
         disk_bytes=facts.items * (4 * spectrum + 1000) + 2e5 * plots,
         cpu_s=4 + facts.items * (CPU_S_PER_MICROGRAPH + CPU_S_PER_PIXEL * pixels) + CPU_S_PER_PLOT * plots,
     )

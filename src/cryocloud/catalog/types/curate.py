@@ -32,7 +32,7 @@ class CurateParameters(Parameters):
 
 
 def forecast(parameters: CurateParameters, facts: Facts) -> Forecast:
-    return Forecast(memory_bytes=3e8 + 2000 * facts.items, disk_bytes=1e6 + 1000 * facts.items, cpu_s=4)
+    return Forecast(memory_bytes=2e8 + 2000 * facts.items, disk_bytes=1e5 + 1000 * facts.items, cpu_s=2)
 
 
 def expects(parameters: CurateParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:

@@ -20,8 +20,8 @@ def forecast(parameters: ImportMicrographsParameters, facts: Facts) -> Forecast:
     pixels = facts.image_height_px * facts.image_width_px
     return Forecast(
         memory_bytes=4e8 + 16 * ROWS_AT_A_TIME * facts.image_width_px,
-        disk_bytes=2e6 + 500 * facts.items,
-        cpu_s=3 + CPU_S_PER_PIXEL * pixels * facts.items,
+        disk_bytes=5e5 + 500 * facts.items,
+        cpu_s=3.4 + CPU_S_PER_PIXEL * pixels * facts.items,
     )
 
 

@@ -18,9 +18,10 @@ from cryocloud.catalog.base import (
     parameter,
 )
 
-# Measured on micrographs of 1200 x 1240 px: 0.15 s without references, 1.5 s with a few, 5 s with a map.
-CPU_S_PER_PIXEL = 4e-8
-CPU_S_PER_MICROGRAPH = {"log": 0.2, "template": 5.0}
+# Measured on micrographs of 1024 to 2400 px: 0.6 to 1.3 s without references, 6 s with a map.
+CPU_S_PER_PIXEL = 1.5e-7
+CPU_S_PER_MICROGRAPH = {"log": 0.45, "template": 6.0}
+REFERENCES_BYTES = {"log": 0.0, "template": 2.5e8}
 CPU_S_PER_PLOT = 0.6
 
 
@@ -60,8 +61,8 @@ def forecast(parameters: PickParameters, facts: Facts) -> Forecast:
     plots = min(parameters.plot_count, facts.items)
     each_s = CPU_S_PER_MICROGRAPH[parameters.method] + CPU_S_PER_PIXEL * pixels
     return Forecast(
-        memory_bytes=6e8 + 40 * pixels,
-        disk_bytes=facts.items * 1e5 + 1e6 * plots,
+        memory_bytes=6e8 + REFERENCES_BYTES[parameters.method] + 30 * pixels,
+        disk_bytes=1e5 + facts.items * 2e4 + 1.5e5 * plots,
         cpu_s=5 + facts.items * each_s + CPU_S_PER_PLOT * plots,
     )
 

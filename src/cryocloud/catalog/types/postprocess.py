@@ -46,7 +46,7 @@ class PostprocessParameters(Parameters):
 
 def forecast(parameters: PostprocessParameters, facts: Facts) -> Forecast:
     voxels = facts.box_size_px**3
-    return Forecast(memory_bytes=6e8 + 80 * voxels, disk_bytes=13 * voxels, cpu_s=10 + 1e-5 * voxels)
+    return Forecast(memory_bytes=4.7e8 + 115 * voxels, disk_bytes=13 * voxels, cpu_s=4 + 1.5e-6 * voxels)
 
 
 def expects(parameters: PostprocessParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:

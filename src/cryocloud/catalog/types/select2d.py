@@ -17,7 +17,7 @@ class Select2dParameters(Parameters):
 
 
 def forecast(parameters: Select2dParameters, facts: Facts) -> Forecast:
-    return Forecast(memory_bytes=4e8 + 4000 * facts.items, disk_bytes=800 * facts.items + 2e6, cpu_s=10)
+    return Forecast(memory_bytes=4.5e8 + 4000 * facts.items, disk_bytes=800 * facts.items + 1e5, cpu_s=3.5)
 
 
 def expects(parameters: Select2dParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
