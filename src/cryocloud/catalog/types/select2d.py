@@ -21,7 +21,7 @@ def forecast(parameters: Select2dParameters, facts: Facts) -> Forecast:
 
 
 def expects(parameters: Select2dParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
-    return {"particles": max(1, round(luck.of(0.4, 0.75, 1.0) * facts.items))}
+    return {"particles": max(1, round(luck.of(0.5, 0.75, 0.95) * facts.items))}
 
 
 JOB_TYPE = JobType(

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 
 from cryocloud.catalog.forecasting import Range, time_left
 from cryocloud.catalog.range_words import duration_words, size_words
+from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.clock import now
+from cryocloud.web.organizations.access import visible
 from cryocloud.web.pages.templatetags.wording import bytes_text, duration
 from cryocloud.web.runs.forecasts import stored_range
 from cryocloud.web.runs.models import Attempt, Job, Run
@@ -24,22 +26,24 @@ class Foreseen:
     took: str
 
 
-def foreseen_of_job(job: Job) -> Foreseen:
-    return _compared(job.forecast, {"job": job}, is_over=job.state in Job.SUCCEEDED)
+def foreseen_of_job(actor: Actor, job: Job) -> Foreseen:
+    attempts = visible(actor, Attempt).filter(job=job)
+    return _compared(job.forecast, attempts, is_over=job.state in Job.SUCCEEDED)
 
 
-def foreseen_of_run(run: Run) -> Foreseen:
-    return _compared(run.forecast, {"job__run": run}, is_over=run.state == Run.State.DONE)
+def foreseen_of_run(actor: Actor, run: Run) -> Foreseen:
+    attempts = visible(actor, Attempt).filter(job__run=run)
+    return _compared(run.forecast, attempts, is_over=run.state == Run.State.DONE)
 
 
-def _compared(forecast: Mapping[str, Any], of: Mapping[str, Any], *, is_over: bool) -> Foreseen:
+def _compared(forecast: Mapping[str, Any], attempts: QuerySet[Attempt], *, is_over: bool) -> Foreseen:
     expected = stored_range(forecast, "wall_s"), stored_range(forecast, "memory_bytes")
     if expected[0] is None or expected[1] is None:
         return Foreseen("", "")
     words = f"{duration_words(expected[0])}, {size_words(expected[1])} of memory"
     if not is_over:
         return Foreseen(words, "")
-    used = Attempt.unscoped.filter(**of).aggregate(wall_s=Sum("wall_s"), memory=Max("peak_memory_bytes"))
+    used = attempts.aggregate(wall_s=Sum("wall_s"), memory=Max("peak_memory_bytes"))
     return Foreseen(words, f"{duration(used['wall_s'])}, {bytes_text(used['memory'])} of memory")
 
 
