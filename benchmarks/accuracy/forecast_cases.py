@@ -160,8 +160,9 @@ def _imports_and_comparisons() -> list[Case]:
         inputs = {"input": of, "truth": f"{truth}/truth.star", "map": f"{true_map}/map.mrc"}
         return Case(key, "compare_truth", inputs, {"symmetry": symmetry})
 
-    def laid(key: str, of: str, model: str, symmetry: str) -> Case:
-        return Case(key, "map_to_model", {"map": of, "model": model}, {"symmetry": symmetry})
+    def laid(key: str, model: str, **given: Any) -> Case:
+        inputs = {"map": "finished_o/map_sharpened.mrc", "model": f"map_o/{model}"}
+        return Case(key, "map_to_model", inputs, {"symmetry": "O", **given})
 
     large = {"input": "parts_large/particles.star", "reference": "map_large/map.mrc"}
     return [
@@ -174,8 +175,8 @@ def _imports_and_comparisons() -> list[Case]:
         ),
         compared("compared_o", "refined_o", "parts_few", "map_o", "O"),
         compared("compared_d2", "refined_d2", "parts_d2", "map_d2", "D2"),
-        laid("model_o", "finished_o/map_sharpened.mrc", "map_o/model.cif", "O"),
-        laid("model_d2", "finished_d2/map_sharpened.mrc", "map_d2/map.mrc", "D2"),
+        laid("model_o", "model.cif"),
+        laid("model_map", "map.mrc", search_hand=False),
         Case(
             "refined_large",
             "refine",
