@@ -6,6 +6,7 @@ import math
 
 from cryocloud.catalog.forecasting import Range
 
+NEARLY_ONE = 1.1
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 
 
@@ -29,7 +30,9 @@ def hours_words(range_s: Range) -> str:
 
 def _from_to(found: Range, unit: float, name: str) -> str:
     low, high = rounded(found.low / unit), rounded(found.high / unit)
-    return f"about {high} {name}" if low == high else f"{low} to {high} {name}"
+    if low == high or found.high < NEARLY_ONE * found.low:
+        return f"about {rounded(found.likely / unit)} {name}"
+    return f"{low} to {high} {name}"
 
 
 def rounded(number: float) -> str:

@@ -1,15 +1,19 @@
-"""The forecast beside the form, in a real browser: it is there, follows the values, and fits on a narrow screen."""
+"""Forecasts in a real browser: beside the form, following its values, on the pages; wide, narrow, light, dark."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from cryocloud.web.core.clock import now
+from cryocloud.web.data.models import Dataset
 from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.models import Attempt, Job, Run
 from platform_orders import OPTICS, make_dataset
 from platform_server import Served, serving
 
@@ -33,50 +37,85 @@ def served(transactional_db: None, home: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def order_page(owner: Any, project: Project) -> str:
-    dataset = make_dataset(owner, {f"m{number}.mrc": b"" for number in range(30)})
-    dataset.files.update(header=HEADER, state="read")
-    type(dataset).unscoped.filter(pk=dataset.pk).update(profile=OPTICS)
-    return f"/projects/{project.pk}/workflows/spa/new/"
+def dataset(owner: Any) -> Dataset:
+    made = make_dataset(owner, {f"m{number}.mrc": b"" for number in range(30)})
+    made.files.update(header=HEADER, state="read")
+    Dataset.unscoped.filter(pk=made.pk).update(profile=OPTICS)
+    return made
 
 
-def test_the_forecast_follows_the_form_and_fits_wide_and_narrow_light_and_dark(
-    served: Served, owner: Any, order_page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def at_work(owner: Any, project: Project, dataset: Dataset) -> tuple[Run, Job]:
+    """A run whose first job is half done."""
+    order = {
+        "workflow": "spa",
+        "parameters": {**OPTICS, "particle_diameter_angstrom": 125.0},
+        "inputs": {"micrographs": f"dataset:{dataset.pk}"},
+    }
+    run = Run.unscoped.get(pk=owner.api("POST", f"/projects/{project.pk}/runs", order).json()["id"])
+    job = run.jobs.get()
+    Job.unscoped.filter(pk=job.pk).update(state="running", progress=0.5, started_at=now())
+    Attempt.unscoped.create(
+        organization=owner.organization, job=job, number=1, fence=1, state="running",
+        started_at=now() - timedelta(minutes=10),
+    )  # fmt: skip
+    return run, job
+
+
+@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")], ids=str)
+def page(
+    request: pytest.FixtureRequest,
+    served: Served,
+    owner: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Any]:
+    """``page.picture(name)`` holds that nothing scrolls sideways, and keeps what it looks like."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    width_px, scheme = request.param
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        for width_px in (1280, 360):
-            for scheme in ("light", "dark"):
-                context = browser.new_context(
-                    viewport={"width": width_px, "height": 900}, color_scheme=scheme
-                )
-                context.set_default_timeout(120_000)
-                cookie = owner.client.cookies["session"].value
-                context.add_cookies([{"name": "session", "value": cookie, "url": served.address}])
-                page = context.new_page()
-                problems: list[str] = []
-                page.on(
-                    "console",
-                    lambda said, told=problems: told.append(said.text) if said.type == "error" else None,
-                )
-                page.goto(served.address + order_page)
-                page.fill("#parameter-particle_diameter_angstrom", "125")
-                page.press("#parameter-particle_diameter_angstrom", "Tab")
-                page.wait_for_selector("#forecast")
-                first = page.inner_text("#forecast")
-                assert all(label in first for label in ("Time", "Compute", "Memory", "Disk"))
-                page.fill("#parameter-particle_diameter_angstrom", "400")
-                page.press("#parameter-particle_diameter_angstrom", "Tab")
-                page.wait_for_function(
-                    "before => document.querySelector('#forecast').innerText !== before", arg=first
-                )
-                page.click("#findings summary")
-                scrolled = page.evaluate(
-                    "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-                )
-                assert not scrolled
-                page.screenshot(path=str(tmp_path / f"forecast_{width_px}_{scheme}.png"), full_page=True)
-                assert problems == []
-                context.close()
+        context = browser.new_context(
+            base_url=served.address, viewport={"width": width_px, "height": 900}, color_scheme=scheme
+        )
+        context.set_default_timeout(120_000)
+        cookie = owner.client.cookies["session"].value
+        context.add_cookies([{"name": "session", "value": cookie, "url": served.address}])
+        made = context.new_page()
+        problems: list[str] = []
+        made.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+
+        def picture(name: str) -> None:
+            made.screenshot(path=str(tmp_path / f"{name}_{width_px}_{scheme}.png"), full_page=True)
+            assert not made.evaluate(
+                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            )
+
+        made.picture = picture
+        yield made
+        assert problems == []
         browser.close()
+
+
+def test_the_forecast_follows_the_form_and_stands_on_the_pages(
+    page: Any, project: Project, at_work: tuple[Run, Job]
+) -> None:
+    run, job = at_work
+    page.goto(f"/projects/{project.pk}/workflows/spa/new/")
+    diameter = "#parameter-particle_diameter_angstrom"
+    page.fill(diameter, "125")
+    page.press(diameter, "Tab")
+    page.wait_for_selector("#forecast")
+    first = page.inner_text("#forecast")
+    assert all(label in first for label in ("Time", "Compute", "Memory", "Disk"))
+    page.fill(diameter, "300")
+    page.press(diameter, "Tab")
+    page.wait_for_function("before => document.querySelector('#forecast').innerText !== before", arg=first)
+    page.click("#findings summary")
+    page.picture("order")
+    page.goto(f"/jobs/{job.pk}/")
+    assert "min left." in page.inner_text("#live")
+    page.picture("job")
+    page.goto(f"/runs/{run.pk}/")
+    assert "of memory" in page.inner_text("main")
+    page.picture("run")

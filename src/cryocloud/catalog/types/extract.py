@@ -71,15 +71,16 @@ class ExtractParameters(Parameters):
 
 
 def forecast(parameters: ExtractParameters, facts: Facts) -> Forecast:
-    """``facts.items`` are particles."""
+    """``facts.items`` are particles, as far as they are not noise boxes."""
+    boxes = parameters.noise_boxes or facts.items
     pixels = facts.image_height_px * facts.image_width_px
     stored_px = parameters.output_box_size_px or parameters.box_size_px
-    stored_bytes = facts.items * BYTES[parameters.number_type] * stored_px**2
+    stored_bytes = boxes * BYTES[parameters.number_type] * stored_px**2
     return Forecast(
-        memory_bytes=5e8 + 16 * pixels + 4e3 * parameters.box_size_px**2 + 2000 * facts.items,
+        memory_bytes=5e8 + 16 * pixels + 4e3 * parameters.box_size_px**2 + 2000 * boxes,
         # Parts wait beside the stack until it is complete.
-        disk_bytes=2.05 * stored_bytes + 500 * facts.items,
-        cpu_s=4 + CPU_S_PER_PIXEL * parameters.box_size_px**2 * facts.items,
+        disk_bytes=2.05 * stored_bytes + 500 * boxes,
+        cpu_s=4 + CPU_S_PER_PIXEL * parameters.box_size_px**2 * boxes,
     )
 
 
