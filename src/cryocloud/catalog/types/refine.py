@@ -11,7 +11,6 @@ from cryocloud.catalog.symmetry import group_order
 ITERATIONS_EXPECTED = 7
 CPU_S_PER_VOXEL, CPU_S_PER_VOXEL_AND_OPERATOR = 1.5e-6, 4e-7
 CPU_S_PER_PARTICLE, CPU_S_PER_PIXEL = 2.5e-3, 2.7e-7
-IMAGES_AT_ONCE, BYTES_PER_PIXEL_OF_BATCH = 200, 60
 
 
 class RefineParameters(Parameters):
@@ -40,10 +39,7 @@ def forecast(parameters: RefineParameters, facts: Facts) -> Forecast:
     maps_s = voxels * (CPU_S_PER_VOXEL + CPU_S_PER_VOXEL_AND_OPERATOR * group_order(parameters.symmetry))
     poses_s = facts.items * (CPU_S_PER_PARTICLE + CPU_S_PER_PIXEL * pixels)
     return Forecast(
-        memory_bytes=8.5e8
-        + 260 * voxels
-        + BYTES_PER_PIXEL_OF_BATCH * min(facts.items / 2, IMAGES_AT_ONCE) * pixels
-        + 1000 * facts.items,
+        memory_bytes=7.5e8 + 560 * voxels + 1000 * facts.items,
         disk_bytes=24 * voxels + 1000 * facts.items,
         cpu_s=6 + iterations * (maps_s + poses_s),
     )
