@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 REQUIRED: Any = ...
+START_CPU_S = 4.0
+"""Of one thread, to load the libraries: no job takes less."""
 
 
 class Parameters(BaseModel):
@@ -45,22 +48,48 @@ class Input:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a forecast may know before the job starts; zero where a fact does not apply."""
+    """What a forecast may know before the job starts; zero where a fact does not apply or is not known."""
 
     items: int = 0
     image_height_px: int = 0
     image_width_px: int = 0
     frames: int = 0
     box_size_px: int = 0
+    micrographs: int = 0
+    pixel_size_angstrom: float = 0.0
+
+    @property
+    def image_pixels(self) -> int:
+        return self.image_height_px * self.image_width_px
+
+    def completed(self, other: Facts) -> Facts:
+        """Where this one knows nothing, what the other knows."""
+        return Facts(*(getattr(self, one.name) or getattr(other, one.name) for one in fields(self)))
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected cost of a job on one core."""
+    """Expected cost of a job by counts of operations, before anything is learnt from jobs that have run."""
 
     memory_bytes: float
     disk_bytes: float
     cpu_s: float
+
+    def wall_s(self, threads: int) -> float:
+        """Threads share all but the start."""
+        start_s = min(START_CPU_S, self.cpu_s)
+        return start_s + (self.cpu_s - start_s) / threads
+
+
+class Luck(Enum):
+    """How much a job finds: a workflow is forecast for each."""
+
+    LITTLE = 0
+    LIKELY = 1
+    MUCH = 2
+
+    def of(self, little: float, likely: float, much: float) -> float:
+        return (little, likely, much)[self.value]
 
 
 @dataclass(frozen=True)
@@ -82,6 +111,8 @@ class JobType:
     ``doubt(metrics)`` says why a result is not to be trusted, nor anything made from it; empty where nothing speaks
     against it. ``rebuildable`` names large outputs that only further computation reads, and that the same order makes
     again: they may be deleted to free space while all else of the job stays.
+    against it. A ``forecast`` needs the facts named in ``rests_on``. ``expects`` are the metrics that a workflow would
+    decide by, before the job has run.
     """
 
     name: str
@@ -95,3 +126,5 @@ class JobType:
     doubt: Callable[[Mapping[str, float]], str] = lambda metrics: ""
     groups: tuple[Group, ...] = ()
     rebuildable: tuple[str, ...] = ()
+    rests_on: tuple[str, ...] = ()
+    expects: Callable[[Any, Facts, Luck], Mapping[str, float]] = lambda parameters, facts, luck: {}

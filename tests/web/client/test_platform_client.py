@@ -340,6 +340,14 @@ def test_jobs_are_ordered_with_the_options_of_the_catalog(cryocloud, folder, pro
     assert f"/jobs/{job.id}/" in ordered.stderr
 
 
+def test_what_an_order_would_take_is_said_without_placing_it(cryocloud, project):
+    asked = cryocloud("run", "simulate_map", "--project", project.id, "--model", "procedural", "--forecast")
+    assert asked.returncode == 0, asked.stderr
+    labels = [line.split()[0] for line in asked.stdout.splitlines()]
+    assert labels == ["time", "compute", "memory", "disk"]
+    assert not Job.unscoped.exists()
+
+
 def test_a_workflow_is_ordered_too(cryocloud, folder, project):
     dataset = cryocloud("upload", folder).stdout.strip()
     arguments = ["--micrographs", dataset, "--particle-diameter-angstrom", "125", "--symmetry", "O"]

@@ -233,7 +233,7 @@ def test_findings_come_beside_the_fields_while_the_form_is_filled_in(owner, labo
     reader = form_at(owner, path)
     check = path.replace("/new/", "/check/")
     fine = owner.client.post(check, filled(reader, laboratory)).content.decode()
-    assert "of memory" in fine and "of disk" in fine
+    assert "<dt>Memory</dt>" in fine and "<dt>Disk</dt>" in fine
     bad = owner.client.post(
         check, filled(reader, laboratory, **{"parameter-max_modes": "99"})
     ).content.decode()

@@ -28,10 +28,11 @@ def dataset(owner: Any, count: int = 4, *, others: tuple[str, ...] = ()) -> Data
 def found(owner: Any, project: Project, made: Dataset, **parameters: Any) -> dict[str, list[Finding]]:
     inputs = {"micrographs": f"dataset:{made.pk}"}
     by_field: dict[str, list[Finding]] = {}
-    for finding in check_order(
+    checked = check_order(
         actor=owner.actor, project=project, kind_and_name=("workflow", "spa"), parameters=GIVEN | parameters,
         inputs=inputs,
-    ):  # fmt: skip
+    )  # fmt: skip
+    for finding in checked.findings:
         by_field.setdefault(finding.field, []).append(finding)
     return by_field
 
@@ -141,9 +142,9 @@ def test_a_diameter_of_a_few_pixels_is_doubted(owner: Any, project: Project) -> 
 def test_a_mask_wider_than_the_box_is_refused(owner: Any, project: Project) -> None:
     metrics = {"particles": 900, "box_size_px": 64, "pixel_size_angstrom": 3.0}
     made = finished_job(owner, project, "extract", ("particles.star",), metrics=metrics)
-    findings = check_order(
+    checked = check_order(
         actor=owner.actor, project=project, kind_and_name=("job", "class2d"),
         parameters={"mask_diameter_angstrom": 200.0}, inputs={"input": f"job:{made.pk}/particles.star"},
     )  # fmt: skip
-    texts = [finding.text for finding in findings if finding.field == "mask_diameter_angstrom"]
+    texts = [finding.text for finding in checked.findings if finding.field == "mask_diameter_angstrom"]
     assert texts == ["Wider than the box of 192 Å; take less, or extract with a larger box."]

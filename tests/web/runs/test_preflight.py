@@ -21,9 +21,10 @@ MICROGRAPHS = {"a.mrc": b"", "folder/b.mrc": b"", "notes.txt": b""}
 
 def check(member: Any, project: Project, name: str, parameters: Any, inputs: Any) -> list[Finding]:
     kind = "workflow" if name == "spa" else "job"
-    return check_order(
+    checked = check_order(
         actor=member.actor, project=project, kind_and_name=(kind, name), parameters=parameters, inputs=inputs
     )
+    return checked.findings
 
 
 def levels(findings: list[Finding]) -> set[tuple[str, str]]:
@@ -45,9 +46,14 @@ def test_cost_comes_from_file_headers_and_the_pixel_size_is_compared(owner: Any,
     dataset.files.filter(path__endswith=".mrc").update(header=header)
     found = check(owner, project, "import_micrographs", OPTICS, {"input": f"dataset:{dataset.pk}"})
     assert ("pixel_size_angstrom", "warning") in levels(found)
-    cost = next(finding.text for finding in found if "of memory" in finding.text)
-    assert "2 items" in cost
     assert not any(finding.level == "error" for finding in found)
+    body = {
+        "job_type": "import_micrographs",
+        "parameters": OPTICS,
+        "inputs": {"input": f"dataset:{dataset.pk}"},
+    }
+    told = owner.api("POST", f"/projects/{project.pk}/preflight", body).json()
+    assert any("for 2 items" in finding["text"] and "of memory" in finding["text"] for finding in told)
 
 
 def test_cost_of_a_later_job_comes_from_the_jobs_before_it(owner: Any, project: Project) -> None:
@@ -58,8 +64,9 @@ def test_cost_of_a_later_job_comes_from_the_jobs_before_it(owner: Any, project: 
         inputs={"input": f"job:{first.pk}/micrographs.star"},
     )  # fmt: skip
     inputs = {"input": f"job:{ctf.pk}/micrographs.star"}
-    found = check(owner, project, "pick", {"particle_diameter_angstrom": 120}, inputs)
-    assert any("28 items" in finding.text for finding in found)
+    body = {"job_type": "pick", "parameters": {"particle_diameter_angstrom": 120}, "inputs": inputs}
+    told = owner.api("POST", f"/projects/{project.pk}/preflight", body).json()
+    assert any("28 items" in finding["text"] for finding in told)
     huge = {**size, "image_width_px": 10**7, "image_height_px": 10**7}
     Job.unscoped.filter(pk=first.pk).update(metrics=huge)
     found = check(owner, project, "pick", {"particle_diameter_angstrom": 120}, inputs)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cryocloud.catalog.forecasting import REVISION
 from cryocloud.compute.attempt import Attempt as Directory
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.models import Event, Lease
@@ -280,3 +281,17 @@ def test_an_input_that_is_gone_fails_the_job_with_a_remedy(
     file.dataset.save()
     turn_until(ended(job))
     assert job.state == "failed" and "choose another" in job.message
+
+
+def test_the_record_of_a_whole_job_holds_what_was_foreseen(
+    owner: Any, project: Project, turn_until: Turn
+) -> None:
+    whole, resumed = count(owner, project), count(owner, project)
+    Attempt.unscoped.create(organization=owner.organization, job=resumed, number=1, fence=0, state="lost")
+    turn_until(ended(whole))
+    turn_until(ended(resumed))
+    usage = UsageRecord.unscoped.get(attempt_id=whole.attempts.get().pk)
+    assert (usage.counted_revision, usage.counted_memory_bytes) == (REVISION, 1e6)
+    assert usage.counted_cpu_s == pytest.approx(0.3)
+    again = UsageRecord.unscoped.get(attempt_id=resumed.attempts.get(number=2).pk)
+    assert (again.counted_revision, again.counted_cpu_s) == (0, 0.0)

@@ -34,7 +34,8 @@ OF_EVERY_MEMBER = {
 OF_ONE_PERSON = {"read_notice"}
 # What asks and changes nothing, though by POST because the question is long.
 QUESTIONS = {
-    "check_order", "/projects/<str:project_id>/jobs/<str:job_type>/check/", "/jobs/<str:job_id>/files/download/",
+    "check_order", "forecast_order", "/projects/<str:project_id>/jobs/<str:job_type>/check/",
+    "/jobs/<str:job_id>/files/download/",
     "/projects/<str:project_id>/workflows/<str:workflow>/check/", "/datasets/<str:dataset_id>/archive/",
 }  # fmt: skip
 BODIES = {
@@ -50,6 +51,7 @@ BODIES = {
     "create_job": {"job_type": "import_micrographs", "inputs": {"input": "dataset:{dataset_id}"}},
     "start_run": {"workflow": "spa", "inputs": {"micrographs": "dataset:{dataset_id}"}},
     "check_order": {"workflow": "spa", "inputs": {"micrographs": "dataset:{dataset_id}"}},
+    "forecast_order": {"job_type": "simulate_map", "inputs": {"model": "procedural"}},
     "set_job_notes": {"notes": "x"},
     "trash_files": {"files": ["{file_id}"]},
     "choose_mails": {"done": True, "failed": True, "needs_you": False},

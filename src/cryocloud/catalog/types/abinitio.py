@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
+from cryocloud.catalog.symmetry import group_order
 
-WORKING_BOX_PX = 64
-CPU_S_PER_START = 40.0
-CPU_S_PER_PARTICLE = 0.02
+# Measured: an update takes 0.3 s and 1 ms a particle of its batch, a pass 1 ms a particle and more without symmetry.
+CPU_S_PER_UPDATE, CPU_S_PER_SEARCHED = 0.33, 1.1e-3
+CPU_S_PER_PASSED, CPU_S_PER_PASSED_WITHOUT_SYMMETRY = 1e-3, 3.5e-3
+LIKELY_STARTS = 2.5
+ORIENTATIONS_MAX = 40_000
+UNKNOWN_PIXEL_ANGSTROM = 3.0
 
 
 class AbinitioParameters(Parameters):
@@ -39,12 +43,23 @@ class AbinitioParameters(Parameters):
 
 
 def forecast(parameters: AbinitioParameters, facts: Facts) -> Forecast:
-    pixels = WORKING_BOX_PX**2
+    """Mini-batches of each start, then passes over all particles in a box that holds the finest detail."""
+    operators = group_order(parameters.symmetry)
+    pixel_angstrom = facts.pixel_size_angstrom or UNKNOWN_PIXEL_ANGSTROM
+    ring_px = facts.box_size_px * min(0.45, pixel_angstrom / parameters.last_resolution_angstrom)
+    batch = parameters.classes * (parameters.first_batch + parameters.last_batch) / 2
+    starts = min(parameters.max_starts, LIKELY_STARTS)
+    orientations = 72 * 8**3 * parameters.classes / operators
+    while orientations > ORIENTATIONS_MAX:
+        orientations /= 8
+    voxels = parameters.classes * facts.box_size_px**3
+    passed_s = CPU_S_PER_PASSED + CPU_S_PER_PASSED_WITHOUT_SYMMETRY / operators
     return Forecast(
-        memory_bytes=1e9 + 8 * pixels * facts.items + 30 * parameters.classes * facts.box_size_px**3,
-        disk_bytes=2e7 + 4 * parameters.classes * facts.box_size_px**3 + 500 * facts.items,
-        cpu_s=parameters.classes * parameters.max_starts * CPU_S_PER_START
-        + parameters.passes * CPU_S_PER_PARTICLE * facts.items,
+        memory_bytes=6.4e8 + 47 * ring_px**2 * orientations + 19 * ring_px**2 * facts.items + 30 * voxels,
+        disk_bytes=1e6 + 5 * voxels + 500 * facts.items,
+        cpu_s=6
+        + starts * parameters.updates * (CPU_S_PER_UPDATE + CPU_S_PER_SEARCHED * batch)
+        + parameters.passes * facts.items * parameters.classes * passed_s,
     )
 
 
@@ -56,6 +71,14 @@ def doubt(metrics: Mapping[str, float]) -> str:
         "The ab-initio map is not to be trusted, nor is anything that is refined from it; the warning of the "
         "ab-initio job names the doubts. More particles, a cleaner selection of classes or a known reference may help."
     )
+
+
+def expects(parameters: AbinitioParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {
+        "particles": facts.items,
+        "trusted": 1.0,
+        "resolution_angstrom": parameters.last_resolution_angstrom,
+    }
 
 
 JOB_TYPE = JobType(
@@ -71,5 +94,7 @@ JOB_TYPE = JobType(
         Group("particles", "particles.star", "particles of the map"),
     ),
     forecast=forecast,
+    rests_on=("items", "box_size_px"),
+    expects=expects,
     doubt=doubt,
 )

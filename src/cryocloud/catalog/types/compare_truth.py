@@ -46,4 +46,5 @@ JOB_TYPE = JobType(
     ),
     outputs=("fsc.star", "map_aligned.mrc"),
     forecast=forecast,
+    rests_on=("box_size_px",),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import model_validator
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 # Measured: a micrograph of 4096 x 4096 takes 0.9 s, one of 1200 x 1240 takes 0.3 s, a plot 0.5 s.
 CPU_S_PER_PIXEL = 3.5e-8
@@ -66,10 +67,14 @@ def forecast(parameters: CtfJobParameters, facts: Facts) -> Forecast:
     spectrum = parameters.spectrum_size_px**2
     plots = min(parameters.plot_count, facts.items)
     return Forecast(
-        memory_bytes=6e8 + 40 * pixels + 600 * spectrum,
+        memory_bytes=4.7e8 + 35 * pixels + 100 * spectrum,
         disk_bytes=facts.items * (4 * spectrum + 1000) + 2e5 * plots,
         cpu_s=4 + facts.items * (CPU_S_PER_MICROGRAPH + CPU_S_PER_PIXEL * pixels) + CPU_S_PER_PLOT * plots,
     )
+
+
+def expects(parameters: CtfJobParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {"micrographs": facts.items}
 
 
 JOB_TYPE = JobType(
@@ -82,4 +87,6 @@ JOB_TYPE = JobType(
     outputs=("micrographs.star", "exceptions.csv"),
     groups=(Group("micrographs", "micrographs.star", "micrographs with CTF"),),
     forecast=forecast,
+    rests_on=("items", "image_width_px"),
+    expects=expects,
 )

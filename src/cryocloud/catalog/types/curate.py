@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 
 class CurateParameters(Parameters):
@@ -31,7 +32,11 @@ class CurateParameters(Parameters):
 
 
 def forecast(parameters: CurateParameters, facts: Facts) -> Forecast:
-    return Forecast(memory_bytes=3e8 + 2000 * facts.items, disk_bytes=1e6 + 1000 * facts.items, cpu_s=4)
+    return Forecast(memory_bytes=2e8 + 2000 * facts.items, disk_bytes=1e5 + 1000 * facts.items, cpu_s=2)
+
+
+def expects(parameters: CurateParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {"micrographs": facts.items, "accepted": max(1, round(luck.of(0.8, 0.95, 1.0) * facts.items))}
 
 
 JOB_TYPE = JobType(
@@ -55,4 +60,6 @@ JOB_TYPE = JobType(
         Group("micrographs", "rejected.star", "rejected micrographs"),
     ),
     forecast=forecast,
+    rests_on=("items",),
+    expects=expects,
 )

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import model_validator
 
-from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import (
+    REQUIRED,
+    Facts,
+    Forecast,
+    Group,
+    Input,
+    JobType,
+    Luck,
+    Parameters,
+    parameter,
+)
 
 # Measured: a box of 160 px takes 0.4 ms, mostly writing and the Fourier crop.
 CPU_S_PER_PIXEL = 2e-8
@@ -60,16 +71,26 @@ class ExtractParameters(Parameters):
 
 
 def forecast(parameters: ExtractParameters, facts: Facts) -> Forecast:
-    """``facts.items`` are particles."""
+    """``facts.items`` are particles, as far as they are not noise boxes."""
+    boxes = parameters.noise_boxes or facts.items
     pixels = facts.image_height_px * facts.image_width_px
     stored_px = parameters.output_box_size_px or parameters.box_size_px
-    stored_bytes = facts.items * BYTES[parameters.number_type] * stored_px**2
+    stored_bytes = boxes * BYTES[parameters.number_type] * stored_px**2
     return Forecast(
-        memory_bytes=5e8 + 16 * pixels + 4e3 * parameters.box_size_px**2 + 2000 * facts.items,
+        memory_bytes=5e8 + 16 * pixels + 4e3 * parameters.box_size_px**2 + 2000 * boxes,
         # Parts wait beside the stack until it is complete.
-        disk_bytes=2.05 * stored_bytes + 500 * facts.items,
-        cpu_s=4 + CPU_S_PER_PIXEL * parameters.box_size_px**2 * facts.items,
+        disk_bytes=2.05 * stored_bytes + 500 * boxes,
+        cpu_s=4 + CPU_S_PER_PIXEL * parameters.box_size_px**2 * boxes,
     )
+
+
+def expects(parameters: ExtractParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    stored_px = parameters.output_box_size_px or parameters.box_size_px
+    return {
+        "particles": parameters.noise_boxes or max(1, round(luck.of(0.85, 0.93, 1.0) * facts.items)),
+        "box_size_px": stored_px,
+        "pixel_size_angstrom": facts.pixel_size_angstrom * parameters.box_size_px / stored_px,
+    }
 
 
 JOB_TYPE = JobType(
@@ -83,4 +104,6 @@ JOB_TYPE = JobType(
     groups=(Group("particles", "particles.star", "extracted particles"),),
     rebuildable=("particles.mrcs",),
     forecast=forecast,
+    rests_on=("items",),
+    expects=expects,
 )

@@ -26,7 +26,7 @@ def forecast(parameters: ImportCoordinatesParameters, facts: Facts) -> Forecast:
     pixels = facts.image_height_px * facts.image_width_px
     return Forecast(
         memory_bytes=5e8 + 40 * pixels,
-        disk_bytes=facts.items * 1e5 + 1e6 * plots,
+        disk_bytes=1e5 + 500 * facts.items + 2e5 * plots,
         cpu_s=4 + CPU_S_PER_PLOT * plots,
     )
 
@@ -50,4 +50,5 @@ JOB_TYPE = JobType(
     outputs=("picks.star", "exceptions.csv"),
     groups=(Group("picks", "picks.star", "picks"),),
     forecast=forecast,
+    rests_on=("items",),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck
 from cryocloud.catalog.optics import OpticsParameters
 
 # Measured on 16-bit micrographs in the page cache.
@@ -18,9 +20,19 @@ def forecast(parameters: ImportMicrographsParameters, facts: Facts) -> Forecast:
     pixels = facts.image_height_px * facts.image_width_px
     return Forecast(
         memory_bytes=4e8 + 16 * ROWS_AT_A_TIME * facts.image_width_px,
-        disk_bytes=2e6 + 500 * facts.items,
-        cpu_s=3 + CPU_S_PER_PIXEL * pixels * facts.items,
+        disk_bytes=5e5 + 500 * facts.items,
+        cpu_s=3.4 + CPU_S_PER_PIXEL * pixels * facts.items,
     )
+
+
+def expects(parameters: ImportMicrographsParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    known = {
+        "micrographs": facts.items,
+        "image_height_px": facts.image_height_px,
+        "image_width_px": facts.image_width_px,
+        "pixel_size_angstrom": parameters.pixel_size_angstrom or facts.pixel_size_angstrom,
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 JOB_TYPE = JobType(
@@ -37,4 +49,6 @@ JOB_TYPE = JobType(
     outputs=("micrographs.star", "exceptions.csv"),
     groups=(Group("micrographs", "micrographs.star", "imported micrographs"),),
     forecast=forecast,
+    rests_on=("items", "image_width_px"),
+    expects=expects,
 )

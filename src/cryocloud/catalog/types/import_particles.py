@@ -22,11 +22,11 @@ class ImportParticlesParameters(OpticsParameters):
 
 def forecast(parameters: ImportParticlesParameters, facts: Facts) -> Forecast:
     pixels = facts.box_size_px**2
-    written_pixels = pixels * facts.items if parameters.invert_contrast != "no" else 0
+    written_pixels = pixels * facts.items if parameters.invert_contrast == "yes" else 0
     return Forecast(
-        memory_bytes=4.5e8 + 2000 * facts.items + 16 * IMAGES_AT_A_TIME * pixels,
-        disk_bytes=2e6 + 500 * facts.items + 4 * written_pixels,
-        cpu_s=3 + CPU_S_PER_PIXEL_CHECKED * pixels * facts.items + CPU_S_PER_PIXEL_WRITTEN * written_pixels,
+        memory_bytes=4.8e8 + 2000 * facts.items + 16 * IMAGES_AT_A_TIME * pixels,
+        disk_bytes=2e5 + 500 * facts.items + 4 * written_pixels,
+        cpu_s=4.6 + CPU_S_PER_PIXEL_CHECKED * pixels * facts.items + CPU_S_PER_PIXEL_WRITTEN * written_pixels,
     )
 
 
@@ -41,4 +41,5 @@ JOB_TYPE = JobType(
     groups=(Group("particles", "particles.star", "imported particles"),),
     rebuildable=("particles.mrcs",),
     forecast=forecast,
+    rests_on=("items", "box_size_px"),
 )

@@ -25,7 +25,7 @@ class MapToModelParameters(Parameters):
 
 def forecast(parameters: MapToModelParameters, facts: Facts) -> Forecast:
     voxels = facts.box_size_px**3
-    return Forecast(memory_bytes=8e8 + 250 * voxels, disk_bytes=5 * voxels, cpu_s=30 + 5e-5 * voxels)
+    return Forecast(memory_bytes=5e8 + 250 * voxels, disk_bytes=5 * voxels, cpu_s=5 + 1e-5 * voxels)
 
 
 JOB_TYPE = JobType(
@@ -40,4 +40,5 @@ JOB_TYPE = JobType(
     ),
     outputs=("model_placed.mrc", "fsc.star"),
     forecast=forecast,
+    rests_on=("box_size_px",),
 )

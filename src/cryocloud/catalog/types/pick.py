@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Literal
 
-from cryocloud.catalog.base import REQUIRED, Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from cryocloud.catalog.base import (
+    REQUIRED,
+    Facts,
+    Forecast,
+    Group,
+    Input,
+    JobType,
+    Luck,
+    Parameters,
+    parameter,
+)
 
-# Measured on micrographs of 1200 x 1240 px: 0.15 s without references, 1.5 s with a few, 5 s with a map.
-CPU_S_PER_PIXEL = 4e-8
-CPU_S_PER_MICROGRAPH = {"log": 0.2, "template": 5.0}
+# Measured on micrographs of 1024 to 2400 px: 0.6 to 1.3 s without references, 6 s with a map.
+CPU_S_PER_PIXEL = 1.5e-7
+CPU_S_PER_MICROGRAPH = {"log": 0.45, "template": 6.0}
+REFERENCES_BYTES = {"log": 0.0, "template": 2.5e8}
 CPU_S_PER_PLOT = 0.6
 
 
@@ -48,10 +61,19 @@ def forecast(parameters: PickParameters, facts: Facts) -> Forecast:
     plots = min(parameters.plot_count, facts.items)
     each_s = CPU_S_PER_MICROGRAPH[parameters.method] + CPU_S_PER_PIXEL * pixels
     return Forecast(
-        memory_bytes=6e8 + 40 * pixels,
-        disk_bytes=facts.items * 1e5 + 1e6 * plots,
+        memory_bytes=6e8 + REFERENCES_BYTES[parameters.method] + 30 * pixels,
+        disk_bytes=1e5 + facts.items * 2e4 + 1.5e5 * plots,
         cpu_s=5 + facts.items * each_s + CPU_S_PER_PLOT * plots,
     )
+
+
+def expects(parameters: PickParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    """By the area that particles cover: a fourteenth where they are sparse, a third where they are dense."""
+    disc = math.pi / 4 * (parameters.particle_diameter_angstrom / max(facts.pixel_size_angstrom, 0.1)) ** 2
+    on_each = luck.of(0.07, 0.17, 0.35) * facts.image_pixels / disc
+    if parameters.max_picks is not None:
+        on_each = min(on_each, parameters.max_picks)
+    return {"micrographs": facts.items, "picks": max(1, round(on_each * facts.items))}
 
 
 JOB_TYPE = JobType(
@@ -72,4 +94,6 @@ JOB_TYPE = JobType(
     outputs=("picks.star", "exceptions.csv"),
     groups=(Group("picks", "picks.star", "picks"),),
     forecast=forecast,
+    rests_on=("items", "image_width_px"),
+    expects=expects,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 
 class PostprocessParameters(Parameters):
@@ -44,7 +46,12 @@ class PostprocessParameters(Parameters):
 
 def forecast(parameters: PostprocessParameters, facts: Facts) -> Forecast:
     voxels = facts.box_size_px**3
-    return Forecast(memory_bytes=6e8 + 80 * voxels, disk_bytes=13 * voxels, cpu_s=10 + 1e-5 * voxels)
+    return Forecast(memory_bytes=4.7e8 + 115 * voxels, disk_bytes=13 * voxels, cpu_s=4 + 1.5e-6 * voxels)
+
+
+def expects(parameters: PostprocessParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    """What a conclusion tells of the map; no step depends on it."""
+    return {"resolution_angstrom": parameters.guinier_from_angstrom, "b_factor_angstrom2": 0.0}
 
 
 JOB_TYPE = JobType(
@@ -64,4 +71,6 @@ JOB_TYPE = JobType(
         Group("mask", "mask.mrc", "mask"),
     ),
     forecast=forecast,
+    rests_on=("box_size_px",),
+    expects=expects,
 )

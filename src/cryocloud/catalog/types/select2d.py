@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Parameters, parameter
+from collections.abc import Mapping
+
+from cryocloud.catalog.base import Facts, Forecast, Group, Input, JobType, Luck, Parameters, parameter
 
 
 class Select2dParameters(Parameters):
@@ -15,7 +17,11 @@ class Select2dParameters(Parameters):
 
 
 def forecast(parameters: Select2dParameters, facts: Facts) -> Forecast:
-    return Forecast(memory_bytes=4e8 + 4000 * facts.items, disk_bytes=800 * facts.items + 2e6, cpu_s=10)
+    return Forecast(memory_bytes=4.5e8 + 4000 * facts.items, disk_bytes=800 * facts.items + 1e5, cpu_s=3.5)
+
+
+def expects(parameters: Select2dParameters, facts: Facts, luck: Luck) -> Mapping[str, float]:
+    return {"particles": max(1, round(luck.of(0.5, 0.75, 0.95) * facts.items))}
 
 
 JOB_TYPE = JobType(
@@ -38,4 +44,6 @@ JOB_TYPE = JobType(
         Group("particles", "excluded.star", "excluded particles"),
     ),
     forecast=forecast,
+    rests_on=("items",),
+    expects=expects,
 )

@@ -14,6 +14,7 @@ from cryocloud.client.platform.shapes import (
     Dataset,
     DatasetFile,
     Finding,
+    Forecast,
     Job,
     Organization,
     Project,
@@ -132,6 +133,12 @@ class CryoCloud:
         """What is wrong with ``{"job_type" or "workflow", "parameters", "inputs"}``; nothing is started."""
         found = self.connection.send("POST", f"/projects/{project_id}/preflight", order)
         return [Finding.model_validate(one) for one in found]
+
+    def forecast_order(self, project_id: str, order: dict[str, Any]) -> Forecast:
+        """What the same order would take; nothing is started."""
+        return Forecast.model_validate(
+            self.connection.send("POST", f"/projects/{project_id}/forecast", order)
+        )
 
     def log(self, job_id: str) -> str:
         return str(self.connection.get(f"/jobs/{job_id}/log")["text"])

@@ -136,6 +136,23 @@ class Artifact(Shape):
     meaning: str = ""
 
 
+class Range(Shape):
+    low: float
+    likely: float
+    high: float
+
+
+class Forecast(Shape):
+    """Four of five orders end within these ranges; what is billed is ``wall_s``."""
+
+    wall_s: Range
+    cpu_s: Range
+    memory_bytes: Range
+    disk_bytes: Range
+    threads: int
+    records: int
+
+
 class Finding(Shape):
     """What the server says of an order before it is placed."""
 

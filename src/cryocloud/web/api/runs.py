@@ -20,7 +20,6 @@ from cryocloud.web.runs import services
 from cryocloud.web.runs.log import TAIL_BYTES_MAX, log_tail
 from cryocloud.web.runs.models import Attempt, Job, Run
 from cryocloud.web.runs.orders import SEED_MAX
-from cryocloud.web.runs.preflight import check_order
 from cryocloud.web.runs.state_words import OF_ATTEMPTS, OF_JOBS, OF_RUNS, describe_states
 from cryocloud.web.scheduling.queue import Waiting, waiting_of
 
@@ -163,21 +162,6 @@ class RunIn(Schema):
     parameters: dict[str, Any] = Field(default_factory=dict)
     inputs: Inputs = Field(default_factory=dict)
     seed: int = Field(0, ge=0, le=SEED_MAX)
-
-
-class PreflightIn(Schema):
-    """Either a job type or a workflow."""
-
-    job_type: str = Field("", max_length=64)
-    workflow: str = Field("", max_length=64)
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    inputs: Inputs = Field(default_factory=dict)
-
-
-class FindingOut(Schema):
-    field: str = Field(description="A parameter or an input; empty for what concerns the whole order")
-    level: str = Field(description="error, warning or info")
-    text: str
 
 
 class LogOut(Schema):
@@ -351,21 +335,6 @@ def accept_doubt(request: HttpRequest, run_id: str) -> Run:
     run = access.get(caller, Run, run_id, needs=Role.EDITOR)
     services.accept_doubt(actor=caller, run=run)
     return run
-
-
-@router.post(
-    "/projects/{project_id}/preflight", response={200: list[FindingOut], **ERRORS}, operation_id="check_order"
-)
-def preflight(request: HttpRequest, project_id: str, body: PreflightIn) -> list[Any]:
-    """What is wrong with an order, what it would cost, and whether it fits; nothing is started."""
-    caller = actor(request)
-    project = access.get(caller, Project, project_id)
-    kind = ("workflow", body.workflow) if body.workflow else ("job", body.job_type)
-    return list(
-        check_order(
-            actor=caller, project=project, kind_and_name=kind, parameters=body.parameters, inputs=body.inputs
-        )
-    )
 
 
 @router.get(

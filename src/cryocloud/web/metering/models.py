@@ -7,7 +7,11 @@ from cryocloud.web.core.models import TenantRecord
 
 
 class UsageRecord(TenantRecord):
-    """What one attempt used; the attempt's id is unique, so that nothing counts twice. Rows are only ever added."""
+    """What one attempt used; the attempt's id is unique, so that nothing counts twice. Rows are only ever added.
+
+    ``counted_*`` is what its job type had counted for the whole job, for forecasts to learn from; with revision 0 the
+    attempt was no whole job, or nothing had been foreseen.
+    """
 
     attempt_id = models.CharField(max_length=ID_LENGTH, unique=True)
     job_type = models.CharField(max_length=40)
@@ -19,6 +23,15 @@ class UsageRecord(TenantRecord):
     ended = models.CharField(max_length=12)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
+    counted_revision = models.PositiveIntegerField(default=0)
+    counted_cpu_s = models.FloatField(default=0.0)
+    counted_wall_s = models.FloatField(default=0.0)
+    counted_memory_bytes = models.FloatField(default=0.0)
+
+    class Meta(TenantRecord.Meta):
+        indexes = (
+            models.Index(fields=["counted_revision", "ended", "-finished_at"], name="usage_to_learn_from"),
+        )
 
 
 class Reservation(TenantRecord):

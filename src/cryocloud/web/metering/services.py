@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db.models import Sum
 
+from cryocloud.catalog.forecasting import REVISION, Cost
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import QuotaExceeded
@@ -20,7 +21,7 @@ RESERVED_AHEAD_S = 60
 
 @dataclass(frozen=True)
 class Measured:
-    """What the runner measured of one attempt, and how it ended."""
+    """What the runner measured of one attempt, and how it ended; ``counted`` was foreseen if it is a whole job."""
 
     attempt_id: str
     job_type: str
@@ -30,6 +31,7 @@ class Measured:
     ended: str
     billed_s: float
     started_at: datetime
+    counted: Cost | None = None
 
 
 def used_compute_s(organization: Organization) -> int:
@@ -139,6 +141,7 @@ def organizations_out_of_compute() -> list[str]:
 
 def record_usage(organization_id: str, measured: Measured) -> None:
     """The one record of an attempt that has ended, in the transaction that ends it."""
+    counted = measured.counted or Cost(0.0, 0.0, 0.0)
     UsageRecord.unscoped.create(
         organization_id=organization_id,
         attempt_id=measured.attempt_id,
@@ -150,5 +153,9 @@ def record_usage(organization_id: str, measured: Measured) -> None:
         ended=measured.ended,
         started_at=measured.started_at,
         finished_at=now(),
+        counted_revision=REVISION if measured.counted else 0,
+        counted_cpu_s=counted.cpu_s,
+        counted_wall_s=counted.wall_s,
+        counted_memory_bytes=counted.memory_bytes,
     )
     Reservation.unscoped.filter(attempt_id=measured.attempt_id).delete()

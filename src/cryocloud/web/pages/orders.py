@@ -33,6 +33,7 @@ from cryocloud.web.pages.order_form import (
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs import services
+from cryocloud.web.runs.forecasts import OrderForecast
 from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.preflight import check_order
 
@@ -240,8 +241,7 @@ def _findings(request: HttpRequest, actor: Actor, order: Order) -> HttpResponse:
     for name, text in typed.errors.items():
         if _was_touched(request.POST, order.entry, name):
             by_field.setdefault(name, []).append(("error", text))
-    if not typed.errors:
-        _check(actor, order, typed, by_field)
+    forecast = None if typed.errors else _check(actor, order, typed, by_field)
     names = [
         *(one.name for one in order.entry.inputs),
         *order.entry.parameters.model_fields,
@@ -252,20 +252,24 @@ def _findings(request: HttpRequest, actor: Actor, order: Order) -> HttpResponse:
         "general": [finding for name, found in by_field.items() if name not in names for finding in found],
         "has_errors": any(level == "error" for found in by_field.values() for level, _ in found),
         "is_complete": not typed.errors,
+        "forecast": forecast,
     }
     return render(request, "runs/findings.html", context)
 
 
-def _check(actor: Actor, order: Order, typed: Typed, by_field: dict[str, list[tuple[str, str]]]) -> None:
-    found = check_order(
+def _check(
+    actor: Actor, order: Order, typed: Typed, by_field: dict[str, list[tuple[str, str]]]
+) -> OrderForecast | None:
+    checked = check_order(
         actor=actor,
         project=order.project,
         kind_and_name=order.kind_and_name,
         parameters=typed.parameters,
         inputs=typed.inputs,
     )
-    for finding in found:
+    for finding in checked.findings:
         by_field.setdefault(finding.field, []).append((finding.level, finding.text))
+    return checked.forecast
 
 
 def _was_touched(sent: QueryDict, entry: Entry, name: str) -> bool:

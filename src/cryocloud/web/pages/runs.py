@@ -20,6 +20,7 @@ from cryocloud.web.notices.services import read_notices
 from cryocloud.web.organizations.access import get, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
+from cryocloud.web.pages.forecast_words import foreseen_of_job, foreseen_of_run, time_left_of
 from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_view import (
     LOG_BYTES_MAX,
@@ -104,6 +105,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "lead": lead,
         "files_bytes": size_of(artifacts_in(jobs)),
         "parameters": parameter_lines("run", found.workflow, found.parameters),
+        "foreseen": foreseen_of_run(actor, found),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
         "classes_url": _class_gallery(jobs),
         "waiting": waiting_of(jobs[-1]) if jobs else None,
@@ -149,6 +151,7 @@ def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
         "readers": readers(found),
         "next_jobs": next_jobs(found) if found.state in Job.SUCCEEDED else [],
         "parameters": parameter_lines("job", found.job_type, found.parameters),
+        "foreseen": foreseen_of_job(actor, found),
         "attempts": attempt_lines(actor, found),
         "exceptions": exception_rows(found),
         "may_edit": _may_edit(actor, found),
@@ -179,6 +182,7 @@ def _live_context(found: Job, drawn: str = "") -> dict[str, Any]:
         "more_plots": plots[PLOTS_SHOWN:],
         "waiting": waiting_of(found),
         "is_repeatable": found.state in REPEATABLE,
+        "time_left": time_left_of(found) if found.state == Job.State.RUNNING else "",
     }
 
 

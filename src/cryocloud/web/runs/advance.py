@@ -18,6 +18,7 @@ from cryocloud.compute.attempt import BAD_INPUT
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.projects.models import Project
+from cryocloud.web.runs.forecasts import forecast_of_job
 from cryocloud.web.runs.lineage import references_of
 from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.notices import publish_job, publish_run, tell_of_run
@@ -158,6 +159,7 @@ def add_job(job: Job) -> Job:
     sources = list(Job.unscoped.filter(project_id=job.project_id, pk__in=makers))
     job.doubt = job.doubt or next((one.doubt for one in sources if one.doubt), "")
     job.control = job.control or any(one.control for one in sources)
+    job.forecast = forecast_of_job(job)
     job.number = (Job.with_trash.filter(project_id=job.project_id).aggregate(n=Max("number"))["n"] or 0) + 1
     job.save(force_insert=True)
     publish_job(job)

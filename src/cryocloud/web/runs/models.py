@@ -45,6 +45,7 @@ class Run(DeletableRecord):
     key_numbers = models.JSONField(default=dict)
     result_job_id = models.CharField(max_length=ID_LENGTH, blank=True)
     jobs_deleted = models.PositiveIntegerField(default=0)
+    forecast = models.JSONField(default=dict)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -64,7 +65,7 @@ class Job(DeletableRecord):
     result file) or ``job:ID`` (the result folder). ``parameters`` are complete, as the catalog validated them.
 
     A ``control`` measures what the method makes of noise. ``doubt`` says why the result is not to be trusted: by what
-    the job itself found, or by what it was made from.
+    the job itself found, or by what it was made from. ``forecast`` is what was foreseen when it was made.
     """
 
     class State(models.TextChoices):
@@ -99,6 +100,7 @@ class Job(DeletableRecord):
     warnings = models.JSONField(default=list)
     exceptions = models.PositiveIntegerField(default=0)
     notes = models.TextField(blank=True, max_length=20000)
+    forecast = models.JSONField(default=dict)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     freed_at = models.DateTimeField(null=True, blank=True)
     freed_bytes = models.BigIntegerField(default=0)

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from django.db.models import QuerySet
 from pydantic import ValidationError
 
-from cryocloud.catalog.base import Facts, Forecast, JobType
+from cryocloud.catalog.base import Facts, JobType
 from cryocloud.catalog.messages import field_complaints
+from cryocloud.catalog.range_words import size_words
+from cryocloud.catalog.rehearsal import Unforeseeable
 from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
-from cryocloud.web.core.errors import PlatformError, Refused
-from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.core.disk_room import room
+from cryocloud.web.core.errors import Refused
+from cryocloud.web.data.models import Dataset
 from cryocloud.web.metering.services import remaining_compute_s
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.finding import Finding
+from cryocloud.web.runs.forecasts import OrderForecast, forecast_order, machine_memory_bytes
 from cryocloud.web.runs.images import diameter_findings, micrograph_findings, optics_findings
-from cryocloud.web.runs.lineage import references_of
-from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.orders import (
     input_complaints,
     known_job_type,
     known_workflow,
 )
-from cryocloud.web.runs.references import IMAGE_SUFFIXES, parse_reference
+from cryocloud.web.runs.references import parse_reference
+from cryocloud.web.runs.sizes import known_facts
 
-DISK_RESERVE_BYTES = 1_000_000_000
-GENERATIONS_MAX = 20
-ITEM_METRICS = {
-    "micrographs.star": ("accepted", "micrographs"),
-    "picks.star": ("picks",),
-    "particles.star": ("particles",),
-}
+
+@dataclass(frozen=True)
+class CheckedOrder:
+    """All findings, and what the order will take where that can be foreseen."""
+
+    findings: list[Finding]
+    forecast: OrderForecast | None
 
 
 def check_order(
@@ -49,13 +49,13 @@ def check_order(
     kind_and_name: tuple[str, str],
     parameters: Mapping[str, Any],
     inputs: Mapping[str, str],
-) -> list[Finding]:
-    """All findings; an order with an error among them would be refused or fail. The kind is ``job`` or ``workflow``."""
+) -> CheckedOrder:
+    """An order with an error among its findings would be refused or fail. The kind is ``job`` or ``workflow``."""
     kind, name = kind_and_name
     ordered: JobType | Workflow = known_workflow(name) if kind == "workflow" else known_job_type(name)
     complaints = input_complaints(actor, project, ordered.inputs, inputs)
     findings = [Finding(field, "error", text) for field, text in complaints.items()]
-    complete = None
+    complete, forecast = None, None
     try:
         complete = ordered.parameters.model_validate(dict(parameters))
     except ValidationError as error:
@@ -63,137 +63,80 @@ def check_order(
             Finding(field, "error", text)
             for field, text in field_complaints(error, ordered.parameters.model_fields).items()
         ]
-    facts, pixel_size_angstrom = known_facts(actor, project, inputs)
+    facts = known_facts(actor, ordered.inputs, inputs)
     findings += _images(actor, ordered, complete, inputs)
     if complete is not None:
-        findings += _diameters(complete, facts, pixel_size_angstrom)
-        findings += _pixel_size(complete, pixel_size_angstrom, ordered.parameters.model_fields)
-        if isinstance(ordered, JobType) and facts.items:
-            findings += _cost(project, ordered.forecast(complete, facts), facts)
-    return findings + list(_compute(project))
+        findings += _diameters(complete, facts)
+        findings += _pixel_size(complete, facts.pixel_size_angstrom, ordered.parameters.model_fields)
+        if not complaints:
+            forecast = _forecast(ordered, complete, inputs, facts)
+    if forecast is not None:
+        findings += [*_machine(forecast), *_left(project, forecast)]
+    return CheckedOrder(findings + list(_compute(project)), forecast)
 
 
 def require_possible(
-    actor: Actor,
-    project: Project,
-    ordered: JobType | Workflow,
-    complete: Mapping[str, Any],
-    inputs: Mapping[str, str],
-) -> None:
-    """Refuse what could never succeed: by its inputs, or on this computer however long it waits."""
-    facts, pixel_size_angstrom = known_facts(actor, project, inputs)
+    actor: Actor, ordered: JobType | Workflow, complete: Mapping[str, Any], inputs: Mapping[str, str]
+) -> OrderForecast | None:
+    """Refuse what could never succeed: by its inputs, or on this computer however long it waits. What it will take."""
+    facts = known_facts(actor, ordered.inputs, inputs)
     parameters = ordered.parameters.model_validate(dict(complete))
-    findings = [
-        *_images(actor, ordered, parameters, inputs),
-        *_diameters(parameters, facts, pixel_size_angstrom),
-    ]
+    findings = [*_images(actor, ordered, parameters, inputs), *_diameters(parameters, facts)]
     impossible = {found.field: found.text for found in findings if found.level == "error"}
     if impossible:
         raise Refused("This order cannot succeed", impossible)
-    if isinstance(ordered, JobType) and facts.items:
-        forecast = ordered.forecast(parameters, facts)
-        if forecast.memory_bytes > _memory_bytes():
-            raise Refused(_too_large(forecast))
+    forecast = _forecast(ordered, parameters, inputs, facts)
+    if forecast is not None:
+        for found in _machine(forecast):
+            if found.level == "error":
+                raise Refused(found.text)
+    return forecast
 
 
-def _too_large(forecast: Forecast) -> str:
-    return (
-        f"Needs about {_size(forecast.memory_bytes)} of memory; the computer has {_size(_memory_bytes())}. Use a "
-        "smaller box, fewer classes or fewer items."
-    )
+def _forecast(
+    ordered: JobType | Workflow, complete: Any, inputs: Mapping[str, str], facts: Facts
+) -> OrderForecast | None:
+    try:
+        return forecast_order(ordered, complete, inputs, facts)
+    except (Unforeseeable, ValidationError):
+        return None  # an optics or a diameter that no step can use is complained of elsewhere
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _machine(forecast: OrderForecast) -> Iterator[Finding]:
+    """Does it fit into memory and onto the disk? Refused is only what does not even at the low end of the forecast."""
+    memory, disk = forecast.memory_bytes, forecast.disk_bytes
+    if memory.high > machine_memory_bytes():
+        level: Literal["error", "warning"] = "error" if memory.low > machine_memory_bytes() else "warning"
+        has = _size(machine_memory_bytes())
+        yield Finding(
+            "",
+            level,
+            f"Needs {size_words(memory)} of memory; the computer has {has}. Use a smaller box, fewer classes or "
+            "fewer items.",
+        )
+    found = room()
+    free_bytes = max(0, found.free_bytes - found.reserved_bytes)
+    if disk.high > free_bytes:
+        level = "error" if disk.low > free_bytes else "warning"
+        yield Finding(
+            "",
+            level,
+            f"Writes {size_words(disk)}; {_size(free_bytes)} of disk are free. Delete results and datasets that are "
+            "not needed, or ask the operator for space.",
+        )
 
 
-def known_facts(actor: Actor, project: Project, inputs: Mapping[str, str]) -> tuple[Facts, float | None]:
-    """Number and size of the items, and their pixel size, from file headers and from the jobs that made the inputs."""
-    facts, pixel_size_angstrom = Facts(), None
-    for text in inputs.values():
-        reference = parse_reference(text)
-        if reference is None or reference.kind == "edits":
-            continue
-        try:
-            if reference.kind == "job":
-                job = access.get(actor, Job, reference.id)
-                facts = _facts_of_job(job, reference.name, facts)
-                pixel_size_angstrom = pixel_size_angstrom or _pixel_size_of_job(job)
-            else:
-                facts, size = _facts_of_files(actor, reference.kind, reference.id, facts)
-                pixel_size_angstrom = pixel_size_angstrom or size
-        except PlatformError:
-            continue  # a complaint beside the input says what is wrong with it
-    return facts, pixel_size_angstrom
-
-
-def _facts_of_files(actor: Actor, kind: str, object_id: str, facts: Facts) -> tuple[Facts, float | None]:
-    if kind == "dataset":
-        files = access.get(actor, Dataset, object_id).files.all()
+def _left(project: Project, forecast: OrderForecast) -> Iterator[Finding]:
+    """Is there enough compute for it? It is started all the same: what is done until then stays."""
+    remaining_s = remaining_compute_s(Organization.objects.get(pk=project.organization_id))
+    if remaining_s is None or not 0 < remaining_s < forecast.wall_s.high:
+        return
+    left = f"the {_duration(remaining_s)} of compute that are left"
+    if remaining_s < forecast.wall_s.low:
+        text = f"Takes longer than {left}; it would stop in between."
     else:
-        files = access.visible(actor, DatasetFile).filter(pk=object_id)
-    return _facts_of_images(files, facts)
-
-
-def facts_behind(job: Job) -> Facts:
-    """The same for an order that was checked when it came."""
-    facts = Facts()
-    for reference in references_of(job):
-        own = {"organization_id": job.organization_id}
-        if reference.kind == "job":
-            maker = Job.unscoped.filter(pk=reference.id, **own).first()
-            facts = facts if maker is None else _facts_of_job(maker, reference.name, facts)
-        else:
-            of = {"dataset_id" if reference.kind == "dataset" else "pk": reference.id}
-            facts, _ = _facts_of_images(DatasetFile.unscoped.filter(**own, **of), facts)
-    return facts
-
-
-def _facts_of_images(files: QuerySet[DatasetFile], facts: Facts) -> tuple[Facts, float | None]:
-    images = [one for one in files.values_list("path", "header") if one[0].lower().endswith(IMAGE_SUFFIXES)]
-    header: dict[str, Any] = next((header for _, header in images if header.get("width_px")), {})
-    found = replace(
-        facts,
-        items=facts.items or len(images),
-        image_height_px=facts.image_height_px or header.get("height_px", 0),
-        image_width_px=facts.image_width_px or header.get("width_px", 0),
-    )
-    return found, header.get("pixel_size_angstrom")
-
-
-def _generations(job: Job) -> Iterator[list[Job]]:
-    """The job, those that it reads, those that these read, and so on."""
-    generation: list[Job] = [job]
-    for _ in range(GENERATIONS_MAX):
-        yield generation
-        ids = [one.id for job in generation for one in references_of(job) if one.kind == "job"]
-        generation = list(Job.unscoped.filter(pk__in=ids, project_id=job.project_id))
-        if not generation:
-            return
-
-
-def _pixel_size_of_job(job: Job) -> float | None:
-    """Of the nearest job that tells one."""
-    told = (one.metrics.get("pixel_size_angstrom") for generation in _generations(job) for one in generation)
-    return next((float(size) for size in told if isinstance(size, int | float) and size > 0), None)
-
-
-def _facts_of_job(job: Job, name: str, facts: Facts) -> Facts:
-    """Its own numbers first, then those of the jobs before it: a CTF job does not repeat the image size."""
-    items = next(
-        (job.metrics[key] for key in ITEM_METRICS.get(name, ("particles",)) if job.metrics.get(key)), 0
-    )
-    found = replace(facts, items=facts.items or int(items))
-    for generation in _generations(job):
-        for one in generation:
-            found = replace(
-                found,
-                image_height_px=found.image_height_px or int(one.metrics.get("image_height_px") or 0),
-                image_width_px=found.image_width_px or int(one.metrics.get("image_width_px") or 0),
-                box_size_px=found.box_size_px or int(one.metrics.get("box_size_px") or 0),
-                items=found.items or int(one.metrics.get("particles") or 0),
-            )
-    return found
+        text = f"May take longer than {left}; then it would stop in between."
+    yield Finding("", "warning", f"{text} What is done stays, and a retry goes on from there.")
 
 
 def _images(
@@ -212,8 +155,8 @@ def _images(
                 yield from optics_findings(complete, dataset.files.all(), first.header if first else {})
 
 
-def _diameters(complete: Any, facts: Facts, header_angstrom: float | None) -> Iterator[Finding]:
-    pixel_size_angstrom = getattr(complete, "pixel_size_angstrom", None) or header_angstrom
+def _diameters(complete: Any, facts: Facts) -> Iterator[Finding]:
+    pixel_size_angstrom = getattr(complete, "pixel_size_angstrom", None) or facts.pixel_size_angstrom
     diameter_angstrom = getattr(complete, "particle_diameter_angstrom", None)
     if diameter_angstrom and pixel_size_angstrom:
         image_px = (facts.image_width_px, facts.image_height_px)
@@ -225,7 +168,7 @@ def _diameters(complete: Any, facts: Facts, header_angstrom: float | None) -> It
         yield Finding("mask_diameter_angstrom", "error", text)
 
 
-def _pixel_size(complete: Any, header_angstrom: float | None, fields: Mapping[str, Any]) -> list[Finding]:
+def _pixel_size(complete: Any, header_angstrom: float, fields: Mapping[str, Any]) -> list[Finding]:
     given = getattr(complete, "pixel_size_angstrom", None)
     if "pixel_size_angstrom" not in fields or not header_angstrom:
         return []
@@ -235,30 +178,6 @@ def _pixel_size(complete: Any, header_angstrom: float | None, fields: Mapping[st
         text = f"The files say {header_angstrom:g} Å, not {given:g} Å; yours is used. Check it: a wrong one spoils all."
         return [Finding("pixel_size_angstrom", "warning", text)]
     return []
-
-
-def _cost(project: Project, forecast: Forecast, facts: Facts) -> list[Finding]:
-    settings = configuration()
-    threads = settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots)
-    text = (
-        f"About {_duration(forecast.cpu_s / threads)} for {facts.items:,} items on {threads} CPU threads, "
-        f"{_size(forecast.memory_bytes)} of memory, {_size(forecast.disk_bytes)} of disk."
-    )
-    findings = [Finding("", "info", text)]
-    if forecast.memory_bytes > _memory_bytes():
-        findings.append(Finding("", "error", _too_large(forecast)))
-    free_bytes = shutil.disk_usage(settings.home).free - DISK_RESERVE_BYTES
-    if forecast.disk_bytes > free_bytes:
-        text = (
-            f"Writes about {_size(forecast.disk_bytes)}; {_size(max(0, free_bytes))} of disk are free. Ask the "
-            "operator for space."
-        )
-        findings.append(Finding("", "error", text))
-    remaining_s = remaining_compute_s(Organization.objects.get(pk=project.organization_id))
-    if remaining_s is not None and 0 < remaining_s < forecast.cpu_s / threads:
-        text = f"Takes longer than the {_duration(remaining_s)} of compute that are left; it would stop in between."
-        findings.append(Finding("", "warning", text))
-    return findings
 
 
 def _compute(project: Project) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ def create_job(
     check_seed(seed)
     complete = complete_parameters(known.parameters, parameters)
     references = checked_inputs(actor, project, known.inputs, inputs)
-    require_possible(actor, project, known, complete, references)
+    require_possible(actor, known, complete, references)
     if cloned_from_id:
         access.get(actor, Job, cloned_from_id)
     with transaction.atomic():
@@ -88,7 +88,7 @@ def start_run(
     check_seed(seed)
     complete = complete_parameters(known.parameters, parameters)
     references = checked_inputs(actor, project, known.inputs, inputs)
-    require_possible(actor, project, known, complete, references)
+    forecast = require_possible(actor, known, complete, references)
     with transaction.atomic():
         lock_project(project.pk)
         number = (Run.with_trash.filter(project=project).aggregate(n=Max("number"))["n"] or 0) + 1
@@ -100,6 +100,7 @@ def start_run(
             parameters=complete,
             inputs=references,
             seed=seed,
+            forecast=forecast.stored() if forecast else {},
             created_by_id=actor.user.pk,
         )
         _audit(actor, "run.started", run, workflow=workflow)

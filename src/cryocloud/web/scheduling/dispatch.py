@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -17,13 +16,13 @@ from cryocloud.compute.attempt import AttemptSpec
 from cryocloud.compute.body import COMMAND_LINE_ENVIRONMENT
 from cryocloud.compute.foreign import remove_tree
 from cryocloud.compute.isolation.confine import kept_environment
-from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.leases import holds_lease
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.metering.services import reserve_compute
+from cryocloud.web.runs.forecasts import job_threads
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
@@ -97,8 +96,7 @@ def prepare_folder(attempt: Attempt) -> None:
     former = _checkpoint_of_former(attempt, out)
     for folder in (out, scratch, links, directory.handover):
         folder.mkdir(exist_ok=True, mode=0o700)
-    settings = configuration()
-    threads = settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots)
+    threads = job_threads()
     has_gpu = any(Path(device).exists() for device in GPU_DEVICES)
     data = {links: "", **data_behind(job)}
     walls = confinement(

@@ -14,6 +14,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.metering.services import Measured, record_usage, used_up_message
 from cryocloud.web.results.publishing import Publication, record_result
 from cryocloud.web.runs.advance import advance_run
+from cryocloud.web.runs.forecasts import stored_cost
 from cryocloud.web.runs.log import without_places
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job, tell_of_job
@@ -140,6 +141,8 @@ def _measure(job: Job, attempt: Attempt, ending: Ending) -> None:
             ended=attempt.state,
             billed_s=0.0 if _is_unbilled(attempt, ending) else min(spent.wall_s, limit_s or spent.wall_s),
             started_at=attempt.started_at or attempt.created_at,
+            # A later attempt goes on from a checkpoint, and is no measure of the whole job.
+            counted=stored_cost(job.forecast) if attempt.number == 1 else None,
         ),
     )
 

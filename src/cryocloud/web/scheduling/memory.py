@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-from cryocloud.catalog import load_job_type
 from cryocloud.web.configuration import configuration
+from cryocloud.web.runs.forecasts import machine_memory_bytes, stored_range
 from cryocloud.web.runs.models import Job
-from cryocloud.web.runs.preflight import facts_behind
 
 SHARE_OF_MACHINE = 0.9
 HEADROOM_FACTOR = 2.0
@@ -15,11 +12,9 @@ HEADROOM_BYTES = 4 << 30
 
 
 def memory_limit_bytes(job: Job) -> int:
-    """Twice the forecast and 4 GiB for libraries, at most what the machine has; without a forecast, a slot's share."""
-    machine_bytes = SHARE_OF_MACHINE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    job_type = load_job_type(job.job_type)
-    facts = facts_behind(job)
-    if not facts.items:
+    """Twice the high end of the forecast and 4 GiB, at most what the machine has; without one, a slot's share."""
+    machine_bytes = SHARE_OF_MACHINE * machine_memory_bytes()
+    expected = stored_range(job.forecast, "memory_bytes")
+    if expected is None:
         return int(machine_bytes / configuration().slots)
-    forecast = job_type.forecast(job_type.parameters.model_validate(job.parameters), facts)
-    return int(min(machine_bytes, HEADROOM_FACTOR * forecast.memory_bytes + HEADROOM_BYTES))
+    return int(min(machine_bytes, HEADROOM_FACTOR * expected.high + HEADROOM_BYTES))

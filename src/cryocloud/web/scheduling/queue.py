@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import heapq
 import math
-import os
 from dataclasses import dataclass
 from itertools import islice
 
-from pydantic import ValidationError
-
-from cryocloud.catalog import UnknownName, load_job_type
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core import disk_room
 from cryocloud.web.metering.services import can_start, why_no_compute
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.runs.forecasts import stored_range
 from cryocloud.web.runs.models import Attempt, Job
-from cryocloud.web.runs.preflight import facts_behind
 from cryocloud.web.runs.services import is_dispatch_paused
 from cryocloud.web.scheduling.fairness import free_slots, has_all_slots, order_of_start, slots_of
 
@@ -108,13 +104,5 @@ def _rest_s(attempt: Attempt) -> float:
 
 
 def _forecast_s(job: Job) -> float:
-    facts = facts_behind(job)
-    if not facts.items:
-        return UNKNOWN
-    try:
-        job_type = load_job_type(job.job_type)
-        forecast = job_type.forecast(job_type.parameters.model_validate(job.parameters), facts)
-    except (UnknownName, ValidationError):
-        return UNKNOWN  # ordered from a version before; it will fail with that reason when it starts
-    settings = configuration()
-    return forecast.cpu_s / (settings.threads_per_job or max(1, (os.cpu_count() or 1) // settings.slots))
+    expected = stored_range(job.forecast, "wall_s")
+    return UNKNOWN if expected is None else expected.likely

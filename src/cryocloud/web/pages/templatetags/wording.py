@@ -10,11 +10,16 @@ from django import template
 from cryocloud import catalog
 from cryocloud.catalog.fields import shown_value, title
 from cryocloud.catalog.metrics import Spoken, spoken_number
+from cryocloud.catalog.range_words import duration_words, hours_words, size_words
 from cryocloud.web.core.clock import now
 from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.state_words import STATE_WORDS
 
 register = template.Library()
+
+register.filter("duration_range", duration_words)
+register.filter("hours_range", hours_words)
+register.filter("size_range", size_words)
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
