@@ -222,6 +222,15 @@ def import_coordinates(bench: Bench, name: str) -> Ran:
     return bench.job("import_coordinates", inputs, particle_diameter_angstrom=30.0)
 
 
+def edit_picks(bench: Bench, name: str) -> Ran:
+    places = {"rlnMicrographName": ["good.mrc", NAME], "rlnCoordinateX": 48.0, "rlnCoordinateY": 40.0}
+    inputs = {
+        "micrographs": micrographs_of(bench, name),
+        "picks": put(bench.own / "e.star", "particles", name, places),
+    }
+    return bench.job("edit_picks", inputs, particle_diameter_angstrom=30.0)
+
+
 def ctf(bench: Bench, name: str) -> Ran:
     star = put(bench.own / "m.star", "micrographs", name, {"rlnMicrographName": [NAME, NAME], **FIT})
     return bench.job("ctf", {"input": star})
@@ -342,8 +351,8 @@ READERS: dict[str, Callable[[Bench, str], Ran]] = {
     reader.__name__: reader
     for reader in (
         import_micrographs, import_micrographs_others, import_particles, import_particles_others, import_particles_cs,
-        import_particles_cs_micrographs, import_coordinates, ctf, curate, pick, extract, extract_others, class2d,
-        abinitio, refine, select2d, compare_truth, postprocess, previews_of_micrographs, previews_of_spectra,
+        import_particles_cs_micrographs, import_coordinates, edit_picks, ctf, curate, pick, extract, extract_others,
+        class2d, abinitio, refine, select2d, compare_truth, postprocess, previews_of_micrographs, previews_of_spectra,
         inspection_of_star, inspection_of_cs, inspection_of_mdoc, inspection_of_xml,
     )
 }  # fmt: skip

@@ -240,5 +240,8 @@ def _plot(job: JobContext, micrographs: MicrographList, picks: Placed) -> None:
         if (here & picks.by_hand).any():
             own = picks.xy_px[here & picks.by_hand]
             groups.append(CircleGroup(own, radius_px, ADDED_COLOR, f"{len(own)} by hand"))
-        plot_picks(job.plots / f"picks_{stems[row]}.png", micrographs, row, groups)
+        try:
+            plot_picks(job.plots / f"picks_{stems[row]}.png", micrographs, row, groups)
+        except InputError as error:
+            job.quarantine(micrographs.names[row], f"its picks are kept, but it cannot be drawn: {error}")
         job.progress(0.4 + 0.6 * done / len(shown), micrographs.names[row])
