@@ -47,4 +47,5 @@ JOB_TYPE = JobType(
     outputs=("picks.star", "edits.json", "exceptions.csv"),
     groups=(Group("picks", "picks.star", "edited picks"),),
     forecast=forecast,
+    rests_on=("items", "image_width_px"),
 )

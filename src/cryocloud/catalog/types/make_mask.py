@@ -49,4 +49,5 @@ JOB_TYPE = JobType(
     outputs=("mask.mrc", "edits.json"),
     groups=(Group("mask", "mask.mrc", "mask"),),
     forecast=forecast,
+    rests_on=("box_size_px",),
 )
