@@ -1,6 +1,7 @@
 // On every page: htmx, its event-stream extension, and nothing of our own that a page could not do without.
 import htmx from "htmx.org";
 import { keepFresh, pollWhenStreamsFail } from "./live";
+import { letKeysScroll } from "./scroll";
 
 htmx.config.allowEval = false;
 htmx.config.includeIndicatorStyles = false;
@@ -10,3 +11,4 @@ htmx.config.historyCacheSize = 0;
 await import("htmx-ext-sse");
 pollWhenStreamsFail(htmx);
 keepFresh(htmx);
+letKeysScroll();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,13 @@ from typing import Any
 
 import pytest
 
+AXE = Path(__file__).parents[2] / "islands/node_modules/axe-core/axe.min.js"
+RUN_AXE = """() => axe.run({
+    resultTypes: ["violations"],
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+})"""
+SERIOUS = ("serious", "critical")
+DRAWN_S = 60.0
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -50,6 +58,24 @@ class Look:
         """What was complained of since the last time."""
         found, self.complaints = self.complaints + self.page.evaluate("window.violations"), []
         return found
+
+    def wait_for_islands(self) -> None:
+        busy = self.page.locator("[data-started]:not([data-ready], [data-failed])")
+        give_up = time.monotonic() + DRAWN_S
+        while busy.count() and time.monotonic() < give_up:
+            self.page.wait_for_timeout(100)
+        if busy.count() or self.page.locator("[data-failed]").count():
+            self.complaints.append("an island is not ready")
+
+    def barriers(self) -> list[str]:
+        """What axe finds that keeps people out: WCAG 2.2 AA, serious and critical."""
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        return [
+            f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+            for one in self.page.evaluate(RUN_AXE)["violations"]
+            if one["impact"] in SERIOUS
+            for node in one["nodes"][:3]
+        ]
 
     def overflow(self, width_px: int) -> str:
         """What reaches beyond the right edge; empty where the page does not scroll sideways."""

@@ -1,4 +1,4 @@
-"""Every page of a laboratory in Chromium: nothing blocked, nothing complained of, nothing wider than a phone."""
+"""Every page of a laboratory in Chromium: nothing blocked or complained of, no barrier, nothing wider than a phone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from web.results import examples
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 # Not pages: bytes and parts of pages.
-PARTS = re.compile(r"/(download|archive|preview|previews|plots|live|log|work|active|check|text|logout)(/|$)")
+PARTS = re.compile(
+    r"/(download|archive|preview|previews|plots|live|log|work|active|bell|check|text|logout)(/|$)"
+)
 LONG = "Apoferritin_with_a_name_that_somebody_typed_without_a_single_space_and_then_went_on_for_a_while_2026"
 RIGHT_TO_LEFT = "ריבוזום של חיידק 70S العربية"
 EMOJI = "🧬🔬 Grid 👩‍🔬👨‍👩‍👧‍👦 №7 ❄️"
@@ -90,27 +92,31 @@ def walk(person, paths, home, **context):
     ):
         for path in paths:
             look.visit(path)
-            keep_picture(look.page, path, width_px)
-            found = [*look.found(), look.overflow(width_px)]
+            look.wait_for_islands()
+            keep_picture(look.page, path, width_px, context.get("color_scheme", ""))
+            found = [*look.found(), *look.barriers(), look.overflow(width_px)]
             wrong += [f"{path}: {said}" for said in found if said]
     return wrong
 
 
-def keep_picture(page, path, width_px):
+def keep_picture(page, path, width_px, scheme):
     """For a person to look at, where a folder for it is named."""
     folder = os.environ.get("PICTURES")
     if folder:
         name = re.sub(r"\W+", "_", re.sub(r"\w{26}", "ID", path))[:60]
-        page.screenshot(path=str(Path(folder) / f"{name}_{width_px}.png"), full_page=True)
+        page.screenshot(path=str(Path(folder) / f"{name}_{width_px}_{scheme}.png"), full_page=True)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_browser_complains_and_nothing_is_blocked(owner, paths, home, scheme):
-    wrong = walk(owner, paths, home, viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+@pytest.mark.parametrize("width_px", [1280, 360])
+def test_no_browser_complains_nothing_is_blocked_and_nobody_kept_out(owner, paths, home, width_px, scheme):
+    wrong = walk(owner, paths, home, viewport={"width": width_px, "height": 800}, color_scheme=scheme)
     assert not wrong, "\n".join(wrong)
     assert len(paths) > 40
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", NAMES, ids=["long", "right to left", "emoji"])
 def test_no_name_makes_a_page_wider_than_a_phone(owner, make_member, paths, home, name):
     rename_everything(owner, name, make_member)
