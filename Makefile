@@ -61,7 +61,7 @@ test: $(STAMP) ## all quick tests (8 minutes on 2 cores)
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -n 2 -m 'slow and not e2e'
 
-e2e: $(STAMP) ## the whole journey in a browser (Debian's chromium) with simulated and with real micrographs (16 minutes)
+e2e: $(STAMP) ## the whole journey in browsers (Debian's chromium and firefox-esr), with simulated and real micrographs (30 minutes)
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
 bench: $(STAMP) ## speed and accuracy against known truth and against RELION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,7 +131,10 @@ def firefox(address: str) -> Iterator[PlainBrowser]:
     library = pytest.importorskip("marionette_driver.marionette")
     if not FIREFOX.exists():
         pytest.skip(f"no {FIREFOX} (apt-get install firefox-esr)")
-    marionette = library.Marionette(host="127.0.0.1", port=0, bin=str(FIREFOX), headless=True)
+    own = Path(tempfile.mkdtemp(prefix="firefox-"))
+    marionette = library.Marionette(
+        host="127.0.0.1", port=0, bin=str(FIREFOX), headless=True, gecko_log=str(own / "gecko.log")
+    )
     marionette.start_session()
     profile = marionette.instance.profile.profile
     marionette.timeout.page_load = marionette.timeout.script = 120
@@ -139,4 +143,5 @@ def firefox(address: str) -> Iterator[PlainBrowser]:
     yield Firefox(address, marionette, driver.By.CSS_SELECTOR)
     marionette.quit()
     marionette.cleanup()
-    shutil.rmtree(profile, ignore_errors=True)
+    for folder in (profile, own):
+        shutil.rmtree(folder, ignore_errors=True)
