@@ -44,7 +44,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_of_a_job_lists_units_defaults_and_ranges():
     words = " ".join(call("run", "ctf", "--help").stdout.split())
     assert (
-        "--defocus-max-angstrom X Largest defocus searched (Å; at least 500, at most 200000; default 50000"
+        "--defocus-max-angstrom X Largest defocus searched (Å; at least 500, at most 200,000; default 50000"
         in words
     )
 

@@ -83,7 +83,7 @@ def test_a_resolution_of_two_pixels_is_said_to_be_the_pixels(run_job, refinement
     assert done.metrics["resolution_angstrom"] == pytest.approx(2 * PIXEL_SIZE, rel=0.05)
     assert done.metrics["limited_by_pixel"] == 1
     assert "is limited by the pixel" in done.job.warnings[0]
-    assert "A (corrected, limited by the pixel)" in capsys.readouterr().out
+    assert "Å (corrected, limited by the pixel)" in capsys.readouterr().out
 
 
 def test_reports_how_evenly_views_cover_space(run_job, refinement, simulated_star):

@@ -66,7 +66,7 @@ def test_a_folder_of_the_server_is_counted_as_a_whole(owner, dataset, home):
 def test_pages_and_api_show_files_beside_bytes(owner, dataset, client):
     add_file(owner, dataset, "a", b"")
     page = owner.client.get("/datasets/").content.decode()
-    assert "1 of 3 files, empty ones included" in page
+    assert "1 file used of 3 files" in page
     told = owner.api("GET", f"/organizations/{owner.organization.pk}/storage").json()
     assert (told["used_files"], told["limit_files"]) == (1, 3)
     assert "At most 3 uploaded files" in client.get("/plans/").content.decode()

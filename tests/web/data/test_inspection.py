@@ -188,7 +188,7 @@ def test_star_files_tell_their_tables_and_others_are_kept_as_they_are(inspected)
         ("optics", 1),
         ("micrographs", 2),
     ]
-    assert inspected("movie.tiff", b"II*\0").state == "other"
+    assert inspected("notes.txt", b"two grids").state == "other"
     broken = inspected("broken.star", b"loop_\n_a\n\xff\xfe\0 1 2\n")
     assert broken.state in ("damaged", "read")
 

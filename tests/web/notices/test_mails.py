@@ -84,7 +84,7 @@ def test_each_failure_is_told_and_its_retry_again(ada: Any, project: Project) ->
     work()
     assert [one.subject.split(":")[0] for one in mail.outbox] == ["Failed", "Done, with exceptions", "Failed"]
     assert "box_size_px: 5 is too small; take 64" in mail.outbox[0].body
-    assert "Job 3 (counting) failed: the box is too small" in mail.outbox[2].body
+    assert "Job 3 (Counting) failed: the box is too small" in mail.outbox[2].body
 
 
 def test_who_cancels_is_not_told_of_it(ada: Any, project: Project) -> None:

@@ -33,7 +33,7 @@ def headline(answer):
     """The organization that the menu in the header names, and the ones marked in the switchers."""
     page = answer.content.decode()
     named = re.search(r"<summary><svg.*?</svg><span>(?:<bdi>)?([^<]+)", page)[1]
-    return named, set(re.findall(r'value="(\w+)" aria-current="true"', page))
+    return named, set(re.findall(r'name="id" value="(\w+)" aria-current="true"', page))
 
 
 @pytest.mark.parametrize("link", LINKS)

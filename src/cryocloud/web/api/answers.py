@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, TextChoices
 from ninja import Field, Schema
+from pydantic import WithJsonSchema
 
 from cryocloud.web.core.errors import Refused
 
@@ -49,3 +50,8 @@ def one_page(rows: QuerySet[Row], query: PageQuery) -> dict[str, Any]:
     found = list(ordered[: query.limit + 1])
     more = len(found) > query.limit
     return {"items": found[: query.limit], "next": found[query.limit - 1].pk if more else ""}
+
+
+def written_out(choices: type[TextChoices]) -> WithJsonSchema:
+    """Where they are used: of the definitions of one name, and many are called ``State``, ninja keeps the last."""
+    return WithJsonSchema({"type": "string", "enum": list(choices.values)})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
 
-from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.core.errors import NotFound
 from cryocloud.web.notices import services, webhooks
@@ -26,8 +26,8 @@ class NoticeOut(Schema):
     id: str
     organization_id: str
     project_id: str | None
-    kind: Occasion.Kind
-    subject: Occasion.Subject
+    kind: Annotated[Occasion.Kind, written_out(Occasion.Kind)]
+    subject: Annotated[Occasion.Subject, written_out(Occasion.Subject)]
     subject_id: str = Field(description="Of the run, the job or the webhook")
     title: str
     state: str
@@ -83,7 +83,7 @@ class CallOut(Schema):
     id: str
     message_id: str
     type: str
-    state: Call.State
+    state: Annotated[Call.State, written_out(Call.State)]
     tries: int
     answer: str
     created_at: datetime

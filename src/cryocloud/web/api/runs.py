@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
 
-from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.core.events import job_topic
 from cryocloud.web.core.models import Event
@@ -28,6 +28,9 @@ router = Router(tags=["runs"])
 EVENTS_AT_ONCE = 500
 ID = Field("", max_length=64)
 Inputs = dict[str, str]
+JobState = Annotated[Job.State, written_out(Job.State)]
+RunState = Annotated[Run.State, written_out(Run.State)]
+AttemptState = Annotated[Attempt.State, written_out(Attempt.State)]
 
 
 class JobOut(Schema):
@@ -41,7 +44,7 @@ class JobOut(Schema):
     parameters: dict[str, Any]
     inputs: Inputs
     seed: int
-    state: Job.State = Field(description=describe_states(OF_JOBS))
+    state: JobState = Field(description=describe_states(OF_JOBS))
     progress: float
     progress_message: str
     message: str
@@ -67,7 +70,7 @@ class AttemptOut(Schema):
 
     id: str
     number: int
-    state: Attempt.State = Field(description=describe_states(OF_ATTEMPTS))
+    state: AttemptState = Field(description=describe_states(OF_ATTEMPTS))
     exit_code: int | None
     message: str
     wall_s: float
@@ -138,7 +141,7 @@ class RunOut(Schema):
     parameters: dict[str, Any]
     inputs: Inputs
     seed: int
-    state: Run.State = Field(description=describe_states(OF_RUNS))
+    state: RunState = Field(description=describe_states(OF_RUNS))
     message: str
     decisions: list[dict[str, Any]]
     warnings: list[str]
@@ -190,12 +193,12 @@ class UsageOut(Schema):
 class JobQuery(PageQuery):
     project_id: str = ID
     run_id: str = ID
-    state: Job.State | None = None
+    state: JobState | None = None
 
 
 class RunQuery(PageQuery):
     project_id: str = ID
-    state: Run.State | None = None
+    state: RunState | None = None
 
 
 @router.get("/jobs", response={200: Page[JobOut], **ERRORS}, operation_id="list_jobs")

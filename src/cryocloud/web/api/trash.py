@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
 
-from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
@@ -26,7 +26,7 @@ class DeletedOut(Schema):
 
     id: str
     organization_id: str
-    kind: Deletion.Kind
+    kind: Annotated[Deletion.Kind, written_out(Deletion.Kind)]
     target_id: str = Field(
         description="The project, run or job that was deleted, or the dataset or job whose files were"
     )
