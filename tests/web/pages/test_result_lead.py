@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import re
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from cryocloud.web.data.models import Dataset
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import job_folder
+from cryocloud.web.results.models import Artifact
 from cryocloud.web.results.tasks import make_previews
 from cryocloud.web.results.viewers import PlotLink
 from cryocloud.web.runs.models import Job, Run
@@ -114,6 +118,31 @@ def test_a_run_comes_as_one_archive(owner, published):
     assert archive(owner.api("GET", f"/runs/{run.pk}/archive")).keys() == found.keys()
 
 
+def test_an_archive_of_very_many_files_takes_no_row_of_the_job_with_each(owner, published):
+    first = published[0]
+    numbers = {f"number_{k}": float(k) for k in range(200)}
+    Job.unscoped.filter(pk=first.pk).update(metrics=numbers, notes="x" * 20_000)
+    attempt = first.attempts.get()
+    source = job_folder(first) / "map.mrc"
+    made = []
+    for number in range(3000):
+        os.link(source, source.parent / f"f{number}.bin")
+        made.append(
+            Artifact(
+                organization=owner.organization, job=first, attempt=attempt, path=f"f{number}.bin",
+                size_bytes=source.stat().st_size, sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
+            )
+        )  # fmt: skip
+    Artifact.unscoped.bulk_create(made)
+    tracemalloc.start()
+    answer = owner.client.head(f"/projects/{first.project.pk}/download/")
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answer.status_code == 200
+    # 20 kB of notes with each of them would be 60 MB.
+    assert peak_bytes < 25e6
+
+
 def test_strangers_get_no_archive_and_viewers_do(owner, stranger, make_member, published):
     viewer = make_member(owner.organization, Role.VIEWER, scope="read", name="vera")
     path = f"/projects/{published[0].project.pk}/download/"
@@ -145,6 +174,10 @@ def test_one_click_processes_the_sample(owner, sampled):
     assert run.parameters["pixel_size_angstrom"] == sample.PROFILE["pixel_size_angstrom"]
     assert run.inputs == {"micrographs": f"dataset:{Dataset.unscoped.get().pk}"}
     assert run.jobs.count() == 1
+    assert owner.client.post("/sample-data/run/")["Location"] == f"/runs/{run.pk}/", (
+        "a second click starts nothing"
+    )
+    assert Project.unscoped.count() == Run.unscoped.count() == 1
 
 
 def test_before_the_sample_is_made_it_is_not_offered_and_leaves_nothing(owner):

@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 
 from cryocloud.web.audit.models import AuditEvent, Tombstone
+from cryocloud.web.core.errors import Conflict
 from cryocloud.web.core.models import TenantRecord
 from cryocloud.web.edits.models import Draft, KeptEdits
 from cryocloud.web.metering.models import UsageRecord
@@ -15,6 +16,7 @@ from cryocloud.web.projects.models import Project
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
 from cryocloud.web.trash.models import Deletion
+from cryocloud.web.trash.services import purge_deletion
 from cryocloud.web.trash.tasks import empty_trash
 from web.trash.conftest import bytes_below, hashes_below, make_job, make_project
 from web_data import bytes_of, run_tasks
@@ -304,3 +306,27 @@ def test_edits_by_hand_go_with_the_last_job_that_reads_them(owner):
         assert owner.client.post(f"/trash/{deletion['id']}/purge/").status_code == 302
         run_tasks()
         assert (Draft.unscoped.count(), KeptEdits.unscoped.count()) == (drafts, edits)
+
+
+def test_purging_a_run_leaves_what_others_have_in_the_trash(owner):
+    """A job of the run was made from another run, and went to the trash along with it."""
+    project = make_project(owner, runs=2, jobs=1)
+    source, reader = project.jobs.order_by("number")
+    Job.unscoped.filter(pk=reader.pk).update(inputs={"input": f"job:{source.pk}/micrographs.star"})
+    first = trash(owner, "run", source.run_id, along=True)
+    second = trash(owner, "run", reader.run_id)
+    assert owner.api("DELETE", f"/trash/{second['id']}").status_code == 202
+    run_tasks()
+    restore(owner, first)
+    assert [job.pk for job in project.jobs.all()] == [source.pk]
+
+
+def test_a_purge_that_comes_too_late_removes_nothing(owner):
+    project = make_project(owner, runs=1, jobs=1)
+    deletion = Deletion.unscoped.get(pk=trash(owner, "run", project.runs.get().pk)["id"])
+    restore(owner, {"id": deletion.pk})
+    trash(owner, "project", project.pk)
+    with pytest.raises(Conflict, match="not in the trash any more"):
+        purge_deletion(actor=owner.actor, deletion=deletion)
+    run_tasks()
+    assert Project.with_trash.filter(pk=project.pk).exists() and Job.with_trash.count() == 1

@@ -72,7 +72,7 @@ def artifact_file(artifact: Artifact) -> Path:
 def artifacts_in(jobs: Iterable[Job]) -> QuerySet[Artifact]:
     """What the jobs left, in their order."""
     rows = Artifact.unscoped.filter(job__in=jobs, attempt__state=Attempt.State.SUCCEEDED)
-    return rows.select_related("job").order_by("job__number", "path")
+    return rows.order_by("job__number", "path")
 
 
 def size_of(artifacts: QuerySet[Artifact]) -> int:

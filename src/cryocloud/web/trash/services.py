@@ -111,9 +111,7 @@ def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
     access.require_role(actor, deletion.organization_id, needed_role(deletion.kind))
     with transaction.atomic():
         jobs = list(Job.with_trash.select_for_update().filter(deletion_id=deletion.pk).order_by("number"))
-        current = Deletion.unscoped.select_for_update().filter(pk=deletion.pk).first()
-        if current is None:
-            raise Conflict(f"“{deletion.title}” is not in the trash any more.")
+        current = _locked(deletion)
         if current.purge_ordered_at is not None:
             raise Conflict(f"“{deletion.title}” is being deleted; nothing of it can be restored.")
         if current.kind == Deletion.Kind.FILES:
@@ -124,6 +122,13 @@ def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
             _restore_jobs(current, jobs)
         note_deletion(f"{deletion.kind}.restore", actor, current)
         current.delete()
+
+
+def _locked(deletion: Deletion) -> Deletion:
+    current = Deletion.unscoped.select_for_update().filter(pk=deletion.pk).first()
+    if current is None:
+        raise Conflict(f"“{deletion.title}” is not in the trash any more.")
+    return current
 
 
 def _restore_jobs(deletion: Deletion, jobs: list[Job]) -> None:
@@ -164,7 +169,7 @@ def purge_deletion(*, actor: Actor, deletion: Deletion) -> None:
     """Delete it for good now, without waiting; the worker removes the bytes."""
     access.require_role(actor, deletion.organization_id, Role.ADMIN)
     with transaction.atomic():
-        order_removal(deletion, actor=actor)
+        order_removal(_locked(deletion), actor=actor)
 
 
 def deletions_within(deletion: Deletion) -> list[Deletion]:

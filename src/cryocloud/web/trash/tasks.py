@@ -74,7 +74,7 @@ def within(deletion: Deletion) -> Q:
     if deletion.kind == Deletion.Kind.PROJECT:
         inner |= Q(project_id=deletion.project_id)
     if deletion.kind == Deletion.Kind.RUN:
-        inner |= Q(pk__in=Job.with_trash.filter(run_id=deletion.target_id).values("deletion_id"))
+        inner |= Q(target_id__in=Job.with_trash.filter(run_id=deletion.target_id).values("pk"))
     return inner
 
 
