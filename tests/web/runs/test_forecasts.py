@@ -17,6 +17,7 @@ from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.scheduling.memory import memory_limit_bytes
 from platform_orders import OPTICS, finished_job, make_dataset
 
 HEADER = {"content": "image", "width_px": 1000, "height_px": 1200, "sections": 1, "pixel_size_angstrom": 1.5}
@@ -154,6 +155,25 @@ def test_a_viewer_may_ask(
 ) -> None:
     viewer = make_member(owner.organization, Role.VIEWER, name="vera")
     assert forecast(viewer, project, order_of(particles))["wall_s"]["likely"] > 0
+
+
+@pytest.mark.parametrize("ratio", [0.01, 9, 100])
+def test_no_stranger_has_an_order_refused_or_its_job_killed(
+    owner: Any, stranger: Any, project: Project, particles: Job, monkeypatch: pytest.MonkeyPatch, ratio: float
+) -> None:
+    counted = forecast(owner, project, order_of(particles))["memory_bytes"]["likely"]
+    machine = "cryocloud.web.{}.machine_memory_bytes"
+    monkeypatch.setattr(machine.format("scheduling.memory"), lambda: 10**12)
+    records(stranger, "class2d", ratio=1.0, count=30, peak_memory_bytes=int(1e9 * ratio))
+    likely = forecast(owner, project, order_of(particles))["memory_bytes"]["likely"]
+    assert counted / 3 <= likely <= counted * 3
+    monkeypatch.setattr(machine.format("runs.preflight"), lambda: counted)
+    answer = owner.api("POST", f"/projects/{project.pk}/jobs", order_of(particles))
+    assert answer.status_code == 201, answer.content
+    job = Job.unscoped.get(pk=answer.json()["id"])
+    assert memory_limit_bytes(job) >= int(2 * counted) + (4 << 30)
+    monkeypatch.setattr(machine.format("runs.preflight"), lambda: counted / 10)
+    assert owner.api("POST", f"/projects/{project.pk}/jobs", order_of(particles)).status_code == 422
 
 
 @pytest.mark.parametrize("level", ["error", "warning", ""])
