@@ -255,3 +255,29 @@ def test_a_map_of_a_dataset_and_a_table_of_particles_are_known_by_their_headers(
         "inputs": {"input": f"file:{table.pk}"},
     }
     assert forecast(owner, project, order)["disk_bytes"]["likely"] > 4 * 700 * 80**2
+
+
+@pytest.mark.parametrize("rows", [["many"], ["many", 5], [None, 5], [10**400, 5], [[5], {"rows": 5}]])
+def test_rows_that_are_no_numbers_are_not_counted(owner: Any, project: Project, rows: list[Any]) -> None:
+    files = make_dataset(owner, {"particles.star": b""})
+    table = files.files.get()
+    header = {"format": "STAR", "tables": [{"name": "particles", "rows": one} for one in rows]}
+    files.files.update(header=header)
+    order = {
+        "job_type": "import_particles",
+        "parameters": {"invert_contrast": "yes"},
+        "inputs": {"input": f"file:{table.pk}"},
+    }
+    answer = owner.api("POST", f"/projects/{project.pk}/forecast", order)
+    assert answer.status_code == 422 and "cannot be foreseen" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".star", "é" * 130, "a\nb", "a\0b"])
+def test_names_that_no_file_has_are_refused(owner: Any, project: Project, particles: Job, name: str) -> None:
+    order = order_of(particles) | {"inputs": {"input": f"job:{particles.pk}/{name}"}}
+    for operation in ("jobs", "preflight", "forecast"):
+        answer = owner.api("POST", f"/projects/{project.pk}/{operation}", order)
+        assert answer.status_code in (200, 422), (operation, answer.content)
+        assert "names no input" in answer.content.decode()
+    form = {"input-input": f"job:{particles.pk}/{name}"}
+    assert "names no input" in check_page(owner, project, "jobs/class2d", **form)
