@@ -23,10 +23,9 @@ from cryocloud.catalog.range_words import duration_words, hours_words, size_word
 COUNTED = Forecast(memory_bytes=1e9, disk_bytes=1e8, cpu_s=100.0)
 
 
-def record(job_type: str, time_ratio: float, memory_ratio: float = 1.0, size: float = 1.0) -> Record:
-    counted = Cost(100 * size, 120 * size, 1e9)
-    measured = Cost(100 * size * time_ratio, 120 * size * time_ratio, 1e9 * memory_ratio)
-    return Record(job_type, counted, measured)
+def record(job_type: str, time_ratio: float, memory_ratio: float = 1.0, organization: str = "") -> Record:
+    measured = Cost(100 * time_ratio, 120 * time_ratio, 1e9 * memory_ratio)
+    return Record(job_type, Cost(100, 120, 1e9), measured, organization)
 
 
 def cpu_range(experience: Experience, job_type: str = "refine") -> Range:
@@ -64,7 +63,8 @@ def test_a_new_machine_is_followed() -> None:
 def test_the_range_holds_four_of_five() -> None:
     draw = random.Random(5)
     ratios = [math.exp(draw.gauss(0.4, 0.25)) for _ in range(440)]
-    found = cpu_range(learn([record("refine", one) for one in ratios[:40]]))
+    known = [record("refine", one, organization=str(number // 20)) for number, one in enumerate(ratios[:40])]
+    found = cpu_range(learn(known))
     within = sum(found.low <= 100 * one <= found.high for one in ratios[40:]) / 400
     assert 0.7 <= within <= 0.92  # 40 records tell a spread to a tenth or so
 
@@ -82,6 +82,22 @@ def test_one_type_learns_nothing_from_odd_jobs_of_another(quantity: str) -> None
     others = [record("ctf", 5.0, 5.0) for _ in range(20)]
     shift = learn([*own, *others]).correction("refine", quantity).shift
     assert abs(shift) < 0.1 * UNTRIED_SPREAD[quantity]
+
+
+@pytest.mark.parametrize("ratio", [1e-9, 0.01, 100.0, 1e9])
+def test_no_records_move_a_forecast_beyond_what_machines_differ(ratio: float) -> None:
+    for organizations in (1, 5):
+        spoiled = [record("refine", ratio, ratio, str(number % organizations)) for number in range(100)]
+        experience = learn(spoiled)
+        assert abs(experience.correction("refine", "cpu_s").shift) <= math.log(10)
+        assert abs(experience.correction("refine", "memory_bytes").shift) <= math.log(3)
+        assert abs(experience.correction("ctf", "wall_s").shift) <= math.log(10)
+
+
+def test_one_organization_among_several_weighs_no_more_for_many_jobs() -> None:
+    others = [record("refine", 1.0, organization=str(number % 2)) for number in range(6)]
+    spoiled = [record("refine", 9.0, organization="many") for _ in range(500)]
+    assert math.isclose(cpu_range(learn([*spoiled, *others])).likely, 100, rel_tol=0.1)
 
 
 def test_threads_share_all_but_the_start() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 EDGE_MAX_PX = 100_000
 POINTS_MAX = 200_000
@@ -12,10 +12,17 @@ MICROGRAPHS_MAX = 20_000
 SOLIDS_MAX = 5_000
 NAME_LENGTH_MAX = 300
 
+
+def _without_nul(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("a name holds a NUL character")
+    return name
+
+
 PixelPlace = Annotated[float, Field(ge=-0.5, le=EDGE_MAX_PX, allow_inf_nan=False)]
 Angstrom = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 Length = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX), AfterValidator(_without_nul)]
 Points = Annotated[tuple[tuple[PixelPlace, PixelPlace], ...], Field(max_length=POINTS_MAX)]
 Names = Annotated[tuple[Name, ...], Field(max_length=MICROGRAPHS_MAX)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cryocloud.catalog.base import Facts
@@ -60,7 +59,7 @@ def number_in(metrics: Metrics, key: str) -> float:
     value = metrics.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    return float(value) if math.isfinite(value) and 0 < value <= NUMBER_MAX else 0.0
+    return float(value) if 0 < value <= NUMBER_MAX else 0.0
 
 
 def _count(metrics: Metrics, key: str) -> int:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +14,8 @@ from cryocloud.catalog.base import Forecast
 
 REVISION = 1
 """Raised when a job type counts in another way: records made with an older count are left out."""
+Weighted = Sequence[tuple[float, float]]
+"""Values, each with its weight."""
 QUANTITIES = ("cpu_s", "wall_s", "memory_bytes")
 TIMES = ("cpu_s", "wall_s")
 WITHIN_80_PERCENT = 1.2816
@@ -26,6 +28,10 @@ SHRINKAGE = 0.5
 """As many records as weigh against the correction of a type."""
 HALF_LIFE = 20.0
 """After so many newer records of its type one weighs half: a new machine is followed within a few dozen jobs."""
+RECORDS_OF_ONE = 20
+"""So many of the newest records of a type count of each organization."""
+LEARNT_MAX = {"cpu_s": math.log(10), "wall_s": math.log(10), "memory_bytes": math.log(3)}
+"""No record counts as further from its count: what others ran moves a forecast only so far."""
 DISK_SPREAD = 0.2
 
 
@@ -49,6 +55,7 @@ class Record:
     job_type: str
     counted: Cost
     measured: Cost
+    organization: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,18 @@ class Experience:
             self.correction(job_type, quantity).range(getattr(counted, quantity)) for quantity in QUANTITIES
         )
         disk_bytes = Correction(0.0, DISK_SPREAD, 0).range(forecast.disk_bytes)
+        unlearnt = Correction(0.0, UNTRIED_SPREAD["memory_bytes"], 0).range(counted.memory_bytes)
+        least_memory_bytes = min(memory_bytes.low, unlearnt.low)
         records = self.correction(job_type, "cpu_s").records
-        return JobRanges(cpu_s, wall_s, memory_bytes, disk_bytes, counted, records)
+        return JobRanges(cpu_s, wall_s, memory_bytes, disk_bytes, counted, records, least_memory_bytes)
 
 
 @dataclass(frozen=True)
 class JobRanges:
-    """The forecast of one job, and the count of operations that it corrects."""
+    """The forecast of one job, and the count of operations that it corrects.
+
+    ``least_memory_bytes`` is the low end, of the count too: nothing is refused for what other jobs took alone.
+    """
 
     cpu_s: Range
     wall_s: Range
@@ -112,51 +124,68 @@ class JobRanges:
     disk_bytes: Range
     counted: Cost
     records: int
+    least_memory_bytes: float
 
 
 def learn(records: Iterable[Record]) -> Experience:
-    """From records of all job types, the newest first."""
+    """From records of all job types and organizations, the newest first."""
     by_type: dict[str, list[Record]] = defaultdict(list)
+    kept: Counter[tuple[str, str]] = Counter()
     for record in records:
-        by_type[record.job_type].append(record)
+        own = record.job_type, record.organization
+        if kept[own] < RECORDS_OF_ONE:
+            kept[own] += 1
+            by_type[record.job_type].append(record)
     known: dict[tuple[str, str], Correction] = {}
     of_machine: dict[str, float] = {}
     for quantity in QUANTITIES:
-        logs = {name: _log_ratios(mine, quantity) for name, mine in by_type.items()}
-        logs = {name: ratios for name, ratios in logs.items() if ratios}
-        medians = [_weighted_median(ratios, _weights(len(ratios))) for ratios in logs.values()]
+        logs = {name: _weighted_logs(mine, quantity) for name, mine in by_type.items()}
+        logs = {name: weighted for name, weighted in logs.items() if weighted}
+        medians = [_weighted_median(weighted) for weighted in logs.values()]
         # Memory does not follow the machine: a type that has not run yet gets no correction from the others.
         machine = _middle(medians) if quantity in TIMES else 0.0
         of_machine[quantity] = machine
-        for name, ratios in logs.items():
-            known[name, quantity] = _correction(ratios, machine, UNTRIED_SPREAD[quantity])
+        for name, weighted in logs.items():
+            known[name, quantity] = _correction(weighted, machine, UNTRIED_SPREAD[quantity])
     return Experience(known, of_machine)
 
 
-def _correction(ratios: Sequence[float], machine: float, untried_spread: float) -> Correction:
+def _correction(weighted: Weighted, machine: float, untried_spread: float) -> Correction:
     """Median and median deviation, each drawn towards what would be said without records."""
-    weights = _weights(len(ratios))
-    effective = sum(weights)
-    median = _weighted_median(ratios, weights)
-    deviation = 1.4826 * _weighted_median([abs(ratio - median) for ratio in ratios], weights)
+    effective = sum(weight for _, weight in weighted)
+    median = _weighted_median(weighted)
+    deviation = 1.4826 * _weighted_median([(abs(ratio - median), weight) for ratio, weight in weighted])
     variance = (UNTRIED_WEIGHT * untried_spread**2 + effective * deviation**2) / (UNTRIED_WEIGHT + effective)
     shift = machine + (median - machine) * effective / (effective + SHRINKAGE)
-    return Correction(shift, math.sqrt(variance), len(ratios))
+    return Correction(shift, math.sqrt(variance), len(weighted))
 
 
-def _log_ratios(records: Sequence[Record], quantity: str) -> list[float]:
-    pairs = ((getattr(one.measured, quantity), getattr(one.counted, quantity)) for one in records)
-    return [math.log(measured / counted) for measured, counted in pairs if measured > 0 and counted > 0]
+def _weighted_logs(records: Sequence[Record], quantity: str) -> list[tuple[float, float]]:
+    """Logarithms of measured over counted with weights that sum up to the same for each organization."""
+    by_organization: dict[str, list[float]] = defaultdict(list)
+    for one in records:
+        measured, counted = getattr(one.measured, quantity), getattr(one.counted, quantity)
+        if measured > 0 and counted > 0:
+            most = LEARNT_MAX[quantity]
+            ratio = min(max(math.log(measured / counted), -most), most)
+            by_organization[one.organization].append(ratio)
+    weights = {name: _weights(len(ratios)) for name, ratios in by_organization.items()}
+    each = sum(map(sum, weights.values())) / max(1, len(weights))
+    return [
+        (ratio, weight * each / sum(weights[name]))
+        for name, ratios in by_organization.items()
+        for ratio, weight in zip(ratios, weights[name], strict=True)
+    ]
 
 
 def _weights(count: int) -> list[float]:
     return [0.5 ** (age / HALF_LIFE) for age in range(count)]
 
 
-def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+def _weighted_median(weighted: Weighted) -> float:
     """The middle of the weight, between two values where it falls between them."""
-    ordered = sorted(zip(values, weights, strict=True))
-    half, below = sum(weights) / 2, 0.0
+    ordered = sorted(weighted)
+    half, below = sum(weight for _, weight in ordered) / 2, 0.0
     for number, (value, weight) in enumerate(ordered):
         below += weight
         if math.isclose(below, half) and number + 1 < len(ordered):
@@ -170,7 +199,7 @@ def _middle(medians: Sequence[float]) -> float:
     """Of the job types; a single one says little of the machine."""
     if not medians:
         return 0.0
-    return _weighted_median(medians, [1.0] * len(medians)) * len(medians) / (len(medians) + 1)
+    return _weighted_median([(median, 1.0) for median in medians]) * len(medians) / (len(medians) + 1)
 
 
 def time_left(expected: Range, elapsed_s: float, progress: float) -> Range | None:

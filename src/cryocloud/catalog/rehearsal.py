@@ -51,6 +51,7 @@ class WorkflowForecast:
     wall_s: Range
     memory_bytes: Range
     disk_bytes: Range
+    least_memory_bytes: float
     steps: tuple[StepForecast, ...]
 
 
@@ -84,6 +85,7 @@ def forecast_workflow(
             *(max(getattr(one.ranges.memory_bytes, end) for one in courses[luck]) for luck, end in _ENDS)
         ),
         disk_bytes=_in_all(courses, "disk_bytes"),
+        least_memory_bytes=max(one.ranges.least_memory_bytes for one in courses[Luck.LITTLE]),
         steps=tuple(likely),
     )
 

@@ -14,6 +14,7 @@ from cryocloud.compute.attempt import AttemptSpec
 FOLDER_MARK = "\u2215"
 """Stands for the slash in the names of links to files that lie in folders of a dataset; looks like one, too."""
 RESULT = "the result folder"
+TEXT_LENGTH_MAX = 4000
 
 # Elsewhere a slash is part of a unit (e/px/s), of a relative name or of an address (https://).
 _ABSOLUTE_PATH = re.compile(r"""(?:^|(?<=[\s"'(=,:<>\[]))/(?:[^\s/:'"()<>,;]+/)+""")
@@ -41,15 +42,21 @@ class PlainNames:
         }
         self._absolute = _any_of(self._label, "(?P<name>{})(?:/|(?![\\w-]))")
         # A table names files as they lie from its folder: ../../../datasets/ID/files/a.mrc.
-        self._relative = _any_of(self._tail, r"(?:/[^\s:'\"()@]*/)?(?:\.\./)+(?P<name>{})/")
+        self._relative = _any_of(
+            self._tail, r"(?:(?<![^\s:'\"()@])/[^\s:'\"()@]*/|(?<!\.\./))(?:\.\./)++(?P<name>{})/"
+        )
 
     @classmethod
     def of(cls, spec: AttemptSpec) -> PlainNames:
         return cls(spec.names, spec.out)
 
     def clean(self, text: str) -> str:
-        """The text without folders of the server, and with the remedies that a page offers."""
-        return without_command_line(without_folders(self.known_as(text))) if self._label else text
+        """The text without folders of the server, and with the remedies that a page offers; a very long one is cut."""
+        if not self._label:
+            return text
+        if len(text) > TEXT_LENGTH_MAX:
+            text = f"{text[:TEXT_LENGTH_MAX]}…"
+        return without_command_line(without_folders(self.known_as(text)))
 
     def known_as(self, name: str) -> str:
         """A name as people know it; one that they wrote themselves, in a table, stays as it is."""

@@ -184,6 +184,7 @@ def test_the_audit_log_is_filtered_by_what_who_where_and_when(operator, owner, s
     page = text_of(operator, "/operator/audit/?organization=of+eve&verb=token.made")
     assert "eve@lab.example" in page and "ada@lab.example" not in page
     assert "Nothing is found" in text_of(operator, "/operator/audit/?until=2020-01-01")
+    assert "eve@lab.example" in text_of(operator, "/operator/audit/?since=0001-01-01&until=9999-12-31")
     assert "eve@lab.example" in text_of(operator, f"/operator/audit/?since={now():%Y-%m-%d}")
     answer = operator.client.get("/operator/audit/?since=yesterday")
     assert answer.status_code == 422 and "Enter a valid date" in answer.content.decode()

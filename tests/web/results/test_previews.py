@@ -232,6 +232,18 @@ def test_values_that_are_no_numbers_do_not_spoil_a_map(owner):
     assert index["maps"][0]["maximum"] == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.parametrize("edge_px", [64, 150, 200])
+def test_densities_too_large_to_compute_with_are_told(owner, edge_px):
+    def write(folder):
+        density = np.full((4, edge_px, edge_px), 3.4e38, np.float32)
+        density[::2] *= -1
+        write_mrc(folder / "map.mrc", density, 2.0)
+
+    _, index = previewed(owner, "refine", write)
+    assert index["maps"] == []
+    assert "cannot be shown" in next(one["reason"] for one in index["problems"] if one["file"] == "map.mrc")
+
+
 def test_previews_are_made_anew_as_a_whole_and_told_to_open_pages(owner):
     job, first = previewed(owner, "refine", examples.write_refine)
     (job_folder(job) / "map.mrc").unlink()

@@ -17,6 +17,7 @@ from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.scheduling.memory import memory_limit_bytes
 from platform_orders import OPTICS, finished_job, make_dataset
 
 HEADER = {"content": "image", "width_px": 1000, "height_px": 1200, "sections": 1, "pixel_size_angstrom": 1.5}
@@ -156,6 +157,25 @@ def test_a_viewer_may_ask(
     assert forecast(viewer, project, order_of(particles))["wall_s"]["likely"] > 0
 
 
+@pytest.mark.parametrize("ratio", [0.01, 9, 100])
+def test_no_stranger_has_an_order_refused_or_its_job_killed(
+    owner: Any, stranger: Any, project: Project, particles: Job, monkeypatch: pytest.MonkeyPatch, ratio: float
+) -> None:
+    counted = forecast(owner, project, order_of(particles))["memory_bytes"]["likely"]
+    machine = "cryocloud.web.{}.machine_memory_bytes"
+    monkeypatch.setattr(machine.format("scheduling.memory"), lambda: 10**12)
+    records(stranger, "class2d", ratio=1.0, count=30, peak_memory_bytes=int(1e9 * ratio))
+    likely = forecast(owner, project, order_of(particles))["memory_bytes"]["likely"]
+    assert counted / 3 <= likely <= counted * 3
+    monkeypatch.setattr(machine.format("runs.preflight"), lambda: counted)
+    answer = owner.api("POST", f"/projects/{project.pk}/jobs", order_of(particles))
+    assert answer.status_code == 201, answer.content
+    job = Job.unscoped.get(pk=answer.json()["id"])
+    assert memory_limit_bytes(job) >= int(2 * counted) + (4 << 30)
+    monkeypatch.setattr(machine.format("runs.preflight"), lambda: counted / 10)
+    assert owner.api("POST", f"/projects/{project.pk}/jobs", order_of(particles)).status_code == 422
+
+
 @pytest.mark.parametrize("level", ["error", "warning", ""])
 def test_only_what_cannot_fit_on_the_disk_is_refused(
     owner: Any, project: Project, particles: Job, monkeypatch: pytest.MonkeyPatch, level: str
@@ -235,3 +255,29 @@ def test_a_map_of_a_dataset_and_a_table_of_particles_are_known_by_their_headers(
         "inputs": {"input": f"file:{table.pk}"},
     }
     assert forecast(owner, project, order)["disk_bytes"]["likely"] > 4 * 700 * 80**2
+
+
+@pytest.mark.parametrize("rows", [["many"], ["many", 5], [None, 5], [10**400, 5], [[5], {"rows": 5}]])
+def test_rows_that_are_no_numbers_are_not_counted(owner: Any, project: Project, rows: list[Any]) -> None:
+    files = make_dataset(owner, {"particles.star": b""})
+    table = files.files.get()
+    header = {"format": "STAR", "tables": [{"name": "particles", "rows": one} for one in rows]}
+    files.files.update(header=header)
+    order = {
+        "job_type": "import_particles",
+        "parameters": {"invert_contrast": "yes"},
+        "inputs": {"input": f"file:{table.pk}"},
+    }
+    answer = owner.api("POST", f"/projects/{project.pk}/forecast", order)
+    assert answer.status_code == 422 and "cannot be foreseen" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".star", "é" * 130, "a\nb", "a\0b"])
+def test_names_that_no_file_has_are_refused(owner: Any, project: Project, particles: Job, name: str) -> None:
+    order = order_of(particles) | {"inputs": {"input": f"job:{particles.pk}/{name}"}}
+    for operation in ("jobs", "preflight", "forecast"):
+        answer = owner.api("POST", f"/projects/{project.pk}/{operation}", order)
+        assert answer.status_code in (200, 422), (operation, answer.content)
+        assert "names no input" in answer.content.decode()
+    form = {"input-input": f"job:{particles.pk}/{name}"}
+    assert "names no input" in check_page(owner, project, "jobs/class2d", **form)

@@ -148,3 +148,15 @@ def test_a_mask_wider_than_the_box_is_refused(owner: Any, project: Project) -> N
     )  # fmt: skip
     texts = [finding.text for finding in checked.findings if finding.field == "mask_diameter_angstrom"]
     assert texts == ["Wider than the box of 192 Å; take less, or extract with a larger box."]
+
+
+@pytest.mark.parametrize("value", ["many", 10**400, [1.5], {"x": 1}, True, -1])
+@pytest.mark.parametrize("name", ["pixel_size_angstrom", "width_px", "height_px"])
+def test_headers_that_hold_no_numbers_tell_nothing(
+    owner: Any, project: Project, name: str, value: Any
+) -> None:
+    made = dataset(owner)
+    made.files.filter(path="m0.mrc").update(header=HEADER | {name: value})
+    assert not any(
+        "more than one" in one.text for ones in found(owner, project, made).values() for one in ones
+    )

@@ -23,6 +23,8 @@ from cryocloud.jobs.result_previews.surface import FRAMES, TILE_PX, level_withou
 MAP_EDGE_PX = 192
 SLICES_EDGE_PX = 128
 EDGE_MAX_PX = 2048
+DENSITY_MAX = 1e30
+"""Sums over all voxels of a small map stay finite in 32 bits."""
 MAPS_MAX = 24
 TURNING_EDGE_PX = 96
 # The first one is shown first.
@@ -79,7 +81,10 @@ def _preview(path: Path, out: Path) -> tuple[dict[str, Any], NDArray[np.float32]
             f"{path.name}: {shape} voxels cannot be shown; the limit is {EDGE_MAX_PX} along an edge"
         )
     cropped = fourier_cropped(open_mrc(path), MAP_EDGE_PX)
-    scale = _INT16_PEAK / max(float(np.abs(cropped).max()), 1e-30)
+    peak = float(np.abs(cropped).max())
+    if not peak <= DENSITY_MAX:
+        raise InputError(f"{path.name}: densities beyond ±{DENSITY_MAX:g} cannot be shown")
+    scale = _INT16_PEAK / max(peak, 1e-30)
     pixel_xyz = _write_map(out / f"{path.stem}.mrc", np.rint(cropped * scale).astype(np.int16), header)
     mean, deviation = float(cropped.mean(dtype=np.float64)), float(cropped.std(dtype=np.float64))
     level = 0.5 if path.stem == "mask" else level_without_dust(cropped)

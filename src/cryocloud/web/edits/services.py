@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from django.db import transaction
@@ -87,10 +88,30 @@ def _checked_settings(settings: Any) -> dict[str, Any]:
     if not isinstance(settings, dict) or len(settings) > SETTINGS_MAX:
         raise Refused(f"“settings” holds at most {SETTINGS_MAX} names with a value each.")
     for name, value in settings.items():
-        is_plain = value is None or isinstance(value, bool | int | float | str)
-        if not is_plain or len(str(value)) > SETTING_LENGTH_MAX or len(name) > SETTING_LENGTH_MAX:
+        if not _is_storable(name):
+            raise Refused("The name of a setting holds what is no text, or is too long.")
+        if not _is_plain(value):
             raise Refused(f"The setting “{name[:40]}” is no plain value.")
     return dict(settings)
+
+
+def _is_plain(value: Any) -> bool:
+    match value:
+        case None | bool():
+            return True
+        case int():
+            return len(str(value)) <= SETTING_LENGTH_MAX
+        case float():
+            return math.isfinite(value)
+        case str():
+            return _is_storable(value)
+    return False
+
+
+def _is_storable(text: str) -> bool:
+    """Databases hold neither NUL nor halves of surrogate pairs, which JSON can spell."""
+    is_text = "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return is_text and len(text) <= SETTING_LENGTH_MAX
 
 
 def keep_edits(*, actor: Actor, project: Project, kind: str, edits: Edits) -> KeptEdits:

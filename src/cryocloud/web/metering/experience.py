@@ -5,14 +5,15 @@ from __future__ import annotations
 from cryocloud.catalog.forecasting import REVISION, Cost, Experience, Record, learn
 from cryocloud.web.metering.models import UsageRecord
 
-RECORDS_READ = 2000
+RECORDS_READ = 10_000
 SUCCEEDED = "succeeded"
 
 
 def experience() -> Experience:
-    """Learnt anew from the latest records of jobs that ended well; one query, some milliseconds."""
+    """Learnt anew from the latest records of jobs that ended well; one query, some dozen milliseconds."""
     rows = UsageRecord.unscoped.filter(ended=SUCCEEDED, counted_revision=REVISION).order_by("-finished_at")
     columns = rows.values_list(
+        "organization_id",
         "job_type",
         "counted_cpu_s",
         "counted_wall_s",
@@ -22,6 +23,6 @@ def experience() -> Experience:
         "peak_memory_bytes",
     )
     return learn(
-        Record(job_type, Cost(*numbers[:3]), Cost(*numbers[3:]))
-        for job_type, *numbers in columns[:RECORDS_READ]
+        Record(job_type, Cost(*numbers[:3]), Cost(*numbers[3:]), organization)
+        for organization, job_type, *numbers in columns[:RECORDS_READ]
     )

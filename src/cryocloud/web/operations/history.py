@@ -63,7 +63,7 @@ def events(wanted: Wanted) -> QuerySet[AuditEvent]:
         rows = rows.filter(organization_id__in=keys)
     if wanted.since:
         rows = rows.filter(created_at__gte=_start_of(wanted.since))
-    if wanted.until:
+    if wanted.until and wanted.until < date.max:
         rows = rows.filter(created_at__lt=_start_of(wanted.until + timedelta(days=1)))
     return rows
 

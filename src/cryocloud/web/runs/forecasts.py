@@ -34,6 +34,7 @@ class OrderForecast:
     threads: int
     items: int
     records: int
+    least_memory_bytes: float
     steps: tuple[StepForecast, ...] = ()
     counted: Cost | None = None
 
@@ -69,6 +70,7 @@ def forecast_order(
             threads=threads,
             items=facts.items,
             records=found.records,
+            least_memory_bytes=found.least_memory_bytes,
             counted=found.counted,
         )
     played = forecast_workflow(ordered, parameters, inputs, facts, experience=experience(), threads=threads)
@@ -77,6 +79,7 @@ def forecast_order(
         threads=threads,
         items=facts.items,
         records=sum(step.ranges.records for step in played.steps),
+        least_memory_bytes=played.least_memory_bytes,
         steps=played.steps,
     )
 

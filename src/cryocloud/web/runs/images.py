@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from django.db.models import QuerySet
 
+from cryocloud.catalog.facts import number_in
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.web.data.models import DatasetFile
 from cryocloud.web.runs.finding import Finding
@@ -28,11 +29,11 @@ def micrograph_findings(field: str, files: QuerySet[DatasetFile]) -> Iterator[Fi
     for path, state, header in files.values_list("path", "state", "header"):
         kind = _kind(path, state, header)
         kinds[kind].append(path)
-        if kind == "usable" and header.get("width_px"):
+        if kind == "usable" and number_in(header, "width_px") and number_in(header, "height_px"):
             headers.append(header)
     yield from _unusable(field, kinds)
     yield from _mixed(field, "size", (f"{one['width_px']} × {one['height_px']} px" for one in headers))
-    sizes = (one.get("pixel_size_angstrom") for one in headers)
+    sizes = (number_in(one, "pixel_size_angstrom") for one in headers)
     yield from _mixed(field, "pixel size", (f"{size:.4g} Å" for size in sizes if size))
 
 
@@ -86,7 +87,7 @@ def optics_findings(
     if tables.exists() or not images.exists():
         return
     missing = [name for name in _OPTICS if getattr(parameters, name, 0) is None]
-    if getattr(parameters, "pixel_size_angstrom", 0) is None and not header.get("pixel_size_angstrom"):
+    if getattr(parameters, "pixel_size_angstrom", 0) is None and not number_in(header, "pixel_size_angstrom"):
         missing.append("pixel_size_angstrom")
     for name in missing:
         yield Finding(name, "error", "Give it: the images do not tell.")

@@ -106,7 +106,9 @@ def _machine(forecast: OrderForecast) -> Iterator[Finding]:
     """Does it fit into memory and onto the disk? Refused is only what does not even at the low end of the forecast."""
     memory, disk = forecast.memory_bytes, forecast.disk_bytes
     if memory.high > machine_memory_bytes():
-        level: Literal["error", "warning"] = "error" if memory.low > machine_memory_bytes() else "warning"
+        level: Literal["error", "warning"] = "warning"
+        if forecast.least_memory_bytes > machine_memory_bytes():
+            level = "error"
         has = _size(machine_memory_bytes())
         yield Finding(
             "",

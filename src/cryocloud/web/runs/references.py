@@ -14,6 +14,7 @@ from cryocloud.compute.plain_names import FOLDER_MARK
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.places import dataset_folder, result_folder
+from cryocloud.web.data.file_names import COMPONENT_BYTES
 from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.edits.models import KeptEdits
 from cryocloud.web.organizations import access
@@ -39,6 +40,8 @@ class Reference:
 
 def parse_reference(text: str) -> Reference | None:
     """None for a text that is no reference."""
+    if not text.isprintable():
+        return None
     kind, colon, rest = text.partition(":")
     target, slash, name = rest.partition("/")
     if (
@@ -56,7 +59,8 @@ def parse_reference(text: str) -> Reference | None:
 def _is_plain(name: str) -> bool:
     path = PurePosixPath(name)
     is_local = not path.is_absolute() and not any(part.startswith(".") for part in path.parts)
-    return bool(name) and is_local and str(path) == name and "\0" not in name
+    is_short = all(len(part.encode()) <= COMPONENT_BYTES for part in path.parts)
+    return bool(name) and is_local and is_short and str(path) == name
 
 
 def check_reference(actor: Actor, project: Project, text: str) -> None:

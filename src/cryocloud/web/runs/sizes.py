@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from django.db.models import QuerySet
 
 from cryocloud.catalog.base import Facts, Input
-from cryocloud.catalog.facts import Metrics, facts_of_header, facts_of_result
+from cryocloud.catalog.facts import Metrics, facts_of_header, facts_of_result, number_in
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import PlatformError
 from cryocloud.web.data.models import Dataset, DatasetFile
@@ -70,7 +70,7 @@ def _facts_of_file(file: DatasetFile) -> Facts:
     tables = file.header.get("tables")
     if not isinstance(tables, list):
         return facts_of_header(file.header)
-    rows = [table.get("rows", 0) for table in tables if isinstance(table, dict)]
+    rows = [int(number_in(table, "rows")) for table in tables if isinstance(table, dict)]
     stack = file.dataset.files.filter(header__content="stack").order_by("path").first()
     return Facts(items=max(rows, default=0)).completed(facts_of_header(stack.header if stack else {}))
 
