@@ -242,3 +242,27 @@ def test_a_receiver_that_drips_is_left_at_the_deadline(
     began_s = time.monotonic()
     work()
     assert time.monotonic() - began_s < 3 and Call.unscoped.get().answer == "no answer within 1 s"
+
+
+def test_who_says_gone_mails_the_governors_once_a_day(
+    ada: Any, receiver: Receiver, secret: str, passing: Time
+) -> None:
+    """However often they switch it on and try, and also under another address."""
+    receiver.answer = lambda: 410
+    for _ in range(3):
+        ada.client.post(f"{PAGE}test/")
+        work()
+        assert not Webhook.unscoped.get().is_on
+        ada.client.post(f"{PAGE}switch/", {"on": "yes"})
+    ada.client.post(f"{PAGE}remove/")
+    ada.client.post(PAGE, {"url": receiver.url})
+    ada.client.post(f"{PAGE}test/")
+    work()
+    (told,) = [one for one in mail.outbox if one.subject.startswith("Switched off")]
+    assert "answered 410 Gone" in told.body and "in vain" not in told.body
+    passing.ahead = timedelta(days=1, minutes=1)
+    ada.client.post(f"{PAGE}switch/", {"on": "yes"})
+    ada.client.post(f"{PAGE}test/")
+    work()
+    assert len([one for one in mail.outbox if one.subject.startswith("Switched off")]) == 2
+    assert AuditEvent.objects.filter(verb="webhook.answered_gone").count() == 5
