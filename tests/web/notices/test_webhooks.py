@@ -19,6 +19,7 @@ from cryocloud.web.core import clock, tasks
 from cryocloud.web.notices import outward
 from cryocloud.web.notices.calls import PAUSES_S
 from cryocloud.web.notices.models import Call, Notice, Webhook
+from cryocloud.web.operations.replay import replay
 from cryocloud.web.operations.worker import LANES
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
@@ -266,3 +267,22 @@ def test_who_says_gone_mails_the_governors_once_a_day(
     work()
     assert len([one for one in mail.outbox if one.subject.startswith("Switched off")]) == 2
     assert AuditEvent.objects.filter(verb="webhook.answered_gone").count() == 5
+
+
+def test_after_a_restore_all_webhooks_are_off_and_those_who_govern_are_told(
+    ada: Any, project: Project, receiver: Receiver, secret: str, make_person: Callable[..., Any]
+) -> None:
+    """The backup may hold a webhook that was removed since, or a secret that was renewed because it had leaked."""
+    make_person(ada.organization, Role.EDITOR, name="bob")
+    end_job(queued_job(project, ada.user.pk))  # its call was waiting when the backup was made
+    assert Webhook.unscoped.get().is_on
+    replay(after_restore=True)
+    assert not Webhook.unscoped.get().is_on
+    ada.client.force_login(ada.user, backend="django.contrib.auth.backends.ModelBackend")
+    ada.client.post(f"{PAGE}switch/", {"on": "yes"})
+    work()
+    assert receiver.calls == [], "what waited may have been called since"
+    (told,) = [one for one in mail.outbox if one.subject.startswith("Switched off")]
+    assert told.to == [ada.user.email] and "restored from a backup" in told.body
+    replay()
+    assert Webhook.unscoped.get().is_on, "a start without a restore leaves it alone"

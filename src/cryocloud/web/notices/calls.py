@@ -34,6 +34,11 @@ OFF_AFTER = timedelta(days=3)
 TOLD_AGAIN_AFTER = timedelta(days=1)
 GONE = 410
 OFF = "The webhook is switched off"
+OFF_AFTER_RESTORE = "The webhook is switched off after a restore"
+RESTORED = (
+    "The platform was restored from a backup, so the webhook is again as it was then. If it was removed since, remove "
+    "it again. If its address or its secret was changed since, change them again. Then switch it on."
+)
 SEALED_FOR = "webhook"
 SECRET_PREFIX = "whsec_"
 _log = logging.getLogger("cryocloud.notices")
@@ -154,6 +159,18 @@ def _switch_off(webhook: Webhook, status: int, answer: str) -> None:
     verb = "webhook.answered_gone" if status == GONE else "webhook.failed_for_long"
     record_event(verb, organization_id=webhook.organization_id, target=webhook, answer=answer)
     _turn_off(webhook, OFF, f"{why} Mend it, switch it on again, and send a test.")
+
+
+@transaction.atomic
+def switch_all_off() -> None:
+    """After a restore: one that was removed since the backup is back, and one whose secret was renewed has the old."""
+    for webhook in Webhook.unscoped.select_for_update().filter(is_on=True):
+        record_event("webhook.off_after_restore", organization_id=webhook.organization_id, target=webhook)
+        _turn_off(webhook, OFF_AFTER_RESTORE, RESTORED)
+    waiting = Call.unscoped.filter(state=Call.State.WAITING)
+    waiting.update(
+        state=Call.State.GIVEN_UP, answer="the platform was restored from a backup", next_try_at=None
+    )
 
 
 def _turn_off(webhook: Webhook, title: str, message: str) -> None:
