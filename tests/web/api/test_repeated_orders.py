@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,7 +12,10 @@ from django.db import connection
 
 from cryocloud.web.accounts.answers import forget_old_answers
 from cryocloud.web.accounts.models import KeptAnswer
-from cryocloud.web.api import api
+from cryocloud.web.api import api, once
+from cryocloud.web.core.sealed import seal
+from cryocloud.web.notices.calls import SEALED_FOR
+from cryocloud.web.notices.models import Webhook
 from cryocloud.web.organizations.models import Invitation, Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Job
@@ -165,3 +169,34 @@ def test_the_description_names_the_header_at_every_post():
         for method, operation in methods.items():
             named = [one["name"] for one in operation.get("parameters", [])]
             assert ("Idempotency-Key" in named) == (method == "post"), path
+
+
+def secret_operations():
+    """Operations by POST whose answer has a field for a secret, read from the description of the API."""
+    schema = api.get_openapi_schema()
+    for path in schema["paths"].values():
+        operation = path.get("post", {})
+        names = re.findall(r"#/components/schemas/(\w+)", str(operation.get("responses")))
+        fields = {
+            field for name in names for field in schema["components"]["schemas"][name].get("properties", {})
+        }
+        if fields & {"secret", "token", "password", "key"}:
+            yield operation["operationId"]
+
+
+def test_every_operation_that_tells_a_secret_is_known_as_such():
+    assert set(secret_operations()) == once.TELL_A_SECRET
+
+
+def test_a_secret_is_told_once_and_not_kept_for_whoever_sends_the_order_again(owner):
+    sealed = seal(SEALED_FOR, "whsec_AAAA")
+    Webhook.unscoped.create(organization=owner.organization, url="https://1.1.1.1/hook", sealed_secret=sealed)
+    path = f"/organizations/{owner.organization.pk}/webhook/secret"
+    told = owner.api("POST", path, **KEY).json()["secret"]
+    assert told.startswith("whsec_")
+    assert "whsec_" not in str(list(KeptAnswer.objects.values()))
+    renewed = Webhook.unscoped.get().sealed_secret
+    again = owner.api("POST", path, **KEY)
+    assert again.status_code == 409 and "told once and not kept" in again.json()["error"]
+    assert Webhook.unscoped.get().sealed_secret == renewed, "it has no second effect"
+    assert owner.api("POST", path, **{"Idempotency-Key": "another"}).json()["secret"] not in ("", told)

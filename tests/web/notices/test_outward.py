@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -166,3 +168,19 @@ def test_tls_is_checked_for_the_name_although_a_number_is_dialled(
         with pytest.raises(outward.NotCalled, match="certificate"):
             outward.post(f"https://hook.example:{receiver.port}/", b"x", {})
     assert len(receiver.calls) == 1
+
+
+def test_a_name_whose_servers_are_silent_is_left_after_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: is_over.wait(20) and [])
+    monkeypatch.setattr(outward, "LOOK_UP_S", 0.2)
+    began_s = time.monotonic()
+    try:
+        with pytest.raises(outward.NotCalled, match=r"^Its name could not be looked up in time$"):
+            outward.post("https://slow.example/", b"", {})
+        with pytest.raises(Refused) as refused:
+            outward.check_url("https://slow.example/")
+    finally:
+        is_over.set()
+    assert refused.value.fields == {"url": "Its name could not be looked up in time."}
+    assert time.monotonic() - began_s < 5

@@ -19,6 +19,7 @@ from cryocloud.web.core import clock, tasks
 from cryocloud.web.notices import outward
 from cryocloud.web.notices.calls import PAUSES_S
 from cryocloud.web.notices.models import Call, Notice, Webhook
+from cryocloud.web.operations.replay import replay
 from cryocloud.web.operations.worker import LANES
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
@@ -242,3 +243,46 @@ def test_a_receiver_that_drips_is_left_at_the_deadline(
     began_s = time.monotonic()
     work()
     assert time.monotonic() - began_s < 3 and Call.unscoped.get().answer == "no answer within 1 s"
+
+
+def test_who_says_gone_mails_the_governors_once_a_day(
+    ada: Any, receiver: Receiver, secret: str, passing: Time
+) -> None:
+    """However often they switch it on and try, and also under another address."""
+    receiver.answer = lambda: 410
+    for _ in range(3):
+        ada.client.post(f"{PAGE}test/")
+        work()
+        assert not Webhook.unscoped.get().is_on
+        ada.client.post(f"{PAGE}switch/", {"on": "yes"})
+    ada.client.post(f"{PAGE}remove/")
+    ada.client.post(PAGE, {"url": receiver.url})
+    ada.client.post(f"{PAGE}test/")
+    work()
+    (told,) = [one for one in mail.outbox if one.subject.startswith("Switched off")]
+    assert "answered 410 Gone" in told.body and "in vain" not in told.body
+    passing.ahead = timedelta(days=1, minutes=1)
+    ada.client.post(f"{PAGE}switch/", {"on": "yes"})
+    ada.client.post(f"{PAGE}test/")
+    work()
+    assert len([one for one in mail.outbox if one.subject.startswith("Switched off")]) == 2
+    assert AuditEvent.objects.filter(verb="webhook.answered_gone").count() == 5
+
+
+def test_after_a_restore_all_webhooks_are_off_and_those_who_govern_are_told(
+    ada: Any, project: Project, receiver: Receiver, secret: str, make_person: Callable[..., Any]
+) -> None:
+    """The backup may hold a webhook that was removed since, or a secret that was renewed because it had leaked."""
+    make_person(ada.organization, Role.EDITOR, name="bob")
+    end_job(queued_job(project, ada.user.pk))  # its call was waiting when the backup was made
+    assert Webhook.unscoped.get().is_on
+    replay(after_restore=True)
+    assert not Webhook.unscoped.get().is_on
+    ada.client.force_login(ada.user, backend="django.contrib.auth.backends.ModelBackend")
+    ada.client.post(f"{PAGE}switch/", {"on": "yes"})
+    work()
+    assert receiver.calls == [], "what waited may have been called since"
+    (told,) = [one for one in mail.outbox if one.subject.startswith("Switched off")]
+    assert told.to == [ada.user.email] and "restored from a backup" in told.body
+    replay()
+    assert Webhook.unscoped.get().is_on, "a start without a restore leaves it alone"

@@ -31,7 +31,14 @@ from cryocloud.web.organizations.models import Membership, Organization, Role
 # Waits between two tries; then the call is given up, two days after the first.
 PAUSES_S = (5, 60, 300, 1800, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
 OFF_AFTER = timedelta(days=3)
+TOLD_AGAIN_AFTER = timedelta(days=1)
 GONE = 410
+OFF = "The webhook is switched off"
+OFF_AFTER_RESTORE = "The webhook is switched off after a restore"
+RESTORED = (
+    "The platform was restored from a backup, so the webhook is again as it was then. If it was removed since, remove "
+    "it again. If its address or its secret was changed since, change them again. Then switch it on."
+)
 SEALED_FOR = "webhook"
 SECRET_PREFIX = "whsec_"
 _log = logging.getLogger("cryocloud.notices")
@@ -128,7 +135,7 @@ def _fail(call: Call, status: int, answer: str) -> None:
     webhook.failing_since = webhook.failing_since or now()
     webhook.save(update_fields=["failing_since"])
     if webhook.is_on and (status == GONE or now() - webhook.failing_since >= OFF_AFTER):
-        _switch_off(webhook, answer)
+        _switch_off(webhook, status, answer)
     if not webhook.is_on or call.tries >= len(PAUSES_S):
         _settle(call, Call.State.GIVEN_UP, answer)
         return
@@ -144,23 +151,45 @@ def _settle(call: Call, state: Call.State, answer: str) -> None:
     )
 
 
-def _switch_off(webhook: Webhook, answer: str) -> None:
-    """Whoever governs the organization is told, and can switch it on again."""
+def _switch_off(webhook: Webhook, status: int, answer: str) -> None:
+    _log.warning("webhook switched off", extra={"webhook_id": webhook.pk})
+    why = f"It was called in vain for {OFF_AFTER.days} days, the last time with: {answer}."
+    if status == GONE:
+        why = f"Its server answered {GONE} Gone: it wants no more calls."
+    verb = "webhook.answered_gone" if status == GONE else "webhook.failed_for_long"
+    record_event(verb, organization_id=webhook.organization_id, target=webhook, answer=answer)
+    _turn_off(webhook, OFF, f"{why} Mend it, switch it on again, and send a test.")
+
+
+@transaction.atomic
+def switch_all_off() -> None:
+    """After a restore: one that was removed since the backup is back, and one whose secret was renewed has the old."""
+    for webhook in Webhook.unscoped.select_for_update().filter(is_on=True):
+        record_event("webhook.off_after_restore", organization_id=webhook.organization_id, target=webhook)
+        _turn_off(webhook, OFF_AFTER_RESTORE, RESTORED)
+    waiting = Call.unscoped.filter(state=Call.State.WAITING)
+    waiting.update(
+        state=Call.State.GIVEN_UP, answer="the platform was restored from a backup", next_try_at=None
+    )
+
+
+def _turn_off(webhook: Webhook, title: str, message: str) -> None:
+    """Whoever governs the organization is told, once a day at most, and can switch it on again."""
     webhook.is_on = False
     webhook.save(update_fields=["is_on"])
-    _log.warning("webhook switched off", extra={"webhook_id": webhook.pk})
-    record_event(
-        "webhook.failed_for_long", organization_id=webhook.organization_id, target=webhook, answer=answer
+    told = Occasion.unscoped.filter(
+        organization_id=webhook.organization_id, subject=Occasion.Subject.WEBHOOK, title=title
     )
+    if told.filter(created_at__gt=now() - TOLD_AGAIN_AFTER).exists():
+        return
     occasion = Occasion.unscoped.create(
         organization_id=webhook.organization_id,
         kind=Occasion.Kind.NEEDS_YOU,
         subject=Occasion.Subject.WEBHOOK,
         subject_id=webhook.pk,
-        title="The webhook is switched off",
+        title=title,
         standing="off",
-        message=f"It was called in vain for {OFF_AFTER.days} days, the last time with: {answer}. Mend it, send a test, "
-        "and switch it on again.",
+        message=message,
     )
     governors = Membership.unscoped.filter(organization_id=webhook.organization_id, role__gte=Role.ADMIN)
     tell(occasion, governors.filter(user__is_active=True).values_list("user_id", flat=True))

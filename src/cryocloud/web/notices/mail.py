@@ -72,6 +72,8 @@ def mail_notice(notice_id: str, *, organization_id: str) -> None:
 def _address(notice: Notice) -> str:
     """Where the mail may go at this moment; empty if the person lost access, does not want it or has no address."""
     occasion, person = notice.occasion, notice.user
+    if occasion.deletion_id:
+        return ""
     needs = Role.ADMIN if occasion.subject == Occasion.Subject.WEBHOOK else Role.VIEWER
     if access.roles_of({person.pk}).get((person.pk, notice.organization_id), 0) < needs:
         return ""

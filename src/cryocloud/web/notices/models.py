@@ -9,12 +9,15 @@ from django.db import models
 
 from cryocloud.catalog.metrics import spoken_number
 from cryocloud.web.core.ids import ID_LENGTH
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import DeletableRecord, TenantRecord
 from cryocloud.web.projects.models import Project
 
 
-class Occasion(TenantRecord):
-    """Something that happened once. It is told in the words of its moment: what it is about may change or go."""
+class Occasion(DeletableRecord):
+    """Something that happened once. It is told in the words of its moment: what it is about may change.
+
+    With what it is about it goes to the trash, comes back, and is deleted for good.
+    """
 
     class Kind(models.TextChoices):
         DONE = "done"

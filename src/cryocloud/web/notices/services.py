@@ -49,8 +49,8 @@ def _listeners(occasion: Occasion, started_by_id: str) -> list[str]:
 
 
 def notices_of(actor: Actor) -> QuerySet[Notice]:
-    """The actor's own, of the organizations that they still belong to."""
-    own = access.visible(actor, Notice).filter(user=actor.user)
+    """The actor's own, of the organizations that they still belong to; none of what lies in the trash."""
+    own = access.visible(actor, Notice).filter(user=actor.user, occasion__deletion_id="")
     return own.select_related("occasion__project", "organization").order_by("-created_at", "-pk")
 
 

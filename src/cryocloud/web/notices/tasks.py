@@ -20,4 +20,4 @@ def forget_old_calls() -> None:
 @every(timedelta(hours=24))
 def forget_old_occasions() -> None:
     """With their notices, read or not."""
-    Occasion.unscoped.filter(created_at__lt=now() - OCCASIONS_KEPT).delete()
+    Occasion.with_trash.filter(created_at__lt=now() - OCCASIONS_KEPT).delete()

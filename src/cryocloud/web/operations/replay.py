@@ -27,6 +27,7 @@ from cryocloud.web.audit.tombstones import (
 from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.tasks import remove_dataset
+from cryocloud.web.notices.calls import switch_all_off
 from cryocloud.web.notices.mail import hold_back_mails
 from cryocloud.web.organizations.models import Invitation, Membership
 from cryocloud.web.trash.removal import remove_artifact, remove_file, remove_job, remove_project, remove_run
@@ -60,6 +61,7 @@ def replay(*, after_restore: bool = False) -> Replayed:
     if lines or is_lost or after_restore:
         _end_all_sessions()
         hold_back_mails()
+        switch_all_off()
     for line in lines:
         _repeat(line)
     if is_lost:

@@ -39,7 +39,7 @@ _WORDS = {
 @require_GET
 @members_only
 def datasets(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
+    organization = current_organization(request, actor)
     text = request.GET.get("q", "").strip()[:100]
     rows = within(actor, Dataset, organization).filter(trashed_at=None, name__icontains=text)
     kept = Q(files__deletion_id="")
@@ -65,7 +65,7 @@ def datasets(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @members_only
 def new_dataset(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
+    organization = current_organization(request, actor)
     require_role(actor, organization.id, Role.EDITOR)
     if request.method == "POST":
         try:

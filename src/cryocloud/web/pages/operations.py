@@ -78,7 +78,7 @@ def first_admin(request: HttpRequest, secret: str) -> HttpResponseBase:
 @members_only
 def use_sample(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     """Put the sample dataset beside the organization's own."""
-    dataset = use_sample_data(actor=actor, organization=current_organization(actor))
+    dataset = use_sample_data(actor=actor, organization=current_organization(request, actor))
     return redirect(f"/datasets/{dataset.pk}/")
 
 
@@ -86,8 +86,9 @@ def use_sample(request: HttpRequest, actor: Actor) -> HttpResponseBase:
 @members_only
 def run_sample(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     """The whole way to a first map at one click."""
+    organization = current_organization(request, actor)
     try:
-        run = start_sample_run(actor=actor, organization=current_organization(actor))
+        run = start_sample_run(actor=actor, organization=organization)
     except (Conflict, QuotaExceeded, Refused) as refusal:
         messages.warning(request, str(refusal))
         return redirect("dashboard")

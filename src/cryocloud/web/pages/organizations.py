@@ -52,7 +52,7 @@ def grantable(own: Role) -> list[tuple[int, str]]:
 @require_http_methods(["GET", "HEAD", "POST"])
 def organization(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The current organization; the form on it invites."""
-    current = current_organization(actor)
+    current = current_organization(request, actor)
     own = access.role_in(actor, current.id) or Role.VIEWER
     form = InvitationForm(own, request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -133,7 +133,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
 @members_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def rename(request: HttpRequest, actor: Actor) -> HttpResponse:
-    current = current_organization(actor)
+    current = current_organization(request, actor)
     access.require_role(actor, current.id, Role.ADMIN)
     form = NameForm(request.POST or None, initial={"name": current.name})
     if form.is_valid():

@@ -42,7 +42,7 @@ def page_number(request: HttpRequest) -> int:
 @require_GET
 @members_only
 def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
+    organization = current_organization(request, actor)
     archived = request.GET.get("archived") == "yes"
     shown = numbers.project_page(
         actor,
@@ -76,14 +76,14 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_GET
 @members_only
 def active_jobs(request: HttpRequest, actor: Actor) -> HttpResponse:
-    jobs, active = numbers.active_jobs(actor, current_organization(actor))
+    jobs, active = numbers.active_jobs(actor, current_organization(request, actor))
     return render(request, "projects/active_jobs.html", {"jobs": jobs, "active": active})
 
 
 @require_http_methods(["GET", "POST"])
 @members_only
 def new_project(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
+    organization = current_organization(request, actor)
     require_role(actor, organization.id, Role.EDITOR)
     errors: dict[str, str] = {}
     if request.method == "POST":

@@ -52,7 +52,7 @@ class StorageLine:
 @require_GET
 @members_only
 def storage(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
+    organization = current_organization(request, actor)
     projects, datasets = _projects(actor, organization), _datasets(actor, organization)
     used, limit = storage_used(organization), storage_limit(organization)
     coming = within(actor, Upload, organization).filter(state=Upload.State.OPEN)

@@ -50,7 +50,7 @@ class TrashLine:
 @require_GET
 @members_only
 def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
-    organization = current_organization(actor)
+    organization = current_organization(request, actor)
     lines = [*_deletion_lines(actor, organization), *_dataset_lines(actor, organization)]
     role = role_in(actor, organization.id) or Role.VIEWER
     context = {

@@ -12,10 +12,10 @@ from django.http import HttpRequest, HttpResponseBase
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.orders import SAFE_METHODS, count_order
-from cryocloud.web.core.errors import NotFound
+from cryocloud.web.core.errors import Conflict, NotFound
 from cryocloud.web.core.models import TenantRecord
 from cryocloud.web.data.models import Dataset, DatasetFile
-from cryocloud.web.organizations.access import organizations_of, visible
+from cryocloud.web.organizations.access import get_organization, organizations_of, visible
 from cryocloud.web.organizations.models import Membership, Organization
 from cryocloud.web.organizations.services import switch_organization
 from cryocloud.web.projects.models import Project
@@ -29,6 +29,11 @@ _SHOWN: dict[str, type[TenantRecord]] = {
     "job_id": Job,
     "membership_id": Membership,
 }
+ORGANIZATION_FIELD = "organization"
+NO_ORGANIZATION = (
+    "This form does not say for which of your organizations it is; nothing was changed. Load its page again, look "
+    "which organization its header names, and send it once more."
+)
 MemberView = Callable[..., HttpResponseBase]
 
 
@@ -70,10 +75,23 @@ def enter_organization_of(actor: Actor, model: type[TenantRecord], object_id: st
         switch_organization(actor=actor, organization=found.organization)
 
 
-def current_organization(actor: Actor) -> Organization:
-    """The one that the person last switched to, or the first of theirs."""
+def current_organization(request: HttpRequest, actor: Actor) -> Organization:
+    """The one that the person last switched to, or the first of theirs.
+
+    A form counts for the one for which it was drawn, whatever was opened in other tabs since; whoever sends it works
+    there from now on.
+    """
     own = organizations_of(actor)
-    found = own.filter(pk=actor.user.current_organization_id).first() or own.first()
-    if found is None:
+    current = own.filter(pk=actor.user.current_organization_id).first() or own.first()
+    if current is None:
         raise NotFound
-    return found
+    if request.method in SAFE_METHODS:
+        return current
+    given = request.POST.get(ORGANIZATION_FIELD, "")
+    if not given and own.count() > 1:
+        raise Conflict(NO_ORGANIZATION)
+    if not given or given == current.pk:
+        return current
+    drawn_for = get_organization(actor, given)
+    switch_organization(actor=actor, organization=drawn_for)
+    return drawn_for

@@ -34,7 +34,7 @@ class AddressForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def webhook(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, and what became of the last calls; a new secret is on the page that answers, and never again."""
-    current = current_organization(actor)
+    current = current_organization(request, actor)
     found = webhooks.webhook_of(actor, current)
     form = AddressForm(request.POST or None, initial={"url": found.url if found else ""})
     secret = ""
@@ -53,7 +53,7 @@ def webhook(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def _show(request: HttpRequest, actor: Actor, form: AddressForm, secret: str = "") -> HttpResponse:
-    current = current_organization(actor)
+    current = current_organization(request, actor)
     found = webhooks.webhook_of(actor, current)
     shown = {
         "section": "organization",
@@ -69,7 +69,7 @@ def _show(request: HttpRequest, actor: Actor, form: AddressForm, secret: str = "
 @require_POST
 @members_only
 def test(request: HttpRequest, actor: Actor) -> HttpResponse:
-    found = webhooks.get_webhook(actor, current_organization(actor))
+    found = webhooks.get_webhook(actor, current_organization(request, actor))
     try:
         webhooks.send_test(actor=actor, webhook=found)
     except Conflict as conflict:
@@ -85,7 +85,7 @@ def test(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_POST
 @members_only
 def renew_secret(request: HttpRequest, actor: Actor) -> HttpResponse:
-    found = webhooks.get_webhook(actor, current_organization(actor))
+    found = webhooks.get_webhook(actor, current_organization(request, actor))
     secret = webhooks.renew_secret(actor=actor, webhook=found)
     return _show(request, actor, AddressForm(initial={"url": found.url}), secret)
 
@@ -93,7 +93,7 @@ def renew_secret(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_POST
 @members_only
 def switch(request: HttpRequest, actor: Actor) -> HttpResponse:
-    found = webhooks.get_webhook(actor, current_organization(actor))
+    found = webhooks.get_webhook(actor, current_organization(request, actor))
     webhooks.switch_webhook(actor=actor, webhook=found, on=request.POST.get("on") == "yes")
     return redirect("webhook")
 
@@ -101,7 +101,9 @@ def switch(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_POST
 @members_only
 def remove(request: HttpRequest, actor: Actor) -> HttpResponse:
-    webhooks.remove_webhook(actor=actor, webhook=webhooks.get_webhook(actor, current_organization(actor)))
+    webhooks.remove_webhook(
+        actor=actor, webhook=webhooks.get_webhook(actor, current_organization(request, actor))
+    )
     messages.success(request, "The webhook is removed.")
     return redirect("organization")
 

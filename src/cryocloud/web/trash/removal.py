@@ -10,6 +10,7 @@ from cryocloud.web.core import places
 from cryocloud.web.data.models import DatasetFile
 from cryocloud.web.edits.models import Draft, KeptEdits
 from cryocloud.web.metering.models import Reservation
+from cryocloud.web.notices.models import Occasion
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.results.models import Artifact
@@ -33,6 +34,7 @@ def remove_project(project_id: str) -> None:
 def remove_run(run_id: str) -> None:
     _remove_jobs(Job.with_trash.filter(run_id=run_id))
     with transaction.atomic():
+        Occasion.with_trash.filter(subject_id=run_id).delete()
         Run.with_trash.filter(pk=run_id).delete()
         Deletion.unscoped.filter(target_id=run_id).delete()
 
@@ -79,6 +81,7 @@ def _remove_jobs(jobs: QuerySet[Job]) -> None:
             KeptEdits.unscoped.filter(pk__in=_edits_of(portion)).delete()
             Reservation.unscoped.filter(attempt_id__in=attempt_ids).delete()
             attempts.delete()
+            Occasion.with_trash.filter(subject_id__in=[job.pk for job in portion]).delete()
             freed = Deletion.unscoped.filter(kind=Deletion.Kind.SPACE)
             freed.filter(target_id__in=[job.pk for job in portion]).delete()
             Job.with_trash.filter(pk__in=[job.pk for job in portion]).delete()

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.core.events import project_topic, publish
 from cryocloud.web.core.models import DeletableRecord
 from cryocloud.web.data.tasks import TRASH_KEPT
+from cryocloud.web.notices.models import Occasion
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
@@ -98,10 +99,13 @@ def _locked_consequences(target: Target) -> Consequences:
 def _take_away(deletion: Deletion, target: Target, jobs: list[Job]) -> None:
     for portion in _portions([job.pk for job in jobs]):
         Job.unscoped.filter(pk__in=portion).update(deletion_id=deletion.pk)
+        Occasion.unscoped.filter(subject_id__in=portion).update(deletion_id=deletion.pk)
     if isinstance(target, Project):
         target.runs.update(deletion_id=deletion.pk)
     if not isinstance(target, Job):
         type(target).unscoped.filter(pk=target.pk).update(deletion_id=deletion.pk)
+    about = Q(project=target) if isinstance(target, Project) else Q(subject_id=target.pk)
+    Occasion.unscoped.filter(about).update(deletion_id=deletion.pk)
     _count_in_runs(jobs, +1)
     _tell(deletion)
 
@@ -133,7 +137,7 @@ def _locked(deletion: Deletion) -> Deletion:
 
 def _restore_jobs(deletion: Deletion, jobs: list[Job]) -> None:
     _require_place(deletion, jobs)
-    for model in (Project, Run, Job):
+    for model in (Project, Run, Job, Occasion):
         model.with_trash.filter(deletion_id=deletion.pk).update(deletion_id="")
     _count_in_runs(jobs, -1)
     for job in jobs:
