@@ -42,8 +42,15 @@ def writes_into_the_current(path: str) -> bool:
     return "current_organization" in inspect.unwrap(resolve(path).func).__code__.co_names
 
 
+@pytest.fixture(autouse=True)
+def sample(home):
+    """A platform that has sample data to offer."""
+    (home / "sample").mkdir()
+    (home / "sample/mic_0000.mrc").write_bytes(b"micrograph")
+
+
 @pytest.fixture
-def both(owner, stranger, home):
+def both(owner, stranger):
     """A person who governs two organizations, with everything in both; at work in the second."""
     Membership.unscoped.create(organization=stranger.organization, user=owner.user, role=Role.ADMIN)
     make_world(owner)
@@ -69,9 +76,7 @@ def forms_of(person, path):
     return Offers(path, answer.content.decode()).forms
 
 
-def test_every_form_that_writes_into_the_current_organization_names_it(owner, make_member, home):
-    (home / "sample").mkdir()
-    (home / "sample/mic_0000.mrc").write_bytes(b"micrograph")
+def test_every_form_that_writes_into_the_current_organization_names_it(owner, make_member):
     fresh = make_member(name="fresh")  # the first visit offers what later ones do not
     ids = make_world(owner).ids
     visits = [(owner, page.path(ids)) for page in OWN]
@@ -108,7 +113,7 @@ def test_a_form_that_does_not_say_for_which_organization_it_is_changes_nothing(b
 
 
 @pytest.mark.parametrize("path", ORDERS)
-def test_the_organization_of_strangers_cannot_be_named(owner, stranger, path, home):
+def test_the_organization_of_strangers_cannot_be_named(owner, stranger, path):
     make_world(owner)
     make_world(stranger)
     before, events = [rows(one.organization) for one in (owner, stranger)], AuditEvent.objects.count()
