@@ -257,6 +257,7 @@ def test_eer_is_a_movie(inspected, owner):
         (b"II" + struct.pack("<HIHI", 42, 8, 0, 8), "has no end"),
         (b"II" + struct.pack("<HIHI", 42, 8, 0, 0), "no image that says how large"),
     ],
+    ids=["text", "cut", "circle", "empty"],
 )
 def test_a_broken_tiff_is_damaged_and_says_why(inspected, content, reason):
     file = inspected("broken.tif", content)
