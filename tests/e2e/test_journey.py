@@ -105,7 +105,7 @@ def watch(watched: Watched) -> None:
     badge = page.locator(".head .badge").first
     wait_until(lambda: badge.get_attribute("data-state") != "running", READ_S)
     assert badge.get_attribute("data-state") == "done", page.locator("main").inner_text()
-    assert "resolution" in page.locator("dl.numbers").inner_text().lower()
+    assert re.search(r"resolution\s+\d[\d.]* Å", page.locator("main").inner_text(), re.IGNORECASE)
 
 
 def state_of(watched: Watched) -> str:
