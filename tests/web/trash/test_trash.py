@@ -8,18 +8,21 @@ from django.apps import apps
 from cryocloud.web.audit.models import AuditEvent, Tombstone
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.data.services import create_dataset
 from cryocloud.web.edits.models import Draft, KeptEdits
 from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.operations.disk_use import disk_use
 from cryocloud.web.operations.replay import replay
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.trash.files import move_files_to_trash
 from cryocloud.web.trash.models import Deletion
 from cryocloud.web.trash.services import purge_deletion
 from cryocloud.web.trash.tasks import empty_trash
 from web.trash.conftest import bytes_below, hashes_below, make_job, make_project
-from web_data import bytes_of, run_tasks
+from web_data import add_file, bytes_of, run_tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -330,3 +333,17 @@ def test_a_purge_that_comes_too_late_removes_nothing(owner):
         purge_deletion(actor=owner.actor, deletion=deletion)
     run_tasks()
     assert Project.with_trash.filter(pk=project.pk).exists() and Job.with_trash.count() == 1
+
+
+def test_the_operator_s_disk_counts_what_lies_in_the_trash(owner):
+    """Results and files in the trash take room until they are removed."""
+    project = make_project(owner, runs=1, jobs=2)
+    dataset = create_dataset(actor=owner.actor, organization=owner.organization, name="Grid 7", profile={})
+    file = add_file(owner, dataset, "a.mrc", b"12345")
+    before = {use.name: use.size_bytes for use in disk_use()}
+    trash(owner, "project", project.pk)
+    move_files_to_trash(actor=owner.actor, dataset=dataset, file_ids=[file.pk])
+    after = {use.name: use.size_bytes for use in disk_use()}
+    del before["database and logs"], after["database and logs"]
+    assert before["results of jobs, the trash included"] > 0
+    assert after == before | {"of that in the trash": before["of that in the trash"] + 5}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.data.models import StoredObject, Upload
@@ -23,12 +23,13 @@ class Use:
 def disk_use() -> list[Use]:
     """Data and results of everybody, what is announced, and the platform's own files."""
     stored = StoredObject.unscoped.all()
+    in_trash = Q(file__dataset__trashed_at__isnull=False) | (Q(file__isnull=False) & ~Q(file__deletion_id=""))
     site = configuration()
     own = [site.database, *site.home.glob("db.sqlite3-*"), *(site.home / "logs").glob("*.log*")]
     return [
         Use("datasets, the trash included", _sum(stored)),
-        Use("of that in the trash", _sum(stored.filter(file__dataset__trashed_at__isnull=False))),
-        Use("results of jobs", _sum(Artifact.unscoped.all())),
+        Use("of that in the trash", _sum(stored.filter(in_trash))),
+        Use("results of jobs, the trash included", _sum(Artifact.with_trash.all())),
         Use("announced by open uploads", _sum(Upload.unscoped.filter(state=Upload.State.OPEN))),
         Use("database and logs", sum(path.stat().st_size for path in own if path.is_file())),
     ]
