@@ -5,7 +5,6 @@ Ids, kinds and times only: names of projects, datasets and files are the tenants
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from django.db.models import Q, QuerySet
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.configuration import configuration
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict
@@ -26,8 +24,10 @@ from cryocloud.web.core.models import BackgroundTask, Lease
 from cryocloud.web.metering.services import remaining_compute_s
 from cryocloud.web.operations.governing import require_operator
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.runs.forecasts import machine_memory_bytes
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.services import is_dispatch_paused, pause_dispatch, resume_dispatch
+from cryocloud.web.scheduling.fairness import slots_of
 
 MEMORY_FILE = Path("/proc/meminfo")
 _OF_TENANTS = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|(?<!\w)/[^\s:,;)]+")
@@ -101,10 +101,9 @@ def _reason_for_all() -> str:
 
 
 def _reason_of(organization: Organization, running: int) -> str:
-    site = configuration()
     if remaining_compute_s(organization) == 0:
         return "no compute is left to its organization"
-    most = site.slots_per_organization if organization.slots_max is None else organization.slots_max
+    most = slots_of({organization.pk})[organization.pk]
     if running >= most:
         return f"its organization has {running} of {most} slots"
     return "waits for a slot"
@@ -113,9 +112,7 @@ def _reason_of(organization: Organization, running: int) -> str:
 def memory() -> Memory:
     """Of the machine, as the kernel counts it."""
     fields = dict(re.findall(r"^(\w+):\s+(\d+) kB$", MEMORY_FILE.read_text(encoding="ascii"), re.MULTILINE))
-    return Memory(
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), 1024 * int(fields["MemAvailable"])
-    )
+    return Memory(machine_memory_bytes(), 1024 * int(fields["MemAvailable"]))
 
 
 def set_pause(*, actor: Actor, paused: bool) -> None:
