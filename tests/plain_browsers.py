@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ FLAGS = [
 ]  # fmt: skip
 
 
-class PlainBrowser:
+class PlainBrowser(ABC):
     """``open``, ``click``, ``fill``, ``give_files`` and ``tell``, each by a CSS selector; ``clicks`` are counted."""
 
     def __init__(self, address: str) -> None:
@@ -38,21 +39,21 @@ class PlainBrowser:
     def text(self, selector: str = "main") -> str:
         return str(self.tell(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
-    def open(self, path: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def open(self, path: str) -> None: ...
 
-    def fill(self, selector: str, text: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def fill(self, selector: str, text: str) -> None: ...
 
-    def give_files(self, selector: str, files: list[Path]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def give_files(self, selector: str, files: list[Path]) -> None: ...
 
+    @abstractmethod
     def tell(self, expression: str) -> Any:
         """The value of an expression of JavaScript."""
-        raise NotImplementedError
 
-    def _click(self, selector: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _click(self, selector: str) -> None: ...
 
 
 class SlowChromium(PlainBrowser):

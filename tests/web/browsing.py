@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,20 @@ class Look:
             for node in one["nodes"][:3]
         ]
 
+    def picture(self, name: str) -> None:
+        """Nothing is wider than the window, and the page is kept."""
+        wide = self.overflow(self.page.viewport_size["width"])
+        assert not wide, f"{name}: {wide}"
+        self.keep(name)
+
+    def keep(self, name: str) -> None:
+        """As a picture for a person to look at, where PICTURES names a folder for it."""
+        folder = os.environ.get("PICTURES")
+        if folder:
+            is_dark = self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+            kind = f"{self.page.viewport_size['width']}_{'dark' if is_dark else 'light'}"
+            self.page.screenshot(path=str(Path(folder) / f"{name}_{kind}.png"), full_page=True)
+
     def overflow(self, width_px: int) -> str:
         """What reaches beyond the right edge; empty where the page does not scroll sideways."""
         if self.page.evaluate("document.documentElement.scrollWidth") <= width_px:
@@ -101,7 +116,7 @@ def looking(address: str, client: Any, **context: Any) -> Iterator[Look]:
         pytest.skip(f"no {CHROMIUM} (apt-get install chromium)")
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        tab = browser.new_context(**context)
+        tab = browser.new_context(base_url=address, **context)
         tab.add_cookies([{"name": "session", "value": client.cookies["session"].value, "url": address}])
         try:
             yield Look(tab.new_page(), address)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,15 +17,12 @@ from cryocloud.web.runs.models import Attempt, Job
 from platform_endings import BAD_INPUT, EXCEPTIONS, end_job, end_run, queued_job, start_job
 from platform_orders import FAKE_JOB_TYPES
 from platform_server import serving
+from web.browsing import Look, looking
 from web.notices.conftest import work
 from web.notices.receiver import Receiver, receiving
 from web.notices.test_mails import tally
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-WIDTHS = [1280, 360]
-# A folder for pictures of what the tests see, for whoever wants to look.
-PICTURES = os.environ.get("TEST_PICTURES", "")
+LOOKS = [(width_px, scheme) for width_px in (1280, 360) for scheme in ("light", "dark")]
 PRELUDE = f"""
 import cryocloud.catalog.types, cryocloud.catalog.workflows
 cryocloud.catalog.types.__path__.append({str(FAKE_JOB_TYPES / "catalog")!r})
@@ -37,22 +33,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.
 
 @dataclass
 class Seen:
-    """A page, its width, and what its browser complained about."""
+    """A tab, and the words of what it shows."""
 
-    page: Any
-    width_px: int
+    tab: Look
 
-    def visit(self, path: str, name: str = "") -> str:
-        assert self.page.goto(path).status == 200
+    @property
+    def page(self) -> Any:
+        return self.tab.page
+
+    def visit(self, path: str, name: str = "page") -> str:
+        self.tab.visit(path)
         return self.look(name)
 
-    def look(self, name: str = "") -> str:
+    def look(self, name: str = "page") -> str:
         """The words of the page, which is not wider than the screen."""
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= self.width_px, self.page.url
-        for scheme in ("light", "dark") if PICTURES and name else ():
-            self.page.emulate_media(color_scheme=scheme)
-            picture = Path(PICTURES) / f"{name}-{self.width_px}-{scheme}.png"
-            self.page.screenshot(path=str(picture), full_page=True)
+        self.tab.picture(name)
         return " ".join(self.page.inner_text("body").split())
 
     def bell(self) -> str:
@@ -65,30 +60,22 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-@pytest.fixture(params=WIDTHS)
+@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
 def seen(
     request: pytest.FixtureRequest, ada: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Seen]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM} (apt-get install chromium)")
     # Playwright keeps an event loop in this thread; nothing else uses the connection.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    database = str(connection.settings_dict["NAME"])
-    session = ada.client.cookies["session"].value
-    opened = {"CRYOCLOUD_WEBHOOK_NETWORKS": "127.0.0.0/8"}
-    with serving(home, database, prelude=PRELUDE, **opened) as site, playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        context = browser.new_context(base_url=site.address, viewport={"width": request.param, "height": 800})
-        context.add_cookies([{"name": "session", "value": session, "url": site.address}])
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        complaints: list[str] = []
-        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield Seen(page, request.param)
-        browser.close()
-        assert [one for one in complaints if "422" not in one] == []
+    width_px, scheme = request.param
+    context = {"viewport": {"width": width_px, "height": 800}, "color_scheme": scheme}
+    database, opened = str(connection.settings_dict["NAME"]), {"CRYOCLOUD_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+    with (
+        serving(home, database, prelude=PRELUDE, **opened) as site,
+        looking(site.address, ada.client, **context) as look,
+    ):
+        yield Seen(look)
+        # A form that was refused is answered with 422, which the console counts as an error.
+        assert [said for said in look.found() if "422" not in said] == []
 
 
 def some_endings(ada: Any, project: Project) -> None:
@@ -187,4 +174,4 @@ def test_a_job_and_a_run_that_wait_say_so(
     assert "Waiting for a free slot, the only one is taken. It is the next in the queue" in words
     assert "may start in about 30 min." in words
     words = seen.visit(f"/runs/{run.pk}/", "queued-run")
-    assert "It is number 2 in the queue." in words
+    assert "It is number 2 in the queue and may start in about 30 min." in words

@@ -32,7 +32,6 @@ def page(request, owner, laboratory, home, monkeypatch):
         ) as served,
         looking(served.address, owner.client, **context) as look,
     ):
-        look.page.address = served.address
         yield look.page
         # A form that was refused is answered with 422, which the console counts as an error.
         assert [said for said in look.found() if "status of 422" not in said] == []
@@ -41,7 +40,7 @@ def page(request, owner, laboratory, home, monkeypatch):
 
 
 def go(page, path):
-    page.goto(page.address + path, wait_until="load")
+    page.goto(path, wait_until="load")
 
 
 def text(page):

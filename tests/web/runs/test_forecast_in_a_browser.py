@@ -15,25 +15,16 @@ from cryocloud.web.data.models import Dataset
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Attempt, Job, Run
 from platform_orders import OPTICS, make_dataset
-from platform_server import Served, serving
+from platform_server import serving
+from web.browsing import Look, looking
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 ISLAND = Path(__file__).parents[3] / "src/cryocloud/web/static/islands/page.js"
 HEADER = {"content": "image", "width_px": 1000, "height_px": 1200, "sections": 1, "pixel_size_angstrom": 1.5}
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium"),
     pytest.mark.skipif(not ISLAND.exists(), reason="the islands are not built (make islands)"),
 ]
-
-
-@pytest.fixture
-def served(transactional_db: None, home: Path) -> Iterator[Served]:
-    with serving(home, str(connection.settings_dict["NAME"])) as running:
-        yield running
 
 
 @pytest.fixture
@@ -63,43 +54,28 @@ def at_work(owner: Any, project: Project, dataset: Dataset) -> tuple[Run, Job]:
 
 
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")], ids=str)
-def page(
+def tab(
     request: pytest.FixtureRequest,
-    served: Served,
+    transactional_db: None,
     owner: Any,
+    home: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Iterator[Any]:
-    """``page.picture(name)`` holds that nothing scrolls sideways, and keeps what it looks like."""
+) -> Iterator[Look]:
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     width_px, scheme = request.param
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        context = browser.new_context(
-            base_url=served.address, viewport={"width": width_px, "height": 900}, color_scheme=scheme
-        )
-        context.set_default_timeout(120_000)
-        cookie = owner.client.cookies["session"].value
-        context.add_cookies([{"name": "session", "value": cookie, "url": served.address}])
-        made = context.new_page()
-        problems: list[str] = []
-        made.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-
-        def picture(name: str) -> None:
-            made.screenshot(path=str(tmp_path / f"{name}_{width_px}_{scheme}.png"), full_page=True)
-            assert not made.evaluate(
-                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-            )
-
-        made.picture = picture
-        yield made
-        assert problems == []
-        browser.close()
+    context = {"viewport": {"width": width_px, "height": 900}, "color_scheme": scheme}
+    with (
+        serving(home, str(connection.settings_dict["NAME"])) as served,
+        looking(served.address, owner.client, **context) as look,
+    ):
+        yield look
+        assert look.found() == []
 
 
 def test_the_forecast_follows_the_form_and_stands_on_the_pages(
-    page: Any, project: Project, at_work: tuple[Run, Job]
+    tab: Look, project: Project, at_work: tuple[Run, Job]
 ) -> None:
+    page = tab.page
     run, job = at_work
     page.goto(f"/projects/{project.pk}/workflows/spa/new/")
     diameter = "#parameter-particle_diameter_angstrom"
@@ -112,10 +88,10 @@ def test_the_forecast_follows_the_form_and_stands_on_the_pages(
     page.press(diameter, "Tab")
     page.wait_for_function("before => document.querySelector('#forecast').innerText !== before", arg=first)
     page.click("#findings summary")
-    page.picture("order")
+    tab.picture("order")
     page.goto(f"/jobs/{job.pk}/")
     assert "min left." in page.inner_text("#live")
-    page.picture("job")
+    tab.picture("job")
     page.goto(f"/runs/{run.pk}/")
     assert "of memory" in page.inner_text("main")
-    page.picture("run")
+    tab.picture("run")
