@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -27,14 +28,14 @@ Points = Annotated[tuple[tuple[PixelPlace, PixelPlace], ...], Field(max_length=P
 Names = Annotated[tuple[Name, ...], Field(max_length=MICROGRAPHS_MAX)]
 
 
-class Edits(BaseModel):
+class Edits(BaseModel, ABC):
     """Base: frozen, and unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @abstractmethod
     def summary(self) -> str:
         """How much was changed, in words; empty if nothing was."""
-        raise NotImplementedError
 
 
 class MicrographEdits(BaseModel):
