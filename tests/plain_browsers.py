@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 
 CHROMIUM, FIREFOX = Path("/usr/bin/chromium"), Path("/usr/bin/firefox-esr")
 WIDTH_PX, HEIGHT_PX = 1280, 900
@@ -71,7 +72,14 @@ class SlowChromium(PlainBrowser):
         self.page.locator(selector).set_input_files([str(file) for file in files])
 
     def tell(self, expression: str) -> Any:
-        return self.page.evaluate(expression)
+        """A page that has just been left is asked again where it led to."""
+        try:
+            return self.page.evaluate(expression)
+        except PlaywrightError as error:
+            if "context was destroyed" not in str(error):
+                raise
+            self.page.wait_for_load_state()
+            return self.page.evaluate(expression)
 
     def _click(self, selector: str) -> None:
         self.page.locator(selector).first.click()
