@@ -115,6 +115,12 @@ class Configuration(BaseModel):
     trial_storage_bytes: int = Field(2 * 10**12, ge=0, description="Bytes of storage in the trial")
     trial_files: int = Field(100_000, ge=0, description="Files in the trial, empty ones included")
     refund_days: int = Field(30, ge=0, description="Days in which a subscription is refunded in full")
+    retrieval_days: int = Field(
+        30, ge=1, description="Days after the end of a trial or a plan in which data can be read and fetched"
+    )
+    billing: Path | None = Field(
+        None, description="File (TOML) with the seller, plans and prices; nothing is sold without it"
+    )
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
     proxies: tuple[str, ...] = Field(
         (),

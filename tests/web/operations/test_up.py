@@ -156,8 +156,8 @@ def test_backup_restore_and_on(tmp_path):
         platform.wait_ready()
         with closing(sqlite3.connect(home / "db.sqlite3", timeout=20)) as live:
             live.execute(
-                "INSERT INTO organizations_organization (id, created_at, name, state, trial_started_at) "
-                "VALUES ('o1', '2026-01-01', 'Lab', 'trial', '2026-01-01')"
+                "INSERT INTO organizations_organization (id, created_at, name, state, state_since, trial_started_at) "
+                "VALUES ('o1', '2026-01-01', 'Lab', 'trial', '2026-01-01', '2026-01-01')"
             )
             live.commit()
         assert operate("backup", str(kept), "--home", str(home)).returncode == 0

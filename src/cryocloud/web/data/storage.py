@@ -13,6 +13,7 @@ from cryocloud.web.core.errors import Forbidden, QuotaExceeded
 from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.organizations.states import standing
 
 _REMEDY = "Delete what you no longer need and empty the trash, or ask for more storage."
 
@@ -64,7 +65,7 @@ def storage_limit(organization: Organization) -> StorageLimit:
 def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
     """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
     organization = Organization.objects.select_for_update().get(pk=organization_id)
-    if organization.state not in Organization.OPEN:
+    if not standing(organization).may_compute:
         raise Forbidden("The trial of this organization has ended: its data can be read, but nothing added.")
     require_room()
     limit, used = storage_limit(organization), storage_used(organization)

@@ -40,3 +40,26 @@ class Reservation(TenantRecord):
     attempt_id = models.CharField(max_length=ID_LENGTH, unique=True)
     reserved_s = models.FloatField()
     used_s = models.FloatField()
+
+
+class Allowance(TenantRecord):
+    """What a plan gives from one moment up to, not including, another; spans of an organization never overlap.
+
+    An attempt counts in the span in which it ends. Rates are cents for a slot's hour and for 10^12 bytes kept 30 days;
+    None: work stops at what is included. ``spending_limit_cents`` is what the owner lets the span cost beyond that.
+    """
+
+    from_at = models.DateTimeField()
+    until_at = models.DateTimeField()
+    plan_code = models.CharField(max_length=40)
+    plan_name = models.CharField(max_length=60)
+    compute_s = models.BigIntegerField()
+    storage_bytes = models.BigIntegerField()
+    files = models.BigIntegerField(null=True)
+    slots = models.PositiveSmallIntegerField(null=True)
+    compute_cents_an_hour = models.PositiveIntegerField(null=True)
+    storage_cents_a_terabyte_month = models.PositiveIntegerField(null=True)
+    spending_limit_cents = models.PositiveBigIntegerField(default=0)
+
+    class Meta(TenantRecord.Meta):
+        indexes = (models.Index(fields=["organization", "from_at"]),)

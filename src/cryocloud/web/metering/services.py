@@ -14,6 +14,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import QuotaExceeded
 from cryocloud.web.metering.models import Reservation, UsageRecord
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.organizations.states import standing
 
 RESERVED_AHEAD_S = 60
 """Held for an attempt beyond what it has used, so that two of them cannot start on the same last minute."""
@@ -46,11 +47,11 @@ def running_compute_s(organization: Organization) -> float:
 
 def compute_limit_s(organization: Organization) -> int | None:
     """All that the organization may use; None where there is no limit."""
-    if organization.state not in Organization.OPEN:
+    if not standing(organization).may_compute:
         return 0
     if organization.compute_hours_max is not None:
         return organization.compute_hours_max * 3600
-    if organization.state == Organization.State.TRIAL:
+    if standing(organization).state == Organization.State.TRIAL:
         return configuration().trial_compute_hours * 3600
     return None
 
@@ -72,10 +73,10 @@ def require_compute(organization: Organization) -> None:
 
 def _used_up(organization: Organization) -> str:
     whom = configuration().contact_words
-    if organization.state not in Organization.OPEN:
+    if not standing(organization).may_compute:
         return f"This organization may not compute any more. Results stay; to go on, write to {whom}."
     hours = (compute_limit_s(organization) or 0) // 3600
-    if organization.state == Organization.State.TRIAL:
+    if standing(organization).state == Organization.State.TRIAL:
         return (
             f"The {hours:,} hours of compute of the trial are used up. Results stay; to go on, write to {whom} "
             "for a plan."

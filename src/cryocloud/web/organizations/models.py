@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
+from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.ids import ID_LENGTH
 from cryocloud.web.core.models import Record, TenantRecord
@@ -20,26 +24,57 @@ class Role(models.IntegerChoices):
 
 
 class Organization(Record):
-    """The tenant. The figures are limits that an operator has set by hand; None: as the plan says."""
+    """The tenant. The figures are limits that an operator has set by hand; None: as the plan says.
+
+    ``state`` is as it was last written down, ``organizations.states.standing`` tells what holds at this second;
+    ``state_until`` is the moment at which the clock alone will change it.
+    """
 
     class State(models.TextChoices):
         TRIAL = "trial"
+        TRIAL_ENDED = "trial_ended", "trial ended"
         ACTIVE = "active"
-        TRIAL_ENDED = "trial_ended"
+        PAST_DUE = "past_due", "payment overdue"
+        ENDED = "ended"
+        RETRIEVAL = "retrieval"
         CLOSED = "closed"
-
-    OPEN = (State.TRIAL, State.ACTIVE)
+        PURGED = "purged"
 
     name = models.CharField(max_length=120)
     state = models.CharField(max_length=12, choices=State, default=State.TRIAL)
+    state_since = models.DateTimeField(default=now)
+    state_until = models.DateTimeField(null=True, blank=True)
     trial_started_at = models.DateTimeField(default=now)
     compute_hours_max = models.PositiveIntegerField(null=True, blank=True)
     storage_bytes_max = models.PositiveBigIntegerField(null=True, blank=True)
     files_max = models.PositiveBigIntegerField(null=True, blank=True)
     slots_max = models.PositiveSmallIntegerField(null=True, blank=True)
 
+    class Meta:
+        indexes = (models.Index(fields=["state_until"]),)
+
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *arguments: Any, **options: Any) -> None:
+        """A new organization in its trial gets the end of it."""
+        if self._state.adding and self.state == self.State.TRIAL and self.state_until is None:
+            self.state_since = self.trial_started_at
+            self.state_until = self.trial_started_at + timedelta(days=configuration().trial_days)
+        super().save(*arguments, **options)
+
+
+class StateChange(TenantRecord):
+    """One step of an organization from state to state; ``actor_id`` is a person's, or “clock”. Never changed."""
+
+    before = models.CharField(max_length=12, choices=Organization.State)
+    after = models.CharField(max_length=12, choices=Organization.State)
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=500)
+    actor_id = models.CharField(max_length=ID_LENGTH)
+
+    class Meta(TenantRecord.Meta):
+        indexes = (models.Index(fields=["organization", "at"]),)
 
 
 class Membership(TenantRecord):

@@ -1,0 +1,130 @@
+"""Where an organization stands: its states, what each lets people do, and the only ways from one to the next.
+
+``trial -> trial_ended -> closed``, ``active -> past_due -> active | ended``, ``ended -> retrieval -> closed -> purged``
+What the clock alone brings about happens at its exact moment: ``standing`` tells the state of this very second, and
+``settle`` writes it down later under the moment at which it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from cryocloud.web.audit.services import record_event
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import Conflict
+from cryocloud.web.organizations.models import Organization, StateChange
+
+State = Organization.State
+CLOCK = "clock"
+"""The actor of what nobody did."""
+
+WAYS = {
+    State.TRIAL: {State.TRIAL_ENDED, State.ACTIVE},
+    State.TRIAL_ENDED: {State.ACTIVE, State.CLOSED},
+    State.ACTIVE: {State.PAST_DUE, State.ENDED},
+    State.PAST_DUE: {State.ACTIVE, State.ENDED},
+    State.ENDED: {State.RETRIEVAL},
+    State.RETRIEVAL: {State.ACTIVE, State.CLOSED},
+    State.CLOSED: {State.PURGED},
+    State.PURGED: set(),
+}
+OF_THE_CLOCK = {
+    State.TRIAL: (State.TRIAL_ENDED, "The trial is over."),
+    State.TRIAL_ENDED: (State.CLOSED, "No plan was chosen after the trial."),
+    State.RETRIEVAL: (State.CLOSED, "The time to fetch data is over."),
+}
+"""What follows when ``state_until`` has come, and why."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A state and when the clock will change it; None: never by itself."""
+
+    state: State
+    since: datetime
+    until: datetime | None
+
+    @property
+    def may_compute(self) -> bool:
+        """Run jobs; what is left of the plan is counted elsewhere."""
+        return self.state in (State.TRIAL, State.ACTIVE, State.PAST_DUE)
+
+    @property
+    def may_add(self) -> bool:
+        """Upload, make and change things."""
+        return self.may_compute
+
+    @property
+    def may_read(self) -> bool:
+        """See, export and delete."""
+        return self.state not in (State.CLOSED, State.PURGED)
+
+
+def lasts(state: State) -> timedelta | None:
+    """How long a state lasts by itself; a day is 24 hours."""
+    site = configuration()
+    days = {
+        State.TRIAL: site.trial_days,
+        State.TRIAL_ENDED: site.retrieval_days,
+        State.RETRIEVAL: site.retrieval_days,
+    }.get(state)
+    return None if days is None else timedelta(days=days)
+
+
+def standing(organization: Organization, moment: datetime | None = None) -> Standing:
+    """The state at a moment, this one if none is given; nothing is written."""
+    moment = moment or now()
+    reached = Standing(State(organization.state), organization.state_since, organization.state_until)
+    while reached.until is not None and reached.until <= moment:
+        following, _ = OF_THE_CLOCK[reached.state]
+        span = lasts(following)
+        reached = Standing(following, reached.until, None if span is None else reached.until + span)
+    return reached
+
+
+@transaction.atomic
+def settle(organization_id: str) -> Organization:
+    """Write down what the clock has brought about, each change under its own moment; the row is held."""
+    held = Organization.objects.select_for_update().get(pk=organization_id)
+    moment = now()
+    while held.state_until is not None and held.state_until <= moment:
+        following, reason = OF_THE_CLOCK[State(held.state)]
+        _change(held, following, held.state_until, reason=reason, actor_id=CLOCK)
+    return held
+
+
+@transaction.atomic
+def move(
+    organization_id: str, to: State, *, reason: str, actor_id: str, moment: datetime | None = None
+) -> Organization:
+    """Change the state now, after what the clock has brought about; a way that does not exist is a ``Conflict``."""
+    held = settle(organization_id)
+    _change(held, to, moment or now(), reason=reason, actor_id=actor_id)
+    return held
+
+
+def _change(held: Organization, to: State, moment: datetime, *, reason: str, actor_id: str) -> None:
+    before = State(held.state)
+    if to not in WAYS[before]:
+        raise Conflict(f"The organization is “{before.label}”; from there no way leads to “{to.label}”.")
+    span = lasts(to)
+    held.state, held.state_since = to, moment
+    held.state_until = None if span is None else moment + span
+    held.save(update_fields=["state", "state_since", "state_until"])
+    change = StateChange.unscoped.create(
+        organization=held, before=before, after=to, at=moment, reason=reason, actor_id=actor_id
+    )
+    record_event(
+        "organization.state_changed",
+        organization_id=held.pk,
+        target=change,
+        actor_id=actor_id,
+        via=CLOCK if actor_id == CLOCK else "",
+        before=before,
+        after=to,
+        reason=reason,
+    )
