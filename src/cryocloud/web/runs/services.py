@@ -136,6 +136,7 @@ def cancel_job(*, actor: Actor, job: Job) -> None:
         _cancel(current)
         _audit(actor, "job.cancelled", current)
         if current.run_id and current.state == Job.State.CANCELLED:
+            Run.unscoped.filter(pk=current.run_id, state=Run.State.PAUSED).update(state=Run.State.RUNNING)
             advance_run(current.run_id)
     job.refresh_from_db()
 
@@ -161,8 +162,9 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
 def _cancel(job: Job) -> None:
     """In a transaction that holds the job's row: between this and the end of an attempt one comes first."""
     job.cancel_requested_at = job.cancel_requested_at or now()
-    if job.state == Job.State.QUEUED:
+    if job.state in (Job.State.QUEUED, Job.State.PAUSED):
         job.state, job.message, job.finished_at = Job.State.CANCELLED, "Cancelled while it waited.", now()
+        job.paused_for = ""
     else:
         job.progress_message = "stopping"
     job.save()
