@@ -68,7 +68,7 @@ def submit_next(leadership: Leadership, passed_over: set[str]) -> Attempt | None
 
 def _submit(leadership: Leadership, job_id: str) -> Attempt | Shortage | None:
     with transaction.atomic():
-        job = Job.unscoped.select_for_update().select_related("organization").get(pk=job_id)
+        job = Job.unscoped.select_for_update(no_key=True).select_related("organization").get(pk=job_id)
         if job.state != Job.State.QUEUED or not leadership.holds():
             return None
         number = (job.attempts.aggregate(n=Max("number"))["n"] or 0) + 1

@@ -74,8 +74,9 @@ def end_attempt(
     """False if another scheduler leads by now, or the attempt has ended already."""
     with transaction.atomic():
         job_id = Attempt.unscoped.values_list("job_id", flat=True).get(pk=attempt_id)
-        job = Job.unscoped.select_for_update().select_related("organization").get(pk=job_id)
-        attempt = Attempt.unscoped.select_for_update().get(pk=attempt_id)
+        held = Job.unscoped.select_for_update(of=("self",), no_key=True)
+        job = held.select_related("organization").get(pk=job_id)
+        attempt = Attempt.unscoped.select_for_update(no_key=True).get(pk=attempt_id)
         if attempt.state not in Attempt.OPEN or not leadership.holds():
             return False
         ending = replace(ending, message=plain_message(ending.message))

@@ -105,7 +105,7 @@ def _take_from_grant(attempt: Attempt, wall_s: float) -> None:
 
 
 def _tell(job_id: str, reader: Reader) -> None:
-    job = Job.unscoped.select_for_update().get(pk=job_id)
+    job = Job.unscoped.select_for_update(no_key=True).get(pk=job_id)
     if job.state != Job.State.RUNNING:
         return
     job.progress, job.exceptions = reader.progress, reader.exceptions
