@@ -8,7 +8,7 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.metering.limits import compute_limit
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.organizations.states import State, Standing, standing
+from cryocloud.web.organizations.states import Standing, State, standing
 from cryocloud.web.terms import CURRENCY, billing
 
 
@@ -20,9 +20,13 @@ def used_up_words(organization: Organization) -> str:
     limit = compute_limit(organization)
     hours = (limit.included_s or 0) / 3600
     if held.state == State.TRIAL:
-        return f"The {hours:,.0f} hours of compute of the trial are used up. Results stay. To go on, {_ask('choose a plan')}."
+        remedy = f"Results stay. To go on, {_ask('choose a plan')}."
+        return f"The {hours:,.0f} hours of compute of the trial are used up. {remedy}"
     return " ".join(
-        [f"The {hours:,.0f} hours of compute of the plan are used up.", *_of_plan(organization, held, limit.until_at)]
+        [
+            f"The {hours:,.0f} hours of compute of the plan are used up.",
+            *_of_plan(organization, held, limit.until_at),
+        ]
     )
 
 
