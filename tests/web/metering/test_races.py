@@ -61,7 +61,7 @@ def at_once() -> Iterator[Callable[..., list[Any]]]:
 
 
 def until_answered(act: Callable[[Any], Any], thing: Any) -> Any:
-    """A database that was busy for too long has done nothing; the scheduler asks again at its next turn, and so here."""
+    """A database that was busy for too long has done nothing; like the scheduler at its next turn, ask again."""
     while True:
         try:
             return act(thing)
