@@ -17,7 +17,7 @@ from cryocloud.web.organizations import access
 from cryocloud.web.organizations.grants import end_grants
 from cryocloud.web.organizations.invitations import accept_invitation, invite_member, revoke_invitation
 from cryocloud.web.organizations.models import Membership, Organization, Role, TrialReview
-from cryocloud.web.organizations.trials import note_trial, suspicion_about
+from cryocloud.web.organizations.trials import begins_with_trial, note_trial, suspicion_about
 
 __all__ = (
     "accept_invitation",
@@ -46,7 +46,7 @@ def create_organization(*, actor: Actor, name: str) -> Organization:
 @transaction.atomic
 def open_organization(*, actor: Actor, name: str) -> Organization:
     """A new organization, in its trial where there are trials, owned by the actor; the sign-up has been allowed."""
-    has_trial = configuration().has_trials
+    has_trial = begins_with_trial(actor.user)
     suspicion = suspicion_about(actor.user) if has_trial else ""
     organization = Organization.objects.create(
         name=clean_name(name, field="name"),

@@ -5,10 +5,16 @@ from __future__ import annotations
 from django.db.models import Q
 
 from cryocloud.web.accounts.models import User
+from cryocloud.web.configuration import configuration
 from cryocloud.web.organizations.mailboxes import mailbox_hash
 from cryocloud.web.organizations.models import Organization, TrialReview, TrialTaken
 
 SUSPICION_LENGTH = 500
+
+
+def begins_with_trial(person: User) -> bool:
+    """Who runs the platform needs no trial of it, unless the settings say otherwise."""
+    return configuration().trials == "all" or (configuration().has_trials and not person.is_operator)
 
 
 def suspicion_about(person: User) -> str:

@@ -17,11 +17,11 @@ from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
-from cryocloud.web.lifecycle import closing
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.grants import grants_ending
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
-from cryocloud.web.organizations.states import WAYS, State, standing
+from cryocloud.web.organizations.states import standing
+from cryocloud.web.organizations.trials import begins_with_trial, suspicion_about
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.standing import shown_standing, state_history
 from cryocloud.web.pages.visitor import current_organization, members_only
@@ -90,7 +90,7 @@ def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, o
         "now": shown_standing(current),
         "history": state_history(current),
         "adds": found.may_add,
-        "may_close": own == Role.OWNER and State.CLOSED in WAYS[found.state],
+        "owns": own == Role.OWNER,
         "roles": ROLE_WORDS,
     }
 
@@ -130,7 +130,13 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         else:
             messages.success(request, "The organization is made, and you own it.")
             return redirect("/dashboard/")
-    shown = {"section": "organization", "form": form}
+    has_trial = begins_with_trial(actor.user)
+    shown = {
+        "section": "organization",
+        "form": form,
+        "has_trial": has_trial,
+        "is_reviewed": has_trial and bool(suspicion_about(actor.user)),
+    }
     return render(request, "organizations/new.html", shown, status=422 if form.errors else 200)
 
 
@@ -149,26 +155,6 @@ def rename(request: HttpRequest, actor: Actor) -> HttpResponse:
             return redirect("organization")
     shown = {"section": "organization", "form": form, "organization": current}
     return render(request, "organizations/rename.html", shown, status=422 if form.errors else 200)
-
-
-@members_only
-@require_http_methods(["GET", "HEAD", "POST"])
-def close(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Asks for the name; what it says of dates is what the letter will say."""
-    current = current_organization(request, actor)
-    access.require_governor(actor, current.id, Role.OWNER)
-    closing.require_closable(current)
-    form = NameForm(request.POST or None)
-    if form.is_valid():
-        try:
-            closing.close_organization(actor=actor, organization=current, name=form.cleaned_data["name"])
-        except Refused as refused:
-            show_refusal(form, refused)
-        else:
-            return redirect("organization")
-    form.fields["name"].help_text = f"Type “{current.name}” to confirm."
-    shown = {"section": "organization", "form": form, "organization": current, "now": shown_standing(current)}
-    return render(request, "organizations/close.html", shown, status=422 if form.errors else 200)
 
 
 @require_POST
@@ -268,7 +254,6 @@ urlpatterns: list[URLPattern] = [
     path("organization/", organization, name="organization"),
     path("organization/new/", new, name="new_organization"),
     path("organization/name/", rename, name="rename_organization"),
-    path("organization/close/", close, name="close_organization"),
     path("organization/switch/", switch, name="switch_organization"),
     path("organization/members/<str:membership_id>/role/", role, name="change_role"),
     path("organization/members/<str:membership_id>/remove/", remove, name="remove_member"),
