@@ -51,7 +51,7 @@ def test_no_page_of_a_state_is_too_wide_and_the_browser_complains_of_nothing(
         with looking(served.address, client, **screen) as look:
             for path in paths:
                 look.visit(path, status=403 if name == "closed" and path != "/organization/" else 200)
-                look.keep(f"{name}{path.replace('/', '_')}".replace(key, "one"))
+                look.keep(f"{name}{path.rstrip('/').replace('/', '_')}".replace(key, "one"))
                 told = [one for one in look.found() if "status of 403" not in one]
                 wrong.extend(f"{name} {path}: {said}" for said in [*told, look.overflow(width_px)] if said)
 

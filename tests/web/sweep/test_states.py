@@ -13,7 +13,7 @@ from cryocloud.web.organizations.states import State
 from platform_addresses import operations, pages
 from platform_world import make_world
 from web.pages.laboratory import seed_laboratory
-from web.sweep.test_strangers import BODIES, PUBLIC, QUESTIONS, ask, rows
+from web.sweep.test_strangers import BODIES, PUBLIC, QUESTIONS, asgi_call, ask, rows
 from web.sweep.test_viewers import LEFT_ALONE, every_page, offers_of
 
 # Questions of a form that would order something.
@@ -176,3 +176,24 @@ def test_no_page_offers_what_the_state_forbids(world, owner):
 
 def says_so(answer):
     return not answer.streaming and "takes nothing new" in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.requirement("TRL-08")
+def test_an_upload_that_has_begun_sends_its_file_and_no_other_begins(world, owner):
+    path = f"/datasets/{world.ids['dataset_id']}/uploads"
+    begun = owner.api("POST", path, {"path": "late.mrc", "size_bytes": 3}).json()
+    put(owner, State.TRIAL_ENDED)
+    headers = {
+        "Authorization": f"Bearer {owner.secret}", "Host": "127.0.0.1", "Tus-Resumable": "1.0.0", "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream", "Content-Length": "3",
+    }  # fmt: skip
+    status, content, _ = asgi_call("PATCH", f"/uploads/{begun['id']}", headers, b"abc")
+    assert status == 204, content
+    files = owner.api("GET", f"/datasets/{world.ids['dataset_id']}/files").json()["items"]
+    assert "late.mrc" in {one["path"] for one in files}
+    refused = owner.api("POST", path, {"path": "later.mrc", "size_bytes": 3})
+    assert refused.status_code == 409 and "takes nothing new" in refused.json()["error"]
+    put(owner, State.CLOSED)
+    status, content, _ = asgi_call("HEAD", f"/uploads/{world.ids['upload_id']}", headers)
+    assert status == 403

@@ -201,12 +201,12 @@ def test_a_viewer_changes_nothing_on_the_pages(page, world, owner, make_member):
     assert rows() == before
 
 
-def asgi_call(method, path, headers):
+def asgi_call(method, path, headers, body=b""):
     """An answer of the whole application, the parts before Django included."""
     sent = []
 
     async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message):
         sent.append(message)
@@ -218,8 +218,8 @@ def asgi_call(method, path, headers):
         "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9),
     }  # fmt: skip
     async_to_sync(asgi.application)(scope, receive, send)
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    return sent[0]["status"], body, sorted(map(tuple, sent[0]["headers"]))
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], content, sorted(map(tuple, sent[0]["headers"]))
 
 
 BEFORE_DJANGO = [

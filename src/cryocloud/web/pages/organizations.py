@@ -90,6 +90,7 @@ def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, o
         "now": shown_standing(current),
         "history": state_history(current),
         "adds": found.may_add,
+        "reads": found.may_read,
         "owns": own == Role.OWNER,
         "roles": ROLE_WORDS,
     }
