@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -36,6 +35,7 @@ from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization, members_only
 
 PER_PAGE = 50
+KINDS = [(value, label.capitalize()) for value, label in Customer.Kind.choices]
 LABELS = {
     "name": ("Name", "The university, institute, company or person that invoices are made out to."),
     "street": ("Street and number", ""),
@@ -57,7 +57,7 @@ LABELS = {
 
 
 class DetailsForm(forms.Form):
-    kind = forms.ChoiceField(label="Who pays", choices=Customer.Kind.choices, widget=forms.RadioSelect)
+    kind = forms.ChoiceField(label="Who pays", choices=KINDS, widget=forms.RadioSelect)
     name = forms.CharField()
     street = forms.CharField()
     postal_code = forms.CharField()
@@ -153,9 +153,9 @@ def _usage_address(line: dict[str, Any]) -> str:
     """The page with the attempts, or the storage, that a line is made of; "" for what is no usage."""
     if line["kind"] not in ("compute", "storage"):
         return ""
-    span = {name: datetime.fromisoformat(line[f"{name}_at"]).isoformat() for name in ("from", "until")}
+    begin = datetime.fromisoformat(line["from_at"]).astimezone(UTC)
     try:
-        return f"{reverse('usage')}?{urlencode(span)}"
+        return f"{reverse('usage')}?span={begin:%Y%m%dT%H%M%S}"
     except NoReverseMatch:
         return ""
 
