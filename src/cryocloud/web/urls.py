@@ -17,6 +17,7 @@ PAGES = (
     "projects",
     "trash",
     "storage",
+    "invoices",
     "runs",
     "viewers",
     "by_hand",
