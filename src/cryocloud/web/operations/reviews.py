@@ -33,7 +33,7 @@ def decide_review(*, actor: Actor, review: TrialReview, granted: bool, reason: s
     """A granted trial begins now with all its days; without it the organization can only choose a plan."""
     require_operator(actor)
     require_second_factor(actor, "Deciding about a trial")
-    Organization.objects.select_for_update().get(pk=review.organization_id)
+    Organization.objects.select_for_update(no_key=True).get(pk=review.organization_id)
     held = TrialReview.unscoped.select_for_update().get(pk=review.pk)
     if held.decision != _Decision.OPEN:
         raise Conflict(f"This has been decided already: {held.get_decision_display()}.")
