@@ -15,6 +15,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.places import attempt_folder, result_folder
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject
 from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.organizations.models import Organization
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
@@ -76,6 +77,9 @@ class Laboratory:
 
 def seed_laboratory(owner, plots: Path | None = None) -> Laboratory:
     """Write it all; ``plots`` is a workflow's folder to take real plots from, otherwise small ones are made."""
+    # The trial began before what was computed in it.
+    begun = Organization.objects.filter(pk=owner.organization.pk)
+    begun.update(trial_started_at=now() - timedelta(days=1))
     own = {"organization": owner.organization, "created_by_id": owner.user.pk}
     dataset = Dataset.unscoped.create(name="Apoferritin, grid 3", profile=PROFILE, is_sample=True, **own)
     for number in (1, 2):
