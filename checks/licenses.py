@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 EXTRAS = ("engine", "web", "client")
 # Extras that may bring packages under the LGPL, each with who asks for it and why nothing else serves.
 LGPL_EXTRAS = {
-    "postgres": "whoever runs the platform on PostgreSQL: psycopg is the driver that Django has, and libpq comes with it",
+    "postgres": "whoever runs the platform on PostgreSQL: psycopg is the driver of Django, and libpq comes with it",
 }
 FORBIDDEN = re.compile(r"\b[AL]?GPL|general public license|affero", re.IGNORECASE)
 LESSER = re.compile(r"\bLGPL[-\w.+]*|lesser general public license[^;)]*(\([^)]*\))?", re.IGNORECASE)

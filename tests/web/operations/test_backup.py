@@ -204,7 +204,9 @@ def test_a_backup_is_for_its_owner_only(filled, tmp_path_factory):
 def test_a_backup_is_recorded_for_the_operators_page_and_so_is_one_that_failed(
     filled, tmp_path_factory, settings
 ):
-    settings.CONFIGURATION = SimpleNamespace(home=filled, database_file=Path(connection.settings_dict["NAME"]))
+    settings.CONFIGURATION = SimpleNamespace(
+        home=filled, database_file=Path(connection.settings_dict["NAME"])
+    )
     kept = tmp_path_factory.mktemp("kept")
     call_command("backup", str(kept / "night"), stdout=io.StringIO())
     made = AuditEvent.objects.get(verb="backup.made")

@@ -6,48 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from cryocloud.client.demo_platform import running_platform, sign_up
 from cryocloud.client.mail_sink import mail_sink
 from cryocloud.web.configuration import ConfigurationError, read_configuration
 from cryocloud.web.core.database_address import database_settings
-from platform_up import environment, operate, wait_for
+from platform_client import api_of, finished_job
+from platform_up import environment, operate
 
-JOB = {
-    "job_type": "simulate_map",
-    "inputs": {"model": "procedural"},
-    "parameters": {"pixel_size_angstrom": 8.0},
-}
 SECRET = "not-to-be-told"
-
-
-def _api(address: str, secret: str) -> httpx.Client:
-    return httpx.Client(
-        base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {secret}"}, timeout=60
-    )
-
-
-def _made(answer: httpx.Response) -> str:
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def _finished_job(address: str, secret: str) -> str:
-    with _api(address, secret) as api:
-        organization = api.get("/organizations").json()["items"][0]["id"]
-        project = _made(api.post("/projects", json={"name": "P", "organization_id": organization}))
-        job = _made(api.post(f"/projects/{project}/jobs", json=JOB))
-        wait_for(lambda: api.get(f"/jobs/{job}").json()["state"] in ("done", "failed", "exceptions"))
-        assert api.get(f"/jobs/{job}").json()["state"] == "done", api.get(f"/jobs/{job}").text
-    return job
 
 
 def test_a_job_runs_to_its_end_and_a_backup_is_made(new_database, tmp_path):
     home, settings = tmp_path / "home", new_database()
     with mail_sink() as sink, running_platform(home, sink, settings) as address:
-        _finished_job(address, sign_up(address, sink))
+        finished_job(address, sign_up(address, sink))
         said = operate("backup", str(tmp_path / "kept"), "--home", str(home), **settings)
     assert said.returncode == 0, said.stderr
     assert (tmp_path / "kept/files/database.dump").exists()
@@ -62,11 +36,11 @@ def test_what_was_backed_up_is_there_after_a_restore(new_database, tmp_path):
     with mail_sink() as sink:
         with running_platform(home, sink, first) as address:
             secret = sign_up(address, sink)
-            job = _finished_job(address, secret)
+            job = finished_job(address, secret)
             assert operate("backup", str(kept), "--home", str(home), **first).returncode == 0
         restored = operate("restore", str(kept), "--home", str(fresh), **second)
         assert restored.returncode == 0, restored.stderr
-        with running_platform(fresh, sink, second) as address, _api(address, secret) as api:
+        with running_platform(fresh, sink, second) as address, api_of(address, secret) as api:
             assert api.get(f"/jobs/{job}").json()["number"] == 1
             artifacts = api.get(f"/jobs/{job}/artifacts").json()["items"]
             assert any(one["path"].endswith(".mrc") for one in artifacts)
