@@ -1,4 +1,4 @@
-"""Tests of the platform that depend on the database most, on PostgreSQL: what happens at the same time, and migrations."""
+"""Tests that depend on the database most, on PostgreSQL: what happens at the same time, and migrations."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def within(
 
 def get(actor: Actor, model: type[Tenant], object_id: str, *, needs: Role = Role.VIEWER) -> Tenant:
     """One row. Strangers get ``NotFound`` as for what does not exist, members below ``needs`` get ``Forbidden``."""
-    found = visible(actor, model).filter(pk=object_id).first()
+    # Not asked for in a database that takes no NUL.
+    found = None if "\0" in object_id else visible(actor, model).filter(pk=object_id).first()
     if found is None:
         raise NotFound
     require_role(actor, found.organization_id, needs)
