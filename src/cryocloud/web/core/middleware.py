@@ -49,6 +49,18 @@ def request_log(get_response: Handler) -> Handler:
     return handle
 
 
+def no_nul_in_queries(get_response: Handler) -> Handler:
+    """Nobody types this character, and PostgreSQL takes it in no text that is looked for."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        query = request.META["QUERY_STRING"]
+        if "%00" in query:
+            request.META["QUERY_STRING"] = query.replace("%00", "")
+        return get_response(request)
+
+    return handle
+
+
 def nothing_kept(get_response: Handler) -> Handler:
     """What is answered to a credential, or on the way to one, is kept by no browser and no proxy.
 
