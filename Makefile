@@ -15,7 +15,7 @@ help: ## this list
 
 setup: $(STAMP) ## a virtual environment with everything in it
 
-# The lock is for one platform. Elsewhere: pip install --editable '.[engine,web,client,test,dev,docs]'
+# The lock is for one platform. Elsewhere: pip install --editable '.[engine,web,client,postgres,test,dev,docs]'
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "requirements.lock is for Python 3.11; set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

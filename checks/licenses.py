@@ -18,6 +18,7 @@ EXTRAS = ("engine", "web", "client")
 # Extras that may bring packages under the LGPL, each with who asks for it and why nothing else serves.
 LGPL_EXTRAS = {
     "billing": "fpdf2 (PDF of invoices) and python-stdnum (check digits of VAT ids): docs/decisions/0004",
+    "postgres": "whoever runs the platform on PostgreSQL: psycopg is the driver of Django, and libpq comes with it",
 }
 FORBIDDEN = re.compile(r"\b[AL]?GPL|general public license|affero", re.IGNORECASE)
 LESSER = re.compile(r"\bLGPL[-\w.+]*|lesser general public license[^;)]*(\([^)]*\))?", re.IGNORECASE)

@@ -110,8 +110,8 @@ def pss_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
+def operate(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cryocloud.client.cli", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment({}), check=False, timeout=120
+        command, capture_output=True, text=True, env=environment(settings), check=False, timeout=120
     )

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,6 +20,7 @@ def _check(folder: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
     return ran.returncode, json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_a_failed_step_is_recorded_and_the_others_run(tmp_path: Path) -> None:
     code, rows = _check(tmp_path, "--steps", "machine", "refine-truth")  # there is no refinement to judge
     assert code == 1

@@ -308,9 +308,9 @@ def campaign_holds(platform: Platform, campaign: Campaign, make_member: Callable
 
 @pytest.mark.timeout(600)
 @pytest.mark.django_db(transaction=True)
-def test_thirty_kills(platform: Platform, make_member: Callable[..., Any]) -> None:
+def test_a_dozen_kills(platform: Platform, make_member: Callable[..., Any]) -> None:
     campaign = Campaign(
-        big_jobs=8, small_jobs=3, runs=1, steps=4, step_s=0.2, kills=30, pause_s=0.6, timeout_s=300
+        big_jobs=4, small_jobs=2, runs=1, steps=4, step_s=0.2, kills=12, pause_s=0.6, timeout_s=300
     )
     campaign_holds(platform, campaign, make_member)
 

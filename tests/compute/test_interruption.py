@@ -27,7 +27,7 @@ def steps_saved(out: Path) -> bool:
     return (out / ".checkpoint/checkpoint.npz").exists()
 
 
-@pytest.mark.parametrize("victim", ["command", "runner", "job"])
+@pytest.mark.parametrize("victim", ["command", pytest.param("runner", marks=pytest.mark.slow), "job"])
 def test_killed_job_goes_on_where_it_was(cryocloud, start, wait_until, tmp_path, victim):
     out = tmp_path / "o"
     process = start(*SLOW)
@@ -44,7 +44,7 @@ def test_killed_job_goes_on_where_it_was(cryocloud, start, wait_until, tmp_path,
     assert read(out / "job.json")["wall_s"] >= 2.5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_cancelled_job_ends_cleanly_and_can_go_on(cryocloud, start, wait_until, tmp_path, number):
     out = tmp_path / "o"
     process = start(*SLOW)

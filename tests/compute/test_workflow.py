@@ -92,7 +92,9 @@ def test_other_parameters_in_the_same_folder_are_refused(cryocloud, project):
     assert cryocloud(*tally("--steps", 3, "--overwrite")).returncode == 0
 
 
-@pytest.mark.parametrize(("mishap", "code"), [("bad_items", 3), ("bad_input", 2), ("bug", 1)])
+@pytest.mark.parametrize(
+    ("mishap", "code"), [("bad_items", 3), pytest.param("bad_input", 2, marks=pytest.mark.slow), ("bug", 1)]
+)
 def test_exit_code_is_that_of_the_jobs(cryocloud, project, mishap, code):
     assert cryocloud(*tally("--mishap", mishap)).returncode == code
     page = (project / "report.html").read_text()

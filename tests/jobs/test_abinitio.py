@@ -23,10 +23,10 @@ OPTIONS = {
     "symmetry": "D2",
     "mask_diameter_angstrom": 110.0,
     "last_resolution_angstrom": 16.0,
-    "updates": 12,
+    "updates": 10,
     "passes": 2,
-    "first_batch": 60,
-    "last_batch": 100,
+    "first_batch": 40,
+    "last_batch": 60,
     "max_starts": 2,
 }
 

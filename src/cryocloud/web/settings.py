@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "cryocloud.web.core.middleware.request_log",
+    "cryocloud.web.core.middleware.no_nul_in_queries",
     "cryocloud.web.core.cookies.only_known_cookies",
     "cryocloud.web.core.middleware.nothing_kept",
     "cryocloud.web.api.error_shape.one_error_shape",

@@ -42,7 +42,7 @@ def _states(particles: ParticleSet, parameters: AbInitioParameters) -> list[AbIn
     return [start, *reconstruct(observations, start, parameters)]
 
 
-@pytest.mark.parametrize("symmetry", ["C1", "D2"])
+@pytest.mark.parametrize("symmetry", [pytest.param("C1", marks=pytest.mark.slow), "D2"])
 def test_the_object_is_found(blob_volume: Any, simulated_particles: Any, symmetry: str) -> None:
     volume = blob_volume(symmetry, box_size_px=BOX_PX, seed=3)
     simulated = simulated_particles(
@@ -67,10 +67,10 @@ def test_the_object_is_found(blob_volume: Any, simulated_particles: Any, symmetr
 
 def test_starts_go_on_until_two_agree(blob_volume: Any, simulated_particles: Any) -> None:
     """Maps of noise never agree, so that all starts are made."""
-    simulated = simulated_particles(blob_volume(box_size_px=BOX_PX), 150, pixel_size_angstrom=PIXEL_ANGSTROM)
-    noise = torch.randn(150, BOX_PX, BOX_PX, generator=torch.Generator().manual_seed(1)).numpy()
+    simulated = simulated_particles(blob_volume(box_size_px=BOX_PX), 80, pixel_size_angstrom=PIXEL_ANGSTROM)
+    noise = torch.randn(80, BOX_PX, BOX_PX, generator=torch.Generator().manual_seed(1)).numpy()
     particles = replace(simulated.particles, read_images=lambda rows: noise[rows])
-    last = _states(particles, _parameters("C1", n_updates=10, max_starts=3))[-1]
+    last = _states(particles, _parameters("C1", n_updates=6, max_starts=3))[-1]
     assert len(last.finished) == 3
     assert last.comparison is not None
     assert last.comparison.agreement_of_best < 0.7

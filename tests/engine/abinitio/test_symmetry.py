@@ -60,7 +60,7 @@ def test_symmetrized_maps_have_the_symmetry(blob_volume: Any) -> None:
         assert _correlation(_turned(volume, operator, (0, 0, 0)), volume) > 0.999
 
 
-@pytest.mark.parametrize("symmetry", ["C3", "D2", "O"])
+@pytest.mark.parametrize("symmetry", ["C3", "D2", pytest.param("O", marks=pytest.mark.slow)])
 def test_axes_are_found_in_a_turned_map(blob_volume: Any, symmetry: str) -> None:
     volume = blob_volume(symmetry, box_size_px=32, n_blobs=96)
     rotation = random_rotations(1, torch.Generator().manual_seed(5))[0]

@@ -119,13 +119,13 @@ def test_halves_share_nothing_finer_than_the_start(d2_case) -> None:  # type: ig
 
 
 def test_pure_noise_gives_no_resolution(blob_volume, simulated_particles) -> None:  # type: ignore[no-untyped-def]
-    volume = blob_volume("C1", box_size_px=40)
-    simulated = simulated_particles(volume, 400, snr=1e-9, pixel_size_angstrom=PIXEL_ANGSTROM)
-    particles, parameters = _unknown_poses(simulated.particles), _parameters("C1", 40)
+    volume = blob_volume("C1", box_size_px=32)
+    simulated = simulated_particles(volume, 200, snr=1e-9, pixel_size_angstrom=PIXEL_ANGSTROM)
+    particles, parameters = _unknown_poses(simulated.particles), _parameters("C1", 32)
     start = start_refinement(particles, volume, parameters)
     end = list(refine(particles, start, parameters))[-1]
     # The bar of the method: nothing better than twice the start resolution.
-    assert resolution_shell(end.fsc) <= 2 * 40 * PIXEL_ANGSTROM / START_ANGSTROM
+    assert resolution_shell(end.fsc) <= 2 * 32 * PIXEL_ANGSTROM / START_ANGSTROM
 
 
 def test_reference_amplitude_is_recovered(d2_case) -> None:  # type: ignore[no-untyped-def]

@@ -24,7 +24,10 @@ from cryocloud.web.projects.models import Project
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="tests/web/postgres has those of a server"),
+]
 
 
 def sha256_of(content: bytes) -> str:
@@ -76,10 +79,6 @@ def filled(owner, home):
     return home
 
 
-def database() -> Path:
-    return Path(connection.settings_dict["NAME"])
-
-
 def files_of(home: Path) -> dict[str, str]:
     return {
         path.relative_to(home).as_posix(): sha256_of(path.read_bytes())
@@ -90,7 +89,7 @@ def files_of(home: Path) -> dict[str, str]:
 
 def test_a_restored_home_holds_the_same_bytes_but_nothing_half_made(filled, tmp_path_factory):
     kept, fresh = tmp_path_factory.mktemp("kept") / "b", tmp_path_factory.mktemp("fresh") / "home"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     restore(kept, fresh)
     expected = {
         path: sha256
@@ -105,7 +104,7 @@ def test_a_restored_home_holds_the_same_bytes_but_nothing_half_made(filled, tmp_
 
 def test_names_of_dataset_files_stay_links_to_their_bytes(filled, tmp_path_factory):
     kept, fresh = tmp_path_factory.mktemp("kept") / "b", tmp_path_factory.mktemp("fresh") / "home"
-    entries = back_up(filled, database(), kept)
+    entries = back_up(filled, kept)
     assert not list(kept.rglob("mic.mrc"))
     assert sum(entry.size_bytes for entry in entries if entry.path.startswith("datasets/")) == 300_000
     restore(kept, fresh)
@@ -116,7 +115,7 @@ def test_names_of_dataset_files_stay_links_to_their_bytes(filled, tmp_path_facto
 
 def test_writing_to_the_restored_home_leaves_the_backup_alone(filled, tmp_path_factory):
     kept, fresh = tmp_path_factory.mktemp("kept") / "b", tmp_path_factory.mktemp("fresh") / "home"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     restore(kept, fresh)
     next((fresh / "blobs").rglob("abc*")).write_bytes(b"changed")
     restore(kept, tmp_path_factory.mktemp("again") / "home")
@@ -125,7 +124,7 @@ def test_writing_to_the_restored_home_leaves_the_backup_alone(filled, tmp_path_f
 @pytest.mark.parametrize("victim", ["blobs/ab/ab" + "c" * 30, "db.sqlite3", "secret-key"])
 def test_a_changed_byte_is_found_and_leaves_no_home(filled, tmp_path_factory, victim):
     kept, fresh = tmp_path_factory.mktemp("kept") / "b", tmp_path_factory.mktemp("fresh") / "home"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     path = kept / "files" / victim
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -138,7 +137,7 @@ def test_a_changed_byte_is_found_and_leaves_no_home(filled, tmp_path_factory, vi
 
 def test_a_missing_file_is_found(filled, tmp_path_factory):
     kept, fresh = tmp_path_factory.mktemp("kept") / "b", tmp_path_factory.mktemp("fresh") / "home"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     next((kept / "files/results").rglob("*.star")).unlink()
     with pytest.raises(BackupError, match="is missing"):
         restore(kept, fresh)
@@ -146,7 +145,7 @@ def test_a_missing_file_is_found(filled, tmp_path_factory):
 
 def test_a_changed_list_is_found(filled, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "b"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     lines = (kept / "manifest.jsonl").read_text().splitlines()
     (kept / "manifest.jsonl").write_text("\n".join(lines[1:]) + "\n")
     with pytest.raises(BackupError, match="has been changed"):
@@ -155,7 +154,7 @@ def test_a_changed_list_is_found(filled, tmp_path_factory):
 
 def test_an_unfinished_backup_is_refused(filled, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "b"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     (kept / "backup.json").unlink()
     with pytest.raises(BackupError, match="no complete backup"):
         restore(kept, kept.parent / "home")
@@ -163,7 +162,7 @@ def test_an_unfinished_backup_is_refused(filled, tmp_path_factory):
 
 def test_a_list_that_leads_out_of_the_home_is_refused(filled, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "b"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     with (kept / "manifest.jsonl").open("a") as stream:
         stream.write(json.dumps({"path": "../evil", "size_bytes": 0, "sha256": ""}) + "\n")
     summary = json.loads((kept / "backup.json").read_text())
@@ -176,36 +175,38 @@ def test_a_list_that_leads_out_of_the_home_is_refused(filled, tmp_path_factory):
 def test_bytes_that_rotted_in_the_home_are_not_taken_for_good(filled, tmp_path_factory):
     next((filled / "blobs").rglob("abc*")).write_bytes(b"rotten")
     with pytest.raises(BackupError, match="not what they were"):
-        back_up(filled, database(), tmp_path_factory.mktemp("kept") / "b")
+        back_up(filled, tmp_path_factory.mktemp("kept") / "b")
 
 
 def test_bytes_that_are_gone_from_the_home_are_told(filled, tmp_path_factory):
     next((filled / "results").rglob("micrographs.star")).unlink()
     with pytest.raises(BackupError, match=r"micrographs\.star is missing"):
-        back_up(filled, database(), tmp_path_factory.mktemp("kept") / "b")
+        back_up(filled, tmp_path_factory.mktemp("kept") / "b")
 
 
 def test_folders_in_use_are_refused(filled, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "b"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     with pytest.raises(BackupError, match="is not empty"):
-        back_up(filled, database(), kept)
+        back_up(filled, kept)
     with pytest.raises(BackupError, match="is not empty"):
         restore(kept, filled)
     with pytest.raises(BackupError, match="inside the home"):
-        back_up(filled, database(), filled / "backups/today")
+        back_up(filled, filled / "backups/today")
 
 
 def test_a_backup_is_for_its_owner_only(filled, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept") / "b"
-    back_up(filled, database(), kept)
+    back_up(filled, kept)
     assert kept.stat().st_mode & 0o077 == 0
 
 
 def test_a_backup_is_recorded_for_the_operators_page_and_so_is_one_that_failed(
     filled, tmp_path_factory, settings
 ):
-    settings.CONFIGURATION = SimpleNamespace(home=filled, database=database())
+    settings.CONFIGURATION = SimpleNamespace(
+        home=filled, database_file=Path(connection.settings_dict["NAME"])
+    )
     kept = tmp_path_factory.mktemp("kept")
     call_command("backup", str(kept / "night"), stdout=io.StringIO())
     made = AuditEvent.objects.get(verb="backup.made")

@@ -12,6 +12,7 @@ import pytest
 from cryocloud.catalog.forecasting import REVISION
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import Room
+from cryocloud.web.core.ids import new_id
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.models import Organization, Role
@@ -42,7 +43,7 @@ def records(member: Any, job_type: str, *, ratio: float, count: int, **changes: 
     """Jobs that took ``ratio`` times what had been counted."""
     for number in range(count):
         values: dict[str, Any] = {
-            "attempt_id": f"{member.user.pk}-{job_type}-{ratio}-{number}",
+            "attempt_id": new_id(),
             "cpu_s": 100 * ratio, "wall_s": 100 * ratio, "peak_memory_bytes": int(1e9), "ended": "succeeded",
             "counted_cpu_s": 100, "counted_wall_s": 100, "counted_memory_bytes": 1e9, "counted_revision": REVISION,
             "billed_s": 1,

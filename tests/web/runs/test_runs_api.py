@@ -22,6 +22,7 @@ def ordered(member: Any, project: Project, **changes: Any) -> Any:
     return answer.json()
 
 
+@pytest.mark.django_db(transaction=True)  # events of an open transaction are told to nobody
 def test_a_job_from_order_to_clone(owner: Any, project: Project) -> None:
     job = ordered(owner, project, seed=7)
     path = f"/jobs/{job['id']}"

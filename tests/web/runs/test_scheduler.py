@@ -226,7 +226,7 @@ def test_a_small_organization_does_not_wait_behind_a_big_one(
     owner: Any, stranger: Any, turn_until: Turn
 ) -> None:
     big, small = make_project(owner), make_project(stranger)
-    jobs = [count(owner, big, steps=1) for _ in range(6)] + [
+    jobs = [count(owner, big, steps=1) for _ in range(4)] + [
         count(stranger, small, steps=1) for _ in range(2)
     ]
     turn_until(lambda: all(ended(job)() for job in jobs), timeout_s=200)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -17,6 +18,7 @@ from cryocloud.web.api.credentials import SessionCredential, TokenCredential
 from cryocloud.web.api.error_shape import error_body
 from cryocloud.web.api.once import accept_repeated_orders
 from cryocloud.web.core.errors import PlatformError, Refused
+from cryocloud.web.core.middleware import unstorable
 
 AREAS = (
     "organizations",
@@ -84,6 +86,13 @@ def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     fields = {".".join(str(part) for part in one["loc"][1:]): str(one["msg"]) for one in error.errors}
     return _answer(422, "Some values cannot be used.", fields)
+
+
+@api.exception_handler(DataError)
+def _unstorable(request: HttpRequest, error: DataError) -> HttpResponse:
+    """PostgreSQL is stricter than SQLite about what a text or a number may be."""
+    refusal = unstorable(error)
+    return _answer(refusal.status, str(refusal))
 
 
 for _area in AREAS:

@@ -63,4 +63,5 @@ def prune_events() -> int:
     old = [event_id for event_id, created_at in oldest if created_at < cutoff]
     if not old:
         return 0
-    return Event.objects.filter(id__lte=old[-1], id__lt=latest_event_id()).delete()[0]
+    newest = Event.objects.order_by("id").values_list("id", flat=True).last() or 0
+    return Event.objects.filter(id__lte=old[-1], id__lt=newest).delete()[0]

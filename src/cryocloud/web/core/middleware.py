@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from cryocloud.web.core.errors import PlatformError
+from cryocloud.web.core.errors import PlatformError, Refused
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.log_format import request_id
 
@@ -48,6 +49,18 @@ def request_log(get_response: Handler) -> Handler:
     return handle
 
 
+def no_nul_in_queries(get_response: Handler) -> Handler:
+    """Nobody types this character, and PostgreSQL takes it in no text that is looked for."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        query = request.META["QUERY_STRING"]
+        if "%00" in query:
+            request.META["QUERY_STRING"] = query.replace("%00", "")
+        return get_response(request)
+
+    return handle
+
+
 def nothing_kept(get_response: Handler) -> Handler:
     """What is answered to a credential, or on the way to one, is kept by no browser and no proxy.
 
@@ -68,6 +81,14 @@ def nothing_kept(get_response: Handler) -> Handler:
     return handle
 
 
+def unstorable(error: DataError) -> Refused:
+    """A value that no check has caught and the database will not keep."""
+    _log.error("a value could not be stored", exc_info=error)
+    return Refused(
+        "A value cannot be stored: it holds a NUL character, or is too long or too large. Change it and try again."
+    )
+
+
 class plain_errors:
     """Turns a ``PlatformError`` raised in a view into a page with its message."""
 
@@ -78,6 +99,8 @@ class plain_errors:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DataError):
+            error = unstorable(error)
         if not isinstance(error, PlatformError):
             return None
         shown = {

@@ -16,6 +16,7 @@ from cryocloud import __version__
 from cryocloud.web.audit.tombstones import tombstone_file
 from cryocloud.web.configuration import KEY_FILE
 from cryocloud.web.core.clock import now
+from cryocloud.web.operations import postgres_copy
 from cryocloud.web.operations.home import make_home
 from cryocloud.web.operations.manifest import (
     FILES,
@@ -25,15 +26,14 @@ from cryocloud.web.operations.manifest import (
     read_manifest,
     write_manifest,
 )
-from cryocloud.web.operations.snapshot import Contents, copy_database
+from cryocloud.web.operations.snapshot import DUMP, SQLITE, Contents, copy_database, database_copy
 
-DATABASE = "db.sqlite3"
 TRIES = 3
 RECORD_BYTES_MAX = 2**24
 """Larger files of an ended attempt are its half-made outputs, not its records."""
 
 
-def back_up(home: Path, database: Path, target: Path) -> list[Entry]:
+def back_up(home: Path, target: Path) -> list[Entry]:
     """Fill ``target``, which must be new or empty. Hard links where the file system allows it, else copies."""
     if target.is_relative_to(home):
         raise BackupError(
@@ -44,7 +44,7 @@ def back_up(home: Path, database: Path, target: Path) -> list[Entry]:
     (target / FILES).mkdir(parents=True, mode=0o700)
     target.chmod(0o700)
     for _ in range(TRIES):
-        contents = copy_database(database, target / FILES / DATABASE)
+        contents = copy_database(target / FILES / database_copy())
         entries = list(_keep_all(home, target / FILES, contents))
         missing = contents.checksums.keys() - {entry.path for entry in entries}
         if not missing:
@@ -54,7 +54,7 @@ def back_up(home: Path, database: Path, target: Path) -> list[Entry]:
             f"{home / min(missing)} is missing, and {len(missing) - 1} other files; take them from an older backup"
         )
     _refuse_wrong_contents(home, contents, entries)
-    entries.append(_entry(target / FILES, DATABASE))
+    entries.append(_entry(target / FILES, database_copy()))
     write_manifest(
         target, entries, made_at=now().isoformat(), version=__version__, removals=str(tombstone_file())
     )
@@ -65,11 +65,12 @@ def back_up(home: Path, database: Path, target: Path) -> list[Entry]:
 def restore(source: Path, home: Path) -> list[Entry]:
     """Fill ``home``, which must be new or empty. The database comes last: without it there is no home."""
     entries = read_manifest(source)
+    _require_same_kind(entries)
     if home.exists() and any(home.iterdir()):
         raise BackupError(f"{home} is not empty; restore into a new folder and start the platform there")
     make_home(home)
     try:
-        for entry in sorted(entries, key=lambda entry: (entry.path == DATABASE, bool(entry.same_as))):
+        for entry in sorted(entries, key=lambda entry: (entry.path == database_copy(), bool(entry.same_as))):
             _put_back(source / FILES, home, entry)
     except BackupError:
         for child in home.iterdir():
@@ -151,7 +152,21 @@ def _refuse_wrong_contents(home: Path, contents: Contents, entries: list[Entry])
         )
 
 
+def _require_same_kind(entries: list[Entry]) -> None:
+    """A copy of one database is not read by the other."""
+    other = {SQLITE: DUMP, DUMP: SQLITE}[database_copy()]
+    if any(entry.path == other for entry in entries):
+        kinds = {SQLITE: "SQLite: leave CRYOCLOUD_DATABASE empty", DUMP: "PostgreSQL: set CRYOCLOUD_DATABASE"}
+        raise BackupError(f"this backup is of a platform with {kinds[other]} and restore again")
+    if database_copy() == DUMP:
+        postgres_copy.require_empty()
+
+
 def _put_back(kept: Path, home: Path, entry: Entry) -> None:
+    if entry.path == DUMP:
+        _require_unchanged(kept / DUMP, entry)
+        postgres_copy.load(kept / DUMP)
+        return
     target = home / entry.path
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if entry.same_as:
@@ -161,7 +176,9 @@ def _put_back(kept: Path, home: Path, entry: Entry) -> None:
         shutil.copy2(kept / entry.path, target)
     except FileNotFoundError:
         raise BackupError(f"{kept / entry.path} is missing; choose another backup") from None
-    if file_sha256(target) != entry.sha256:
-        raise BackupError(
-            f"{kept / entry.path} has been changed since the backup was made; choose another one"
-        )
+    _require_unchanged(target, entry, kept / entry.path)
+
+
+def _require_unchanged(path: Path, entry: Entry, kept: Path | None = None) -> None:
+    if file_sha256(path) != entry.sha256:
+        raise BackupError(f"{kept or path} has been changed since the backup was made; choose another one")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q, QuerySet, Sum
 
 from cryocloud.web.configuration import configuration
@@ -25,14 +27,28 @@ def disk_use() -> list[Use]:
     stored = StoredObject.unscoped.all()
     in_trash = Q(file__dataset__trashed_at__isnull=False) | (Q(file__isnull=False) & ~Q(file__deletion_id=""))
     site = configuration()
-    own = [site.database_file, *site.home.glob("db.sqlite3-*"), *(site.home / "logs").glob("*.log*")]
+    logs = (site.home / "logs").glob("*.log*")
     return [
         Use("datasets, the trash included", _sum(stored)),
         Use("of that in the trash", _sum(stored.filter(in_trash))),
         Use("results of jobs, the trash included", _sum(Artifact.with_trash.all())),
         Use("announced by open uploads", _sum(Upload.unscoped.filter(state=Upload.State.OPEN))),
-        Use("database and logs", sum(path.stat().st_size for path in own if path.is_file())),
+        Use("database and logs", _database_bytes() + _bytes_of(*logs)),
     ]
+
+
+def _database_bytes() -> int:
+    """A server may keep them on another disk."""
+    if connection.vendor == "sqlite":
+        file = configuration().database_file
+        return _bytes_of(file, *file.parent.glob(f"{file.name}-*"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
+
+
+def _bytes_of(*paths: Path) -> int:
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _sum(rows: QuerySet[Any]) -> int:

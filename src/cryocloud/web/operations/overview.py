@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import django
+from django.db import connection
 from django.db.models import Count, Min
 
 from cryocloud import __version__
@@ -135,10 +136,16 @@ def _versions() -> dict[str, str]:
         "CryoCloud": __version__,
         "Python": platform.python_version(),
         "Django": django.get_version(),
-        "SQLite": sqlite3.sqlite_version,
+        **_database_version(),
         "Linux": platform.release(),
         "bubblewrap": _bubblewrap_version(),
     }
+
+
+def _database_version() -> dict[str, str]:
+    if connection.vendor == "sqlite":
+        return {"SQLite": sqlite3.sqlite_version}
+    return {"PostgreSQL": ".".join(map(str, connection.get_database_version()))}
 
 
 def _bubblewrap_version() -> str:

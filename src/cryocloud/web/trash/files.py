@@ -37,7 +37,8 @@ def chosen_files(dataset: Dataset, ids: Iterable[str]) -> list[DatasetFile]:
             f"Select between 1 and {intcomma(FILES_MAX)} files ({intcomma(len(wanted))} are); for all of them, delete "
             "the dataset."
         )
-    found = list(dataset.files.filter(pk__in=wanted).select_related("stored").order_by("path"))
+    possible = {one for one in wanted if "\0" not in one}  # PostgreSQL takes no NUL
+    found = list(dataset.files.filter(pk__in=possible).select_related("stored").order_by("path"))
     if len(found) != len(wanted):
         raise NotFound
     return found

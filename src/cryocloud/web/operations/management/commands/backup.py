@@ -8,11 +8,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.operations.backup import back_up
+from cryocloud.web.operations.database_check import NoDatabase, require_database
 from cryocloud.web.operations.history import BACKUP_FAILED, BACKUP_MADE
 from cryocloud.web.operations.manifest import BackupError
 
@@ -33,10 +34,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         home, folder = settings.CONFIGURATION.home, options["folder"].absolute()
-        if not settings.CONFIGURATION.database_file.exists():
+        if connection.vendor == "sqlite" and not settings.CONFIGURATION.database_file.exists():
             raise CommandError(f"{home} holds no platform; name its folder with --home")
         try:
-            entries = back_up(home, settings.CONFIGURATION.database_file, folder)
+            require_database()
+            entries = back_up(home, folder)
+        except NoDatabase as error:
+            raise CommandError(str(error)) from None
         except BackupError as error:
             self._record(BACKUP_FAILED, folder, reason=str(error))
             raise CommandError(str(error)) from None

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from cryocloud.compute.isolation import walls
 from cryocloud.web.audit.tombstones import NotReplayed
 from cryocloud.web.core.disk_room import keep_ballast
+from cryocloud.web.operations.database_check import NoDatabase, require_database
 from cryocloud.web.operations.first_admin import offer_first_link
 from cryocloud.web.operations.home import HomeIsOpen, make_home
 from cryocloud.web.operations.replay import replay
@@ -25,10 +26,11 @@ class Command(BaseCommand):
         site = settings.CONFIGURATION
         try:
             make_home(site.home)
+            require_database()
             if site.sign_up_open:
                 walls.require_for_strangers(site.isolation)
             standing = walls.report(site.isolation)
-        except (HomeIsOpen, walls.NoWalls) as error:
+        except (HomeIsOpen, NoDatabase, walls.NoWalls) as error:
             raise CommandError(str(error)) from None
         # The last platform may have ended on a full disk.
         keep_ballast()

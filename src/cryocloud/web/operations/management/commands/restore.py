@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cryocloud.web.audit.tombstones import NotReplayed
 from cryocloud.web.operations.backup import restore
+from cryocloud.web.operations.database_check import NoDatabase, require_database
 from cryocloud.web.operations.manifest import BackupError, removals_noted
 from cryocloud.web.operations.replay import replay, take_over_removals
 
@@ -32,9 +33,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         home = settings.CONFIGURATION.home
         try:
+            require_database()
             entries = restore(options["folder"].absolute(), home)
             take_over_removals(options["removals"] or removals_noted(options["folder"]))
-        except BackupError as error:
+        except (BackupError, NoDatabase) as error:
             raise CommandError(str(error)) from None
         call_command("migrate", verbosity=0, interactive=False)
         try:
