@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.secret_words import hash_of, new_secret
 from cryocloud.web.organizations.models import Membership, Organization, Role
+from cryocloud.web.seams.test_clock import set_clock
 
 PASSWORD = "the Thon rings are round"
 
@@ -92,3 +93,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fresh = configuration().model_copy(update={"home": tmp_path})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return tmp_path
+
+
+class Clock:
+    """The time of the platform, set forward by a test."""
+
+    def set(self, moment: datetime) -> None:
+        set_clock(moment)
+
+    def forward(self, **distance: float) -> None:
+        set_clock(now() + timedelta(**distance))
+
+
+@pytest.fixture
+def clock(home: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """``clock.forward(days=30)``; it goes on ticking."""
+    fresh = configuration().model_copy(update={"test_seams": True})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    return Clock()
