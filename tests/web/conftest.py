@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.billing import guards
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.secret_words import hash_of, new_secret
@@ -111,3 +113,18 @@ def clock(home: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     fresh = configuration().model_copy(update={"test_seams": True})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return Clock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def books_are_emptied_after_tests() -> Iterator[None]:
+    """The database refuses to remove what is in the books; only between tests it does not."""
+    empty = BaseDatabaseOperations.execute_sql_flush
+
+    def empty_unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
+        guards.remove(self.connection)
+        empty(self, statements)
+        guards.install(self.connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_unguarded)
+        yield

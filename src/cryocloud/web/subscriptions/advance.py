@@ -1,0 +1,177 @@
+"""What the clock brings about in a subscription, each thing under its own moment, whenever anybody comes to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from cryocloud.web.core.clock import now
+from cryocloud.web.metering.allowances import end_allowance
+from cryocloud.web.organizations.states import CLOCK, State, move, settle
+from cryocloud.web.subscriptions import letters
+from cryocloud.web.subscriptions.charging import charge, debts_of, lines_of_use
+from cryocloud.web.subscriptions.models import Subscription
+from cryocloud.web.subscriptions.months import (
+    coming_interval,
+    coming_plan,
+    give_months,
+    is_last_of_period,
+)
+from cryocloud.web.subscriptions.pricing import credit_line, plan_line
+
+ORDER_KEPT = timedelta(days=7)
+"""How long an order waits for its first payment."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """Something that falls due by itself."""
+
+    at: datetime
+    act: Callable[[Subscription, datetime], None]
+
+
+@transaction.atomic
+def advance(subscription_id: str) -> Subscription:
+    """Do everything that is due by now, in the order of the moments; done twice it has one effect. The row is held."""
+    found = Subscription.unscoped.values_list("organization_id", flat=True).get(pk=subscription_id)
+    organization = settle(found)
+    held = Subscription.unscoped.select_for_update().get(pk=subscription_id)
+    held.organization = organization
+    moment = now()
+    while (due := next_due(held)) is not None and due.at <= moment:
+        due.act(held, due.at)
+    keep(held)
+    return held
+
+
+def keep(held: Subscription) -> None:
+    """Save what was changed, with the moment at which the clock has to come back."""
+    due = next_due(held)
+    held.due_at = due.at if due else None
+    held.save()
+
+
+def next_due(held: Subscription) -> Due | None:
+    """The earliest; at the same moment a payment that is overdue counts before the month that it stops."""
+    found = [find(held) for find in _FINDERS.get(Subscription.State(held.state), ())]
+    return min((due for due in found if due), key=lambda due: due.at, default=None)
+
+
+def change_state(held: Subscription, to: State, at: datetime, *, reason: str, actor_id: str = CLOCK) -> None:
+    held.organization = move(held.organization_id, to, reason=reason, actor_id=actor_id, moment=at)
+
+
+def begin_months(held: Subscription, at: datetime) -> None:
+    """Months and price periods count anew from a moment."""
+    held.anchor, held.month, held.period_month, held.lapsed_at = at, 0, 0, None
+
+
+def apply_planned(held: Subscription) -> None:
+    """The plan that was chosen for the next price period."""
+    held.terms, held.interval = coming_plan(held).model_dump(), coming_interval(held)
+    held.next_terms, held.next_interval = None, ""
+
+
+def end_now(held: Subscription, at: datetime, *, reason: str, actor_id: str) -> None:
+    """No further month; the time to fetch data begins."""
+    end_allowance(held.organization_id, at)
+    held.state, held.ended_at = Subscription.State.ENDED, at
+    held.next_terms, held.next_interval = None, ""
+    change_state(held, State.ENDED, at, reason=reason, actor_id=actor_id)
+    change_state(held, State.RETRIEVAL, at, reason="Data can be fetched until they are closed.", actor_id=CLOCK)
+
+
+def _boundary(held: Subscription) -> Due | None:
+    if held.lapsed_at is None:
+        return Due(held.running_month.until_at, _pass_boundary)
+    return Due(max(held.period.until_at, held.lapsed_at), _end) if held.end_wished_at else None
+
+
+def _pass_boundary(held: Subscription, at: datetime) -> None:
+    lines = lines_of_use(held, held.running_month)
+    is_price_due = is_last_of_period(held)
+    if held.end_wished_at and is_price_due:
+        charge(held, lines, at, "end")
+        _end(held, at)
+    elif held.organization.state == State.PAST_DUE:
+        held.lapsed_at = at
+        charge(held, lines, at, "month")
+        letters.tell_lapsed(held)
+    else:
+        held.month += 1
+        if is_price_due:
+            letters.tell_planned_change(held)
+            apply_planned(held)
+            held.period_month = held.month
+            lines.insert(0, plan_line(held.plan, held.interval, held.period))
+        charge(held, lines, at, "month")
+        give_months(held)
+
+
+def _end(held: Subscription, at: datetime) -> None:
+    end_now(held, at, reason="The subscription was deactivated.", actor_id=held.end_wished_by_id)
+    letters.tell_ended(held)
+
+
+def _overdue(held: Subscription) -> Due | None:
+    """Only what came after the last change: an invoice that was paid late has had its effect."""
+    if held.organization.state != State.ACTIVE:
+        return None
+    since = held.organization.state_since
+    moments = [
+        max(debt.overdue_at, since)
+        for debt in debts_of(held)
+        if debt.overdue_at and debt.was_late and (debt.settled_at is None or debt.overdue_at > since)
+    ]
+    return Due(min(moments), _fall_behind) if moments else None
+
+
+def _fall_behind(held: Subscription, at: datetime) -> None:
+    change_state(held, State.PAST_DUE, at, reason="A payment is overdue.")
+    if held.lapsed_at is None:
+        give_months(held)
+    letters.tell_past_due(held)
+
+
+def _paid_up(held: Subscription) -> Due | None:
+    """When the last invoice that was overdue has been settled."""
+    if held.organization.state != State.PAST_DUE:
+        return None
+    late = [debt for debt in debts_of(held) if debt.was_late]
+    since = held.organization.state_since
+    settled = [debt.settled_at for debt in late if debt.settled_at is not None]
+    if len(settled) == len(late):
+        return Due(max([since, *settled]), _recover)
+    return None
+
+
+def _recover(held: Subscription, at: datetime) -> None:
+    change_state(held, State.ACTIVE, at, reason="What was overdue is paid.")
+    if held.lapsed_at is not None:
+        lines = []
+        if held.lapsed_at < held.period.until_at:
+            lines.append(credit_line(held.plan, held.interval, held.period, held.lapsed_at))
+        apply_planned(held)
+        begin_months(held, at)
+        lines.insert(0, plan_line(held.plan, held.interval, held.period))
+        charge(held, lines, at, "again")
+    give_months(held)
+    letters.tell_recovered(held)
+
+
+def _abandoned(held: Subscription) -> Due | None:
+    return Due(held.created_at + ORDER_KEPT, drop_order)
+
+
+def drop_order(held: Subscription, at: datetime) -> None:
+    raise NotImplementedError
+
+
+_FINDERS = {
+    Subscription.State.ORDERED: (_abandoned,),
+    Subscription.State.RUNNING: (_overdue, _paid_up, _boundary),
+}
