@@ -11,8 +11,9 @@ from django.db import transaction
 from cryocloud.web.core.clock import now
 from cryocloud.web.metering.allowances import end_allowance
 from cryocloud.web.organizations.states import CLOCK, State, move, settle
+from cryocloud.web.payments.models import Charge
 from cryocloud.web.subscriptions import letters
-from cryocloud.web.subscriptions.charging import charge, debts_of, lines_of_use
+from cryocloud.web.subscriptions.charging import charge, credit_all, debts_of, lines_of_use
 from cryocloud.web.subscriptions.models import Subscription
 from cryocloud.web.subscriptions.months import (
     coming_interval,
@@ -73,14 +74,20 @@ def begin_months(held: Subscription, at: datetime) -> None:
 def apply_planned(held: Subscription) -> None:
     """The plan that was chosen for the next price period."""
     held.terms, held.interval = coming_plan(held).model_dump(), coming_interval(held)
-    held.next_terms, held.next_interval = None, ""
+    if held.next_quote is not None:
+        held.quote, held.due_days = held.next_quote, held.next_quote.due_days
+    forget_planned(held)
+
+
+def forget_planned(held: Subscription) -> None:
+    held.next_terms, held.next_interval, held.next_quote = None, "", None
 
 
 def end_now(held: Subscription, at: datetime, *, reason: str, actor_id: str) -> None:
     """No further month; the time to fetch data begins."""
     end_allowance(held.organization_id, at)
     held.state, held.ended_at = Subscription.State.ENDED, at
-    held.next_terms, held.next_interval = None, ""
+    forget_planned(held)
     change_state(held, State.ENDED, at, reason=reason, actor_id=actor_id)
     change_state(held, State.RETRIEVAL, at, reason="Data can be fetched until they are closed.", actor_id=CLOCK)
 
@@ -118,19 +125,20 @@ def _end(held: Subscription, at: datetime) -> None:
 
 
 def _overdue(held: Subscription) -> Due | None:
-    """Only what came after the last change: an invoice that was paid late has had its effect."""
+    """A transfer that was not there in time. One that came late, before the last change, has had its effect."""
     if held.organization.state != State.ACTIVE:
         return None
     since = held.organization.state_since
-    moments = [
-        max(debt.overdue_at, since)
-        for debt in debts_of(held)
-        if debt.overdue_at and debt.was_late and (debt.settled_at is None or debt.overdue_at > since)
-    ]
-    return Due(min(moments), _fall_behind) if moments else None
+    moments = []
+    for debt in debts_of(held):
+        at = debt.overdue_at and max(debt.overdue_at, since)
+        if at and debt.is_transfer and debt.is_late(at):
+            moments.append(at)
+    return Due(min(moments), fall_behind) if moments else None
 
 
-def _fall_behind(held: Subscription, at: datetime) -> None:
+def fall_behind(held: Subscription, at: datetime) -> None:
+    """A payment is overdue: work goes on, but nothing beyond the plan, and no further month begins."""
     change_state(held, State.PAST_DUE, at, reason="A payment is overdue.")
     if held.lapsed_at is None:
         give_months(held)
@@ -138,15 +146,16 @@ def _fall_behind(held: Subscription, at: datetime) -> None:
 
 
 def _paid_up(held: Subscription) -> Due | None:
-    """When the last invoice that was overdue has been settled."""
+    """The first moment, from that of falling behind, at which nothing was late."""
     if held.organization.state != State.PAST_DUE:
         return None
-    late = [debt for debt in debts_of(held) if debt.was_late]
-    since = held.organization.state_since
-    settled = [debt.settled_at for debt in late if debt.settled_at is not None]
-    if len(settled) == len(late):
-        return Due(max([since, *settled]), _recover)
-    return None
+    debts, at = debts_of(held), held.organization.state_since
+    while late := [debt for debt in debts if debt.is_late(at)]:
+        settled = [debt.settled_at for debt in late if debt.settled_at is not None]
+        if len(settled) < len(late):
+            return None
+        at = max(settled)
+    return Due(at, _recover)
 
 
 def _recover(held: Subscription, at: datetime) -> None:
@@ -164,11 +173,22 @@ def _recover(held: Subscription, at: datetime) -> None:
 
 
 def _abandoned(held: Subscription) -> Due | None:
-    return Due(held.created_at + ORDER_KEPT, drop_order)
+    """An order that nobody has paid, once no payment is under way any more."""
+    under_way = Charge.unscoped.filter(
+        payment__invoice__subscription_id=held.pk, state__in=(*Charge.UNDER_WAY, Charge.State.PAID)
+    )
+    return None if under_way.exists() else Due(held.created_at + ORDER_KEPT, _drop)
 
 
-def drop_order(held: Subscription, at: datetime) -> None:
-    raise NotImplementedError
+def _drop(held: Subscription, at: datetime) -> None:
+    drop_order(held)
+    letters.tell_dropped(held)
+
+
+def drop_order(held: Subscription) -> None:
+    """It was never paid: what was invoiced for it is taken back."""
+    held.state = Subscription.State.DROPPED
+    credit_all(held, "The order was not paid.")
 
 
 _FINDERS = {

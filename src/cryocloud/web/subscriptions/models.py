@@ -71,6 +71,7 @@ class Subscription(TenantRecord):
     period_month = models.PositiveIntegerField(default=0)
     next_terms = models.JSONField(null=True)
     next_interval = models.CharField(max_length=8, choices=Interval, blank=True)
+    next_quote = models.ForeignKey(Quote, on_delete=models.PROTECT, null=True, related_name="+")
     end_wished_at = models.DateTimeField(null=True)
     end_wished_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
     lapsed_at = models.DateTimeField(null=True)
@@ -115,11 +116,15 @@ class Subscription(TenantRecord):
 
 
 class RefundReview(TenantRecord):
-    """A wish for money back that the rules do not grant by themselves: a person decides."""
+    """A wish for money back that the rules do not grant by themselves: a person decides.
+
+    ``is_withdrawal``: by a consumer within the time in which the law grants it.
+    """
 
     subscription = models.OneToOneField(Subscription, on_delete=models.PROTECT, related_name="review")
     wished_by_id = models.CharField(max_length=ID_LENGTH)
     words = models.CharField(max_length=REASON_LENGTH, blank=True)
+    is_withdrawal = models.BooleanField(default=False)
     decided_at = models.DateTimeField(null=True)
     decided_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
     is_granted = models.BooleanField(null=True)
