@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.billing import guards
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.secret_words import hash_of, new_secret
 from cryocloud.web.organizations.models import Membership, Organization, Role
+from cryocloud.web.seams.test_clock import set_clock
 
 PASSWORD = "the Thon rings are round"
 
@@ -92,3 +95,36 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fresh = configuration().model_copy(update={"home": tmp_path})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return tmp_path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def books_are_emptied_after_tests() -> Iterator[None]:
+    """The database refuses to remove what is in the books; only between tests it does not."""
+    empty = BaseDatabaseOperations.execute_sql_flush
+
+    def empty_unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
+        guards.remove(self.connection)
+        empty(self, statements)
+        guards.install(self.connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_unguarded)
+        yield
+
+
+class Clock:
+    """The time of the platform, set forward by a test."""
+
+    def set(self, moment: datetime) -> None:
+        set_clock(moment)
+
+    def forward(self, **distance: float) -> None:
+        set_clock(now() + timedelta(**distance))
+
+
+@pytest.fixture
+def clock(home: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """``clock.forward(days=30)``; it goes on ticking."""
+    fresh = configuration().model_copy(update={"test_seams": True})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
+    return Clock()

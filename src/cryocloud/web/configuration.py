@@ -8,6 +8,7 @@ import secrets
 from contextlib import suppress
 from datetime import date
 from functools import cache
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -173,6 +174,9 @@ class Configuration(BaseModel):
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )
+    test_seams: bool = Field(
+        False, description="For testers on their own computer only: the clock can be set forward"
+    )
 
     @property
     def is_https(self) -> bool:
@@ -233,6 +237,7 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
     _require_apart(read)
     _require_controller(read)
     _require_keys(read)
+    _require_private_seams(read)
     address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
     buried = read.tombstones and read.tombstones.absolute()
     return read.model_copy(update={"home": read.home.absolute(), "address": address, "tombstones": buried})
@@ -266,6 +271,20 @@ def _require_keys(settings: Configuration) -> None:
     if settings.mollie_key and not MOLLIE_KEY.fullmatch(settings.mollie_key):
         raise ConfigurationError(
             f"{PREFIX}MOLLIE_KEY: a key begins with live_ or test_ and goes on with letters and digits"
+def _require_private_seams(settings: Configuration) -> None:
+    """What tests may do belongs to no platform that others reach, and installed ones do not even hold it."""
+    if not settings.test_seams:
+        return
+    hosts = [urlsplit(settings.address).hostname or LOOPBACK[0], *settings.allowed_hosts]
+    public = next((host for host in hosts if host not in LOOPBACK), None)
+    if public is not None:
+        raise ConfigurationError(
+            f"{PREFIX}TEST_SEAMS: at {public} others reach this platform, and its clock must not be set; leave "
+            f"{PREFIX}TEST_SEAMS out, or serve at http://127.0.0.1"
+        )
+    if find_spec("cryocloud.web.seams") is None:
+        raise ConfigurationError(
+            f"{PREFIX}TEST_SEAMS: this installation holds no test seams; they are in the sources only"
         )
 
 

@@ -59,6 +59,8 @@ INSTALLED_APPS = [
     "cryocloud.web.operations",
     "cryocloud.web.pages",
 ]
+if CONFIGURATION.test_seams:
+    INSTALLED_APPS.append("cryocloud.web.seams")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -15,7 +15,7 @@ from cryocloud.web.accounts.orders import count_given_up
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core import places
-from cryocloud.web.core.clock import now
+from cryocloud.web.core.clock import age_s, now
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.core.events import dataset_topic, publish
 from cryocloud.web.data.file_names import checked_path, folders_of
@@ -226,5 +226,5 @@ def _give_way(former: Upload) -> None:
 def seconds_quiet(upload: Upload) -> float:
     """How long nothing has arrived."""
     with suppress(FileNotFoundError):
-        return now().timestamp() - places.partial_file(upload.pk).stat().st_mtime
+        return age_s(places.partial_file(upload.pk).stat())
     return QUIET_S + (now() - upload.created_at).total_seconds()

@@ -11,7 +11,7 @@ from django.db import transaction
 from cryocloud.compute import attempt as protocol
 from cryocloud.compute.foreign import BadRecord, open_below, parse_json
 from cryocloud.compute.outcome import COUNT_MAX, is_number
-from cryocloud.web.core.clock import now
+from cryocloud.web.core.clock import age_s, now
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.services import note_running
 from cryocloud.web.runs.models import Attempt, Job
@@ -113,4 +113,4 @@ def ask_to_stop(attempt: Attempt) -> float:
         runner = directory.runner()
         if runner is not None:
             runner.signal(signal.SIGTERM)
-    return now().timestamp() - directory.cancel_file.stat().st_mtime
+    return age_s(directory.cancel_file.stat())
