@@ -127,11 +127,15 @@ class Configuration(BaseModel):
     stripe_key: str = Field("", description="Secret key of an account with Stripe; no cards without it")
     stripe_webhook_secret: str = Field("", description="Signing secret of Stripe's webhook, whsec_...")
     stripe_url: str = Field(
-        "https://api.stripe.com", pattern=r"^https?://[^/\s]+$", description="Where Stripe's API is; for tests"
+        "https://api.stripe.com",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where Stripe's API is; for tests",
     )
     mollie_key: str = Field("", description="API key of an account with Mollie, live_... or test_...")
     mollie_url: str = Field(
-        "https://api.mollie.com", pattern=r"^https?://[^/\s]+$", description="Where Mollie's API is; for tests"
+        "https://api.mollie.com",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where Mollie's API is; for tests",
     )
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
     proxies: tuple[str, ...] = Field(
@@ -271,6 +275,9 @@ def _require_keys(settings: Configuration) -> None:
     if settings.mollie_key and not MOLLIE_KEY.fullmatch(settings.mollie_key):
         raise ConfigurationError(
             f"{PREFIX}MOLLIE_KEY: a key begins with live_ or test_ and goes on with letters and digits"
+        )
+
+
 def _require_private_seams(settings: Configuration) -> None:
     """What tests may do belongs to no platform that others reach, and installed ones do not even hold it."""
     if not settings.test_seams:

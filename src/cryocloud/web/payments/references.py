@@ -7,7 +7,7 @@ import secrets
 
 _DIGITS = 16
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
-_CREDITOR_REFERENCE = re.compile(r"RF[0-9]{2}[0-9]{%d}" % _DIGITS)
+_CREDITOR_REFERENCE = re.compile(rf"RF[0-9]{{{2 + _DIGITS}}}")
 
 
 def new_reference() -> str:

@@ -135,8 +135,8 @@ def settle_refund(refund_id: str, told: Told) -> Refund:
                 raise_alarm(
                     "refund_failed",
                     refund.pk,
-                    f"{refund.provider} could not carry out refund {told.reference}: {told.failure or 'no reason given'}. "
-                    "Send the money back by transfer.",
+                    f"{refund.provider} could not carry out refund {told.reference} "
+                    f"({told.failure or 'no reason given'}). Send the money back by transfer.",
                 )
     refund.save()
     crash_point("refund:before-commit")

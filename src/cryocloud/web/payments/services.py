@@ -157,7 +157,9 @@ def _checkout_charge(actor: Actor, invoice: Invoice, provider: str) -> Charge:
         _require_unpaid(payment)
         current = payment.charges.filter(state__in=Charge.UNDER_WAY).first()
         if current is not None and not current.is_checkout:
-            raise Conflict("This payment is under way. Wait for its end; it takes some minutes, for direct debit days.")
+            raise Conflict(
+                "This payment is under way. Wait for its end; it takes some minutes, for direct debit days."
+            )
         if current is None:
             _record_choice(actor, payment, provider)
             return new_checkout(payment, provider)
@@ -179,7 +181,9 @@ def _require_unpaid(payment: Payment) -> None:
 
 def _require_nothing_under_way(payment: Payment) -> None:
     if payment.charges.filter(state__in=Charge.UNDER_WAY).exists():
-        raise Conflict("Another way to pay this invoice is under way. Finish or leave it first; it ends within a day.")
+        raise Conflict(
+            "Another way to pay this invoice is under way. Finish or leave it first; it ends within a day."
+        )
 
 
 def _record_choice(actor: Actor, payment: Payment, provider: str) -> None:

@@ -80,7 +80,11 @@ def _paid(payment: Payment, charge: Charge, method: ToldMethod | None) -> None:
     surplus_cents = charge.amount_cents - was_owed
     if surplus_cents:
         order_refund(
-            f"surplus:{charge.pk}", payment=payment, charge=charge, amount_cents=surplus_cents, is_surplus=True
+            f"surplus:{charge.pk}",
+            payment=payment,
+            charge=charge,
+            amount_cents=surplus_cents,
+            is_surplus=True,
         )
 
 

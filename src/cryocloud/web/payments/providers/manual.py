@@ -52,7 +52,9 @@ def instructions(payment: Payment) -> Instructions:
 def _code(seller: Seller, amount_cents: int, reference: str) -> str:
     """Version 002 of the European Payments Council's code, for which the BIC may be left out."""
     amount = f"{CURRENCY}{decimal(amount_cents)}"
-    return "\n".join(("BCD", "002", "1", "SCT", seller.bic, seller.name[:70], seller.iban, amount, "", reference))
+    return "\n".join(
+        ("BCD", "002", "1", "SCT", seller.bic, seller.name[:70], seller.iban, amount, "", reference)
+    )
 
 
 def code_picture(code: str) -> str:

@@ -49,7 +49,9 @@ class Mollie:
         if email:
             wanted["email"] = email
         with _answers():
-            return str(self._client.customers.create(wanted, idempotency_key=f"payer-{organization.pk}")["id"])
+            return str(
+                self._client.customers.create(wanted, idempotency_key=f"payer-{organization.pk}")["id"]
+            )
 
     def open_checkout(self, charge: Charge, payer: str, *, words: str, back_to: str) -> Told:
         back = urljoin(f"{configuration().address}/", back_to.lstrip("/"))
@@ -180,7 +182,7 @@ def _told_of_refund(refund: Any) -> Told:
 
 
 def _method(payment: Any, details: Mapping[str, str]) -> ToldMethod | None:
-    """iDEAL and its like leave a mandate for direct debit from the account that paid."""
+    """IDEAL and its like leave a mandate for direct debit from the account that paid."""
     mandate = payment.get("mandateId")
     if not mandate:
         return None

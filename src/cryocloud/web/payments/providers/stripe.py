@@ -31,7 +31,13 @@ WAIT_S = (4.0, 15.0)
 TOLERANCE_S = 300
 OFF_SESSION_KINDS = {"card": "card", "direct_debit": "sepa_debit"}
 METHOD_KINDS = {"card": "card", "sepa_debit": "direct_debit"}
-DISPUTES_WITHOUT_LOSS = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+DISPUTES_WITHOUT_LOSS = {
+    "won",
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "prevented",
+}
 EXPANDED = ["latest_charge.balance_transaction", "payment_method"]
 EXPANDED_IN_SESSION = [f"payment_intent.{name}" for name in EXPANDED]
 
@@ -108,9 +114,9 @@ class Stripe:
                     self._client.payment_intents.create(wanted, {"idempotency_key": charge.pk}), is_final=True
                 )
         except (stripe.CardError, stripe.InvalidRequestError) as error:
-            intent = (error.error.payment_intent or {}) if error.error else {}
+            intent: Any = error.error.payment_intent if error.error else None
             return Told(
-                reference=dict(intent).get("id", ""),
+                reference=intent["id"] if intent else "",
                 order_id=charge.pk,
                 outcome=Outcome.FAILED,
                 amount_cents=charge.amount_cents,
@@ -127,8 +133,8 @@ class Stripe:
                 session = _ours(sessions.auto_paging_iter(), "charge", charge.pk)
                 return self._by_reference(session.id) if session else None
             intents = self._client.payment_intents.list({"customer": payer, "limit": 100})
-            intent = _ours(intents.auto_paging_iter(), "charge", charge.pk)
-            return self._by_reference(intent.id) if intent else None
+            known = _ours(intents.auto_paging_iter(), "charge", charge.pk)
+            return self._by_reference(known.id) if known else None
 
     def cancel(self, charge: Charge) -> None:
         try:
@@ -291,7 +297,9 @@ def _method(paid_with: Any) -> ToldMethod | None:
     details = paid_with[paid_with["type"]]
     brand = str(details.get("brand") or "SEPA direct debit").replace("_", " ")
     named = brand if paid_with["type"] == "sepa_debit" else brand.title()
-    return ToldMethod(METHOD_KINDS[paid_with["type"]], paid_with["id"], f"{named} ending in {details['last4']}")
+    return ToldMethod(
+        METHOD_KINDS[paid_with["type"]], paid_with["id"], f"{named} ending in {details['last4']}"
+    )
 
 
 def _metadata(found: Any) -> dict[str, str]:
