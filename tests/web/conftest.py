@@ -97,6 +97,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def books_are_emptied_after_tests() -> Iterator[None]:
+    """The database refuses to remove what is in the books; only between tests it does not."""
+    empty = BaseDatabaseOperations.execute_sql_flush
+
+    def empty_unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
+        guards.remove(self.connection)
+        empty(self, statements)
+        guards.install(self.connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_unguarded)
+        yield
+
+
 class Clock:
     """The time of the platform, set forward by a test."""
 
@@ -113,18 +128,3 @@ def clock(home: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     fresh = configuration().model_copy(update={"test_seams": True})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return Clock()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def books_are_emptied_after_tests() -> Iterator[None]:
-    """The database refuses to remove what is in the books; only between tests it does not."""
-    empty = BaseDatabaseOperations.execute_sql_flush
-
-    def empty_unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
-        guards.remove(self.connection)
-        empty(self, statements)
-        guards.install(self.connection)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_unguarded)
-        yield
