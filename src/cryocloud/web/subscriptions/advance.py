@@ -89,13 +89,16 @@ def end_now(held: Subscription, at: datetime, *, reason: str, actor_id: str) -> 
     held.state, held.ended_at = Subscription.State.ENDED, at
     forget_planned(held)
     change_state(held, State.ENDED, at, reason=reason, actor_id=actor_id)
-    change_state(held, State.RETRIEVAL, at, reason="Data can be fetched until they are closed.", actor_id=CLOCK)
+    change_state(
+        held, State.RETRIEVAL, at, reason="Data can be fetched until they are closed.", actor_id=CLOCK
+    )
 
 
 def _boundary(held: Subscription) -> Due | None:
     if held.lapsed_at is None:
         return Due(held.running_month.until_at, _pass_boundary)
-    return Due(max(held.period.until_at, held.lapsed_at), _end) if held.end_wished_at else None
+    wished = held.end_wished_at
+    return Due(max(held.period.until_at, held.lapsed_at, wished), _end) if wished else None
 
 
 def _pass_boundary(held: Subscription, at: datetime) -> None:
@@ -160,16 +163,29 @@ def _paid_up(held: Subscription) -> Due | None:
 
 def _recover(held: Subscription, at: datetime) -> None:
     change_state(held, State.ACTIVE, at, reason="What was overdue is paid.")
-    if held.lapsed_at is not None:
-        lines = []
-        if held.lapsed_at < held.period.until_at:
-            lines.append(credit_line(held.plan, held.interval, held.period, held.lapsed_at))
-        apply_planned(held)
-        begin_months(held, at)
-        lines.insert(0, plan_line(held.plan, held.interval, held.period))
-        charge(held, lines, at, "again")
+    if held.lapsed_at is not None and held.end_wished_at:
+        _resume(held, at)
+    elif held.lapsed_at is not None:
+        _begin_anew(held, held.lapsed_at, at)
     give_months(held)
     letters.tell_recovered(held)
+
+
+def _begin_anew(held: Subscription, lapsed_at: datetime, at: datetime) -> None:
+    """Months count from the payment on. Of a year that was paid, what lay still is a credit."""
+    lines = []
+    if lapsed_at < held.period.until_at:
+        lines.append(credit_line(held.plan, held.interval, held.period, lapsed_at))
+    apply_planned(held)
+    begin_months(held, at)
+    charge(held, [plan_line(held.plan, held.interval, held.period), *lines], at, "again")
+
+
+def _resume(held: Subscription, at: datetime) -> None:
+    """What is paid is used up to its end, and nothing follows."""
+    held.lapsed_at = None
+    while held.running_month.until_at <= at:
+        held.month += 1
 
 
 def _abandoned(held: Subscription) -> Due | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.billing.money import spoken
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.metering.models import Allowance
@@ -30,7 +31,6 @@ from cryocloud.web.subscriptions.pricing import (
     price_cents,
     unused_cents,
 )
-from cryocloud.web.billing.money import spoken
 from cryocloud.web.terms import Plan
 
 LIMIT_MAX_CENTS = 10**9
@@ -55,7 +55,9 @@ def switch(
 ) -> Subscription:
     """In the transaction of who decides, on a subscription that is held."""
     if held.end_wished_at:
-        raise Conflict(f"The plan is deactivated and ends on {letters.when(held.period.until_at)}. Take that back first.")
+        raise Conflict(
+            f"The plan is deactivated and ends on {letters.when(held.period.until_at)}. Take that back first."
+        )
     if held.organization.state != State.ACTIVE:
         raise Conflict("A payment is overdue. Pay it first; then the plan can be changed.")
     if is_upgrade(plan, held.plan):
@@ -75,7 +77,8 @@ def _change_at_once(held: Subscription, plan: Plan, interval: str, actor: Actor,
     if price_cents(plan, interval) + unused.net_cents < 0:
         raise Conflict(
             f"{spoken(-unused.net_cents)} of the {held.interval} price are not used yet; that is more than plan "
-            f"{plan.name} costs {interval}. Choose its yearly price, or wait until {letters.when(held.period.until_at)}."
+            f"{plan.name} costs {interval}. Choose its yearly price, or wait until "
+            f"{letters.when(held.period.until_at)}."
         )
     lines = lines_of_use(held, Span(held.running_month.from_at, at))
     held.terms, held.interval = plan.model_dump(), interval
@@ -90,7 +93,9 @@ def _change_at_once(held: Subscription, plan: Plan, interval: str, actor: Actor,
 
 def foreseen_change(held: Subscription, plan: Plan, interval: str) -> tuple[int, int]:
     """For the page that asks: the price of a change that begins now, and the credit on it, in net cents."""
-    return price_cents(plan, interval), unused_cents(price_cents(held.plan, held.interval), held.period, now())
+    return price_cents(plan, interval), unused_cents(
+        price_cents(held.plan, held.interval), held.period, now()
+    )
 
 
 @transaction.atomic
@@ -123,12 +128,17 @@ def set_spending_limit(*, actor: Actor, organization: Organization, cents: int) 
         )
     rate = held.plan.compute_cents_an_hour
     if rate is None:
-        raise Conflict(f"Plan {held.plan.name} has no price for compute beyond what it includes, so that nothing is spent.")
+        raise Conflict(
+            f"Plan {held.plan.name} has no price for compute beyond what it includes, so that nothing is spent."
+        )
     spent = spent_cents(held)
     if cents < spent:
         raise Refused(
             "The limit is lower than what has been used.",
-            {"limit": f"{spoken(spent)} have been used this month. Give at least that; a lower limit can be set next month."},
+            {
+                "limit": f"{spoken(spent)} have been used this month. Give at least that; a lower one can be set next "
+                "month."
+            },
         )
     before, held.spending_limit_cents = held.spending_limit_cents, cents
     rows = Allowance.unscoped.filter(organization_id=held.organization_id, until_at__gt=now())

@@ -24,7 +24,9 @@ def close_organization(*, actor: Actor, organization: Organization, name: str) -
     """Ends the time to fetch data now. ``name`` is typed by whoever does it, so that nothing is closed by a slip."""
     held = _hold(actor, organization, "Closing an organization")
     if name.strip() != held.name:
-        raise Refused("The name differs.", {"name": f"Type the name of the organization exactly: {held.name}"})
+        raise Refused(
+            "The name differs.", {"name": f"Type the name of the organization exactly: {held.name}"}
+        )
     return move(held.pk, State.CLOSED, reason="An owner closed it.", actor_id=actor.user.pk)
 
 

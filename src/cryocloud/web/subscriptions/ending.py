@@ -1,4 +1,4 @@
-"""Deactivation: at once with everything paid given back, or at the end of what is paid; and ends that a person decides."""
+"""Deactivation: at once with everything given back, or at the end of what is paid; and ends that a person decides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from cryocloud.web.payments.models import Payment
 from cryocloud.web.subscriptions import letters
 from cryocloud.web.subscriptions.advance import advance, end_now, forget_planned, keep
 from cryocloud.web.subscriptions.calendar import Span
-from cryocloud.web.subscriptions.charging import charge, credit_all, first_paid_at, give_back_all, lines_of_use
+from cryocloud.web.subscriptions.charging import (
+    charge,
+    credit_all,
+    first_paid_at,
+    give_back_all,
+    lines_of_use,
+)
 from cryocloud.web.subscriptions.models import REASON_LENGTH, RefundReview, Subscription
 from cryocloud.web.subscriptions.months import give_months
 from cryocloud.web.subscriptions.orders import hold_running, record, require_owner, terms
@@ -119,7 +125,9 @@ def decide_review(*, actor: Actor, review: RefundReview, grant: bool, reason: st
     if found.decided_at is not None:
         raise Conflict("This wish has been decided already.")
     if found.is_withdrawal and not grant:
-        raise Conflict("A consumer has withdrawn within 14 days of the order; the law leaves no choice but to grant it.")
+        raise Conflict(
+            "A consumer has withdrawn within 14 days of the order; the law leaves no choice but to grant it."
+        )
     found.reason = checked_reason(reason)
     moment = now()
     found.decided_at, found.decided_by_id, found.is_granted = moment, actor.user.pk, grant
@@ -147,7 +155,9 @@ def end_overdue(*, actor: Actor, subscription: Subscription, reason: str) -> Sub
         raise Conflict("No payment is overdue here.")
     moment, earliest = now(), held.organization.state_since + OVERDUE_BEFORE_END
     if moment < earliest:
-        raise Conflict(f"This is possible from {letters.when(earliest)} on, 60 days after the payment fell overdue.")
+        raise Conflict(
+            f"This is possible from {letters.when(earliest)} on, 60 days after the payment fell overdue."
+        )
     if held.lapsed_at is None:
         lines = lines_of_use(held, Span(held.running_month.from_at, moment))
         charge(held, lines, moment, "end")

@@ -25,8 +25,8 @@ def tell_begun(held: Subscription) -> None:
         held,
         f"begun:{when(month.from_at)}",
         f"Plan {held.plan.name} has begun",
-        f"Plan {held.plan.name}, paid {held.interval}, began on {when(month.from_at)}. Data, links and running jobs are "
-        f"as they were. The first month ends on {when(month.until_at)}.",
+        f"Plan {held.plan.name}, paid {held.interval}, began on {when(month.from_at)}. Data, links and running jobs "
+        f"are as they were. The first month ends on {when(month.until_at)}.",
     )
 
 
@@ -35,8 +35,8 @@ def tell_changed(held: Subscription, before: Plan, at: datetime) -> None:
         held,
         f"changed:{when(at)}",
         f"Plan {held.plan.name} has begun",
-        f"On {when(at)} plan {held.plan.name} took the place of plan {before.name}. What was paid of it and not used is "
-        "on the invoice as a credit. Running jobs and uploads go on.",
+        f"On {when(at)} plan {held.plan.name} took the place of plan {before.name}. What was paid of it and not used "
+        "is on the invoice as a credit. Running jobs and uploads go on.",
     )
 
 
@@ -51,7 +51,8 @@ def tell_planned(held: Subscription, plan: Plan, interval: str) -> None:
         held,
         f"planned:{now().isoformat()}",
         f"Plan {plan.name} begins on {at:%-d %B %Y}",
-        f"Plan {held.plan.name} stays as it is until {when(at)}. Then plan {plan.name}, paid {interval}, takes its place."
+        f"Plan {held.plan.name} stays as it is until {when(at)}. Then plan {plan.name}, paid {interval}, "
+        "takes its place."
         f"{over} You can take this back until then.",
     )
 
@@ -76,8 +77,8 @@ def tell_end_wished(held: Subscription, period: Span) -> None:
         f"end-wished:{when(held.end_wished_at)}",
         "Your plan is deactivated",
         f"On {when(held.end_wished_at)} we received that plan {held.plan.name} is to end. It goes on until "
-        f"{when(period.until_at)}, which is paid; nothing is charged for the time after. From then on data can be read, "
-        f"fetched and deleted for {configuration().retrieval_days} days. Until then you can take this back.",
+        f"{when(period.until_at)}, which is paid; nothing is charged for the time after. From then on data can be "
+        f"read, fetched and deleted for {configuration().retrieval_days} days. Until then you can take this back.",
     )
 
 
@@ -92,8 +93,8 @@ def tell_refunded(held: Subscription, paid_cents: int) -> None:
         held,
         "refunded",
         "Your plan is deactivated and refunded",
-        f"On {when(held.ended_at)} we received that plan {held.plan.name} is to end, and it ended at that moment. {money} "
-        f"{_retrieval(held)}",
+        f"On {when(held.ended_at)} we received that plan {held.plan.name} is to end, and it ended at that moment. "
+        f"{money} {_retrieval(held)}",
     )
 
 
@@ -114,8 +115,8 @@ def tell_past_due(held: Subscription) -> None:
         f"past-due:{when(since)}",
         "A payment is overdue",
         f"Since {when(since)} a payment for plan {held.plan.name} is overdue. Everything works on within what the plan "
-        "includes; nothing is computed beyond it, and no new month begins before it is paid. Nothing is closed by itself. "
-        "On the page of your plan you see what failed and can pay now.",
+        "includes; nothing is computed beyond it, and no new month begins before it is paid. Nothing is closed by "
+        "itself. On the page of your plan you see what failed and can pay now.",
     )
 
 
@@ -157,8 +158,8 @@ def tell_review_wished(review: RefundReview) -> None:
         held,
         "review-wished",
         "A person looks at your refund",
-        f"On {when(review.created_at)} we received your wish for a refund. Your organization has had one before, so that "
-        "a person decides; you get an answer by mail.",
+        f"On {when(review.created_at)} we received your wish for a refund. Your organization has had one before, so "
+        "that a person decides; you get an answer by mail.",
     )
 
 
@@ -177,8 +178,8 @@ def tell_quote(quote: Quote) -> None:
         quote.organization,
         key=f"quote:{quote.pk}",
         title=f"Quote {quote.number} for a plan of your own",
-        message=f"We offer plan {quote.plan.name}, paid {quote.interval}. An owner can see all of it and accept it until "
-        f"{when(quote.valid_until)}.",
+        message=f"We offer plan {quote.plan.name}, paid {quote.interval}. An owner can see all of it and accept it "
+        f"until {when(quote.valid_until)}.",
         path=f"/organization/quotes/{quote.pk}/",
     )
 
@@ -189,8 +190,8 @@ def tell_quote_accepted(quote: Quote) -> None:
         quote.organization,
         key=f"quote-accepted:{quote.pk}",
         title=f"Quote {quote.number} is accepted",
-        message=f"{quote.accepted_name} accepted quote {quote.number} on {when(quote.accepted_at)}. Its content has the "
-        f"SHA-256 {quote.content_sha256}.",
+        message=f"{quote.accepted_name} accepted quote {quote.number} on {when(quote.accepted_at)}. Its content has "
+        f"the SHA-256 {quote.content_sha256}.",
         path=f"/organization/quotes/{quote.pk}/",
     )
 
@@ -199,8 +200,8 @@ def _retrieval(held: Subscription) -> str:
     until = held.organization.state_until
     assert until is not None
     return (
-        f"Until {when(until)} everything can be read, fetched and deleted; then the organization is closed. Choose a plan "
-        "before that, and all goes on with the data as they are."
+        f"Until {when(until)} everything can be read, fetched and deleted; then the organization is closed. Choose a "
+        "plan before that, and all goes on with the data as they are."
     )
 
 

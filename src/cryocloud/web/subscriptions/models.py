@@ -25,7 +25,7 @@ class Quote(TenantRecord):
     ``content_sha256`` is of all that was offered; who accepted it has seen exactly that.
     """
 
-    number = models.CharField(max_length=20, unique=True)
+    sequence = models.PositiveIntegerField(unique=True)
     terms = models.JSONField()
     interval = models.CharField(max_length=8, choices=Interval)
     due_days = models.PositiveSmallIntegerField()
@@ -39,6 +39,10 @@ class Quote(TenantRecord):
     accepted_name = models.CharField(max_length=120, blank=True)
     withdrawn_at = models.DateTimeField(null=True)
     withdrawn_reason = models.CharField(max_length=REASON_LENGTH, blank=True)
+
+    @property
+    def number(self) -> str:
+        return f"Q-{self.sequence:05d}"
 
     @property
     def plan(self) -> Plan:

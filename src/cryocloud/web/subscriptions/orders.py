@@ -19,7 +19,14 @@ from cryocloud.web.organizations.states import CLOCK, State, settle
 from cryocloud.web.payments.models import Payment, ProviderName
 from cryocloud.web.payments.providers import offered
 from cryocloud.web.subscriptions import letters
-from cryocloud.web.subscriptions.advance import advance, begin_months, change_state, drop_order, fall_behind, keep
+from cryocloud.web.subscriptions.advance import (
+    advance,
+    begin_months,
+    change_state,
+    drop_order,
+    fall_behind,
+    keep,
+)
 from cryocloud.web.subscriptions.calendar import MONTHS, Span, boundary
 from cryocloud.web.subscriptions.charging import charge, give_back_all, invoice_lines, invoices_of
 from cryocloud.web.subscriptions.models import Interval, Quote, Subscription
@@ -106,7 +113,9 @@ def order(
     if live is not None:
         _give_way(advance(live.pk))
     if stands.state not in FROM:
-        raise Conflict(f"The organization is “{stands.get_state_display()}”; no plan can be chosen there any more.")
+        raise Conflict(
+            f"The organization is “{stands.get_state_display()}”; no plan can be chosen there any more."
+        )
     held = Subscription(
         organization=stands,
         state=Subscription.State.ORDERED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from cryocloud.web.billing.invoicing import DraftLine
 from cryocloud.web.billing.money import rounded
@@ -101,7 +102,9 @@ def overage_lines(plan: Plan, month: Span, *, billed_s: int, kept: Kept, limit_c
     return [line for line in lines if line.net_cents]
 
 
-def _overage(text: str, quantity: str, unit: str, cents: int, month: Span, kind: str) -> DraftLine:
+def _overage(
+    text: str, quantity: str, unit: str, cents: int, month: Span, kind: Literal["compute", "storage"]
+) -> DraftLine:
     return DraftLine(
         text=text,
         quantity=quantity,
