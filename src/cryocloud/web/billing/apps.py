@@ -8,6 +8,9 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from cryocloud.web.billing import guards
+        from cryocloud.web.billing.customers import mail_address_of
+        from cryocloud.web.lifecycle.letters import register_address
 
+        register_address(mail_address_of)
         pre_migrate.connect(guards.remove_before_migrations, sender=self)
         post_migrate.connect(guards.install_after_migrations, sender=self)
