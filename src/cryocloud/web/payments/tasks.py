@@ -9,7 +9,8 @@ from datetime import timedelta
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.periodic import every
 from cryocloud.web.payments import charging, refunds
-from cryocloud.web.payments.models import Charge, Payment, Refund
+from cryocloud.web.payments.events import SETTLED_WITHIN, act_on
+from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
 from cryocloud.web.payments.providers.base import ProviderDown
 
 AT_ONCE = 200
@@ -26,6 +27,8 @@ def move_payments() -> None:
     due = Payment.unscoped.filter(state__in=Payment.LIVE, next_try_at__lte=moment)
     _each("payment", due.order_by("next_try_at").values_list("pk", flat=True)[:AT_ONCE], charging.take)
     under_way = Refund.objects.filter(state__in=Refund.UNDER_WAY, ask_at__lte=moment).exclude(charge=None)
+    events = ProviderEvent.objects.filter(settled_at=None, received_at__lte=moment - SETTLED_WITHIN)
+    _each("event", events.order_by("received_at").values_list("pk", flat=True)[:AT_ONCE], act_on)
     _each("refund", under_way.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], refunds.carry_out)
 
 

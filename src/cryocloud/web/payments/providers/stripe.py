@@ -91,7 +91,7 @@ class Stripe:
         }
         with _answers():
             return _told_of_session(
-                self._client.checkout.sessions.create(wanted, {"idempotency_key": charge.pk})
+                self._client.checkout.sessions.create(wanted, {"idempotency_key": charge.pk}).to_dict()
             )
 
     def order_charge(self, charge: Charge, payer: str, *, words: str) -> Told:
@@ -110,13 +110,12 @@ class Stripe:
         }
         try:
             with _answers():
-                return self._told(
-                    self._client.payment_intents.create(wanted, {"idempotency_key": charge.pk}), is_final=True
-                )
+                made = self._client.payment_intents.create(wanted, {"idempotency_key": charge.pk})
+                return self._told(made.to_dict(), is_final=True)
         except (stripe.CardError, stripe.InvalidRequestError) as error:
             intent: Any = error.error.payment_intent if error.error else None
             return Told(
-                reference=intent["id"] if intent else "",
+                reference=intent.id if intent else "",
                 order_id=charge.pk,
                 outcome=Outcome.FAILED,
                 amount_cents=charge.amount_cents,
@@ -131,10 +130,10 @@ class Stripe:
             if charge.is_checkout:
                 sessions = self._client.checkout.sessions.list({"customer": payer, "limit": 100})
                 session = _ours(sessions.auto_paging_iter(), "charge", charge.pk)
-                return self._by_reference(session.id) if session else None
+                return self._by_reference(session["id"]) if session else None
             intents = self._client.payment_intents.list({"customer": payer, "limit": 100})
             known = _ours(intents.auto_paging_iter(), "charge", charge.pk)
-            return self._by_reference(known.id) if known else None
+            return self._by_reference(known["id"]) if known else None
 
     def cancel(self, charge: Charge) -> None:
         try:
@@ -155,7 +154,8 @@ class Stripe:
         }
         try:
             with _answers():
-                return _told_of_refund(self._client.refunds.create(wanted, {"idempotency_key": refund.pk}))
+                made = self._client.refunds.create(wanted, {"idempotency_key": refund.pk})
+                return _told_of_refund(made.to_dict())
         except stripe.InvalidRequestError as error:
             failure = error.user_message or str(error)
             return Told("", refund.pk, Outcome.FAILED, refund.amount_cents, CURRENCY, failure=failure)
@@ -164,7 +164,7 @@ class Stripe:
         assert refund.charge is not None
         with _answers():
             if refund.reference:
-                return _told_of_refund(self._client.refunds.retrieve(refund.reference))
+                return _told_of_refund(self._client.refunds.retrieve(refund.reference).to_dict())
             made = self._client.refunds.list({"payment_intent": self._intent_of(refund.charge), "limit": 100})
             found = _ours(made.auto_paging_iter(), "refund", refund.pk)
             return _told_of_refund(found) if found else None
@@ -174,7 +174,7 @@ class Stripe:
             event = stripe.Webhook.construct_event(
                 body, headers.get("Stripe-Signature"), self._secret, tolerance=TOLERANCE_S
             )
-            about = event.data.object
+            about: Any = event.data.to_dict()["object"]
             subject = about.get("payment_intent") or about["id"]
             return Event(event.id, event.type, subject if isinstance(subject, str) else subject["id"])
         except stripe.SignatureVerificationError:
@@ -195,7 +195,7 @@ class Stripe:
                 )
         except stripe.InvalidRequestError:
             return ""
-        return _metadata(found).get("charge", "")
+        return _metadata(found.to_dict()).get("charge", "")
 
     def charges_since(self, moment: datetime) -> Iterator[Told]:
         with _answers():
@@ -206,7 +206,8 @@ class Stripe:
                     "expand": [f"data.{name}" for name in EXPANDED],
                 }
             )
-            for intent in listed.auto_paging_iter():
+            for row in listed.auto_paging_iter():
+                intent = row.to_dict()
                 if "charge" in _metadata(intent):
                     yield self._told(intent, is_final=False)
 
@@ -214,17 +215,18 @@ class Stripe:
         with _answers():
             listed = self._client.refunds.list({"created": {"gte": int(moment.timestamp())}, "limit": 100})
             for refund in listed.auto_paging_iter():
-                yield _told_of_refund(refund)
+                yield _told_of_refund(refund.to_dict())
 
     def _by_reference(self, reference: str) -> Told:
         """A charge is known by its session while that is open; afterwards, and without one, by its intent."""
         if reference.startswith("cs_"):
-            session = self._client.checkout.sessions.retrieve(reference, {"expand": EXPANDED_IN_SESSION})
-            if session.payment_intent is None or session.status == "open":
+            page = self._client.checkout.sessions.retrieve(reference, {"expand": EXPANDED_IN_SESSION})
+            session = page.to_dict()
+            if session["payment_intent"] is None or session["status"] == "open":
                 return _told_of_session(session)
-            intent: Any = session.payment_intent
+            intent = session["payment_intent"]
         else:
-            intent = self._client.payment_intents.retrieve(reference, {"expand": EXPANDED})
+            intent = self._client.payment_intents.retrieve(reference, {"expand": EXPANDED}).to_dict()
         return self._told(intent, is_final=True)
 
     def _intent_of(self, charge: Charge) -> str:
@@ -233,25 +235,25 @@ class Stripe:
 
     def _told(self, intent: Any, *, is_final: bool) -> Told:
         """``is_final``: nobody sits before a page who could still give another card or confirm this one."""
-        charged = intent.latest_charge if not isinstance(intent.latest_charge, str) else None
+        charged = intent["latest_charge"]
         returned_cents = 0
         if charged and charged.get("disputed"):
-            disputes = self._client.disputes.list({"payment_intent": intent.id, "limit": 100})
+            disputes = self._client.disputes.list({"payment_intent": intent["id"], "limit": 100})
             returned_cents = sum(
                 one.amount for one in disputes.data if one.status not in DISPUTES_WITHOUT_LOSS
             )
         failure = (intent.get("last_payment_error") or {}).get("message", "")
-        outcome = _outcome_of(intent.status, is_final=is_final)
+        outcome = _outcome_of(intent["status"], is_final=is_final)
         return Told(
-            reference=intent.id,
+            reference=intent["id"],
             order_id=_metadata(intent).get("charge", ""),
             outcome=outcome,
-            amount_cents=intent.amount,
-            currency=intent.currency.upper(),
+            amount_cents=intent["amount"],
+            currency=intent["currency"].upper(),
             failure=failure or ("The bank wants the card holder to confirm." if outcome == "failed" else ""),
             fee_cents=_fee(charged),
             returned_cents=returned_cents,
-            method=_method(intent.payment_method) if outcome == Outcome.PAID else None,
+            method=_method(intent["payment_method"]) if outcome == Outcome.PAID else None,
         )
 
 
@@ -265,23 +267,23 @@ def _outcome_of(status: str, *, is_final: bool) -> Outcome:
 
 def _told_of_session(session: Any) -> Told:
     return Told(
-        reference=session.id,
+        reference=session["id"],
         order_id=_metadata(session).get("charge", ""),
-        outcome=Outcome.CANCELLED if session.status == "expired" else Outcome.PENDING,
-        amount_cents=session.amount_total,
-        currency=session.currency.upper(),
-        address=session.url or "",
+        outcome=Outcome.CANCELLED if session["status"] == "expired" else Outcome.PENDING,
+        amount_cents=session["amount_total"],
+        currency=session["currency"].upper(),
+        address=session.get("url") or "",
     )
 
 
 def _told_of_refund(refund: Any) -> Told:
     outcomes = {"succeeded": Outcome.PAID, "failed": Outcome.FAILED, "canceled": Outcome.CANCELLED}
     return Told(
-        reference=refund.id,
+        reference=refund["id"],
         order_id=_metadata(refund).get("refund", ""),
-        outcome=outcomes.get(refund.status, Outcome.PENDING),
-        amount_cents=refund.amount,
-        currency=refund.currency.upper(),
+        outcome=outcomes.get(refund["status"], Outcome.PENDING),
+        amount_cents=refund["amount"],
+        currency=refund["currency"].upper(),
         failure=refund.get("failure_reason") or "",
     )
 
@@ -307,7 +309,8 @@ def _metadata(found: Any) -> dict[str, str]:
 
 
 def _ours(rows: Iterator[Any], name: str, order_id: str) -> Any | None:
-    return next((row for row in rows if _metadata(row).get(name) == order_id), None)
+    plain = (row.to_dict() for row in rows)
+    return next((row for row in plain if _metadata(row).get(name) == order_id), None)
 
 
 @contextmanager
