@@ -163,7 +163,8 @@ def list_members(request: HttpRequest, organization_id: str, query: Query[PageQu
     """Everybody who belongs to it."""
     who = actor(request)
     organization = access.get_organization(who, organization_id)
-    page = one_page(access.within(who, Membership, organization).select_related("user"), query)
+    members = access.within(who, Membership, organization, purpose=access.Purpose.GOVERN)
+    page = one_page(members.select_related("user"), query)
     return page | {"items": [_member(membership) for membership in page["items"]]}
 
 
@@ -171,7 +172,7 @@ def list_members(request: HttpRequest, organization_id: str, query: Query[PageQu
 def change_member_role(request: HttpRequest, membership_id: str, body: NewRole) -> Any:
     """Another role. Only owners make owners, and an organization keeps at least one."""
     who = actor(request)
-    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN)
+    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     services.change_role(actor=who, membership=membership, role=Role[body.role.upper()])
     membership.refresh_from_db()
     return _member(membership)
@@ -181,7 +182,7 @@ def change_member_role(request: HttpRequest, membership_id: str, body: NewRole) 
 def remove_member(request: HttpRequest, membership_id: str) -> Any:
     """End a membership; what the person made stays with the organization."""
     who = actor(request)
-    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN)
+    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     services.remove_member(actor=who, membership=membership)
     return Status(204, None)
 
@@ -221,7 +222,7 @@ def invite_member(request: HttpRequest, organization_id: str, body: NewInvitatio
 def revoke_invitation(request: HttpRequest, invitation_id: str) -> Any:
     """Take an offer back."""
     who = actor(request)
-    invitation = access.get(who, Invitation, invitation_id, needs=Role.ADMIN)
+    invitation = access.get(who, Invitation, invitation_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     invitations.revoke_invitation(actor=who, invitation=invitation)
     return Status(204, None)
 

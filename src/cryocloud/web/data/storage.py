@@ -9,10 +9,11 @@ from django.db.models import Count, Sum
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.disk_room import require_room
-from cryocloud.web.core.errors import Forbidden, QuotaExceeded
+from cryocloud.web.core.errors import QuotaExceeded, TakesNothing
 from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.organizations.state_words import why_nothing_added
 from cryocloud.web.organizations.states import standing
 
 _REMEDY = "Delete what you no longer need and empty the trash, or ask for more storage."
@@ -65,8 +66,9 @@ def storage_limit(organization: Organization) -> StorageLimit:
 def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
     """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
     organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
-    if not standing(organization).may_compute:
-        raise Forbidden("The trial of this organization has ended: its data can be read, but nothing added.")
+    found = standing(organization)
+    if not found.may_compute:
+        raise TakesNothing(why_nothing_added(organization, found))
     require_room()
     limit, used = storage_limit(organization), storage_used(organization)
     left_files, left_bytes = _left(limit.files, used.files), _left(limit.size_bytes, used.size_bytes)

@@ -69,7 +69,7 @@ def require_may_create(actor: Actor) -> None:
 
 @transaction.atomic
 def rename_organization(*, actor: Actor, organization: Organization, name: str) -> None:
-    access.require_governor(actor, organization.id)
+    access.require_governor(actor, organization.id, purpose=access.Purpose.ADD)
     organization.name = clean_name(name, field="name")
     organization.save(update_fields=["name"])
     _record("organization.renamed", actor, organization, organization)
@@ -77,7 +77,7 @@ def rename_organization(*, actor: Actor, organization: Organization, name: str) 
 
 @transaction.atomic
 def switch_organization(*, actor: Actor, organization: Organization) -> None:
-    access.require_role(actor, organization.id, Role.VIEWER)
+    access.require_role(actor, organization.id, Role.VIEWER, access.Purpose.GOVERN)
     _switch(actor.user, organization.id)
 
 
@@ -131,7 +131,7 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
 
 def _lock(actor: Actor, membership: Membership, *, needs: Role) -> Membership:
     """The membership as it is now; changes to the members of one organization happen one after the other."""
-    access.require_role(actor, membership.organization_id, needs)
+    access.require_role(actor, membership.organization_id, needs, access.Purpose.GOVERN)
     Organization.objects.select_for_update(no_key=True).get(pk=membership.organization_id)
     held = Membership.unscoped.select_related("organization").filter(pk=membership.pk).first()
     if held is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
@@ -19,6 +20,8 @@ from cryocloud.web.core.errors import Conflict
 from cryocloud.web.organizations.models import Organization, StateChange
 
 State = Organization.State
+PURGE_AFTER = timedelta(hours=24)
+"""From closing until the data are due to be erased."""
 CLOCK = "clock"
 """The actor of what nobody did."""
 
@@ -47,16 +50,17 @@ class Standing:
     state: State
     since: datetime
     until: datetime | None
+    is_under_review: bool = False
 
     @property
     def may_compute(self) -> bool:
         """Run jobs; what is left of the plan is counted elsewhere."""
-        return self.state in (State.TRIAL, State.ACTIVE, State.PAST_DUE)
+        return self.may_add and not self.is_under_review
 
     @property
     def may_add(self) -> bool:
         """Upload, make and change things."""
-        return self.may_compute
+        return self.state in (State.TRIAL, State.ACTIVE, State.PAST_DUE)
 
     @property
     def may_read(self) -> bool:
@@ -78,12 +82,31 @@ def lasts(state: State) -> timedelta | None:
 def standing(organization: Organization, moment: datetime | None = None) -> Standing:
     """The state at a moment, this one if none is given; nothing is written."""
     moment = moment or now()
-    reached = Standing(State(organization.state), organization.state_since, organization.state_until)
+    reached = Standing(
+        State(organization.state),
+        organization.state_since,
+        organization.state_until,
+        organization.is_under_review,
+    )
     while reached.until is not None and reached.until <= moment:
         following, _ = OF_THE_CLOCK[reached.state]
         span = lasts(following)
         reached = Standing(following, reached.until, None if span is None else reached.until + span)
     return reached
+
+
+def unreachable(moment: datetime, prefix: str = "") -> Q:
+    """The rows that ``standing`` finds closed or purged at a moment; ``prefix`` leads to the organization."""
+
+    def row(**conditions: object) -> Q:
+        return Q(**{prefix + name: value for name, value in conditions.items()})
+
+    read_only = lasts(State.TRIAL_ENDED) or timedelta(0)
+    return (
+        row(state__in=(State.CLOSED, State.PURGED))
+        | row(state__in=(State.TRIAL_ENDED, State.RETRIEVAL), state_until__lte=moment)
+        | row(state=State.TRIAL, state_until__lte=moment - read_only)
+    )
 
 
 @transaction.atomic
@@ -112,9 +135,9 @@ def _change(held: Organization, to: State, moment: datetime, *, reason: str, act
     if to not in WAYS[before]:
         raise Conflict(f"The organization is “{before.label}”; from there no way leads to “{to.label}”.")
     span = lasts(to)
-    held.state, held.state_since = to, moment
+    held.state, held.state_since, held.is_under_review = to, moment, False
     held.state_until = None if span is None else moment + span
-    held.save(update_fields=["state", "state_since", "state_until"])
+    held.save(update_fields=["state", "state_since", "state_until", "is_under_review"])
     change = StateChange.unscoped.create(
         organization=held, before=before, after=to, at=moment, reason=reason, actor_id=actor_id
     )

@@ -75,7 +75,11 @@ def organization(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, object]:
-    members = access.within(actor, Membership, current).select_related("user").order_by("-role", "user__name")
+    members = (
+        access.within(actor, Membership, current, purpose=access.Purpose.GOVERN)
+        .select_related("user")
+        .order_by("-role", "user__name")
+    )
     site = configuration()
     ends_at = current.trial_started_at + timedelta(days=site.trial_days)
     return {
@@ -150,7 +154,7 @@ def rename(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_POST
 @members_only
 def role(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse:
-    member = access.get(actor, Membership, membership_id, needs=Role.ADMIN)
+    member = access.get(actor, Membership, membership_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     wanted = request.POST.get("role", "")
     if wanted not in {str(value) for value in Role.values}:
         raise Refused(f"“{wanted[:20]}” is no role.")
@@ -169,10 +173,10 @@ def role(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse:
     """Asks first; with the own membership it is leaving."""
-    member = access.get(actor, Membership, membership_id)
+    member = access.get(actor, Membership, membership_id, purpose=access.Purpose.GOVERN)
     own = member.user_id == actor.user.pk
     if not own:
-        access.require_role(actor, member.organization_id, Role.ADMIN)
+        access.require_role(actor, member.organization_id, Role.ADMIN, access.Purpose.GOVERN)
     if request.method == "POST":
         organization_name, person = member.organization.name, str(member.user)
         services.remove_member(actor=actor, membership=member)
@@ -190,7 +194,7 @@ def remove(request: HttpRequest, actor: Actor, membership_id: str) -> HttpRespon
 @require_POST
 @members_only
 def revoke(request: HttpRequest, actor: Actor, invitation_id: str) -> HttpResponse:
-    invitation = access.get(actor, Invitation, invitation_id, needs=Role.ADMIN)
+    invitation = access.get(actor, Invitation, invitation_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     invitations.revoke_invitation(actor=actor, invitation=invitation)
     messages.success(request, f"The invitation to {invitation.email} is withdrawn.")
     return redirect("organization")

@@ -121,7 +121,8 @@ def withdraw_quote(*, actor: Actor, quote: Quote, reason: str) -> Quote:
 
 def quotes_of(actor: Actor, organization: Organization) -> QuerySet[Quote]:
     """Newest first, for those who govern the organization."""
-    return access.within(actor, Quote, organization, needs=Role.ADMIN).order_by("-created_at")
+    access.require_governor(actor, organization.pk, Role.ADMIN)
+    return access.within(actor, Quote, organization).order_by("-created_at")
 
 
 def standing_of(quote: Quote) -> str:
