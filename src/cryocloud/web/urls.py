@@ -13,6 +13,7 @@ PAGES = (
     "organizations",
     "notices",
     "webhooks",
+    "plan",
     "datasets",
     "projects",
     "trash",
