@@ -43,7 +43,10 @@ def _put_up(table: str, using: str) -> None:
         return
     statements = list(_ON_POSTGRESQL)
     if connection.vendor == "sqlite":
-        statements = [_ON_SQLITE.replace("{verb}", verb).replace("{VERB}", verb.upper()) for verb in ("update", "delete")]
+        statements = [
+            _ON_SQLITE.replace("{verb}", verb).replace("{VERB}", verb.upper())
+            for verb in ("update", "delete")
+        ]
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement.replace("{table}", table).replace("{refusal}", REFUSAL))

@@ -22,7 +22,10 @@ def used_up_words(organization: Organization) -> str:
     if held.state == State.TRIAL:
         return f"The {hours:,.0f} hours of compute of the trial are used up. Results stay. To go on, {_ask('choose a plan')}."
     return " ".join(
-        [f"The {hours:,.0f} hours of compute of the plan are used up.", *_of_plan(organization, held, limit.until_at)]
+        [
+            f"The {hours:,.0f} hours of compute of the plan are used up.",
+            *_of_plan(organization, held, limit.until_at),
+        ]
     )
 
 

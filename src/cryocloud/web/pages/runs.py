@@ -81,7 +81,9 @@ def run_live(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     """The steps of a run at work; once it has ended the whole page is fetched again."""
     found = get(actor, Run, run_id)
     answer = render(request, "runs/run_steps.html", _run_context(actor, found))
-    if found.state not in (Run.State.RUNNING, Run.State.PAUSED) or found.state != request.GET.get("state", found.state):
+    if found.state not in (Run.State.RUNNING, Run.State.PAUSED) or found.state != request.GET.get(
+        "state", found.state
+    ):
         answer["HX-Refresh"] = "true"
     return answer
 

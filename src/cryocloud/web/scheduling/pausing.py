@@ -16,7 +16,9 @@ from cryocloud.web.runs.notices import publish_job, publish_run, tell_of_run
 
 STARTS = "It starts by itself as soon as there is compute for it."
 GOES_ON = "It goes on by itself, from its last checkpoint, as soon as there is compute for it."
-BEGINS_ANEW = "It keeps no checkpoint: as soon as there is compute it begins anew by itself, and that counts again."
+BEGINS_ANEW = (
+    "It keeps no checkpoint: as soon as there is compute it begins anew by itself, and that counts again."
+)
 STOPPING = {Shortage.QUOTA: "stops: no compute left", Shortage.CAP: "stops: the cap is reached"}
 PAUSED = {Shortage.QUOTA: "paused: quota", Shortage.CAP: "paused: cap"}
 
@@ -78,7 +80,9 @@ def resume_paused() -> None:
     """Queue again what has compute for a first minute of all its slots; as often as one likes."""
     paused = Job.unscoped.filter(state=Job.State.PAUSED)
     for organization in Organization.objects.filter(pk__in=paused.values("organization_id").distinct()):
-        for job_id in paused.filter(organization=organization).order_by("created_at", "pk").values_list("pk", flat=True):
+        for job_id in (
+            paused.filter(organization=organization).order_by("created_at", "pk").values_list("pk", flat=True)
+        ):
             _resume(job_id)
 
 

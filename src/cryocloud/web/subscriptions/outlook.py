@@ -95,7 +95,9 @@ def _of_subscription(held: Subscription) -> list[Coming]:
         found.append(Coming(refund, "Until then, deactivation gives back everything that was paid."))
     if held.end_wished_at:
         days = configuration().retrieval_days
-        words = f"Plan {held.plan.name} ends. Data can be read, fetched and deleted for {days} days, then closed."
+        words = (
+            f"Plan {held.plan.name} ends. Data can be read, fetched and deleted for {days} days, then closed."
+        )
         found.append(Coming(held.period.until_at, words))
     elif held.next_interval:
         coming = f"Plan {coming_plan(held).name}, paid {coming_interval(held)},"

@@ -57,12 +57,20 @@ class QuoteForm(forms.Form):
     name = forms.CharField(label="Name of the plan", max_length=60)
     interval = forms.ChoiceField(label="Paid", choices=Interval.choices)
     price = forms.DecimalField(
-        label="Price in EUR, without VAT", min_value=0, max_value=10**7, decimal_places=2, help_text="Of one interval."
+        label="Price in EUR, without VAT",
+        min_value=0,
+        max_value=10**7,
+        decimal_places=2,
+        help_text="Of one interval.",
     )
     compute_hours = forms.IntegerField(label="Compute in hours a month", min_value=0, max_value=10**6)
     storage_tb = forms.DecimalField(label="Storage in TB", min_value=0, max_value=10**6, decimal_places=3)
     slots = forms.IntegerField(
-        label="Jobs at the same time", min_value=1, max_value=1024, required=False, help_text="Empty: as for all."
+        label="Jobs at the same time",
+        min_value=1,
+        max_value=1024,
+        required=False,
+        help_text="Empty: as for all.",
     )
     compute_rate = forms.DecimalField(
         label="More compute, in EUR an hour",
@@ -85,7 +93,9 @@ class QuoteForm(forms.Form):
     valid_until = forms.DateField(
         label="Open until the end of", widget=forms.DateInput({"type": "date"}), help_text="The day in UTC."
     )
-    words = forms.CharField(label="Words to the customer", max_length=2000, required=False, widget=forms.Textarea({"rows": 4}))
+    words = forms.CharField(
+        label="Words to the customer", max_length=2000, required=False, widget=forms.Textarea({"rows": 4})
+    )
 
     @property
     def offer(self) -> Offer:
@@ -98,9 +108,15 @@ class QuoteForm(forms.Form):
             yearly_cents=price if yearly else None,
             compute_hours=given["compute_hours"],
             storage_bytes=int(given["storage_tb"] * TB),
+            files=None,
             slots=given["slots"],
-            compute_cents_an_hour=_cents(given["compute_rate"]) if given["compute_rate"] is not None else None,
-            storage_cents_a_terabyte_month=_cents(given["storage_rate"]) if given["storage_rate"] is not None else None,
+            is_offered=False,
+            compute_cents_an_hour=_cents(given["compute_rate"])
+            if given["compute_rate"] is not None
+            else None,
+            storage_cents_a_terabyte_month=_cents(given["storage_rate"])
+            if given["storage_rate"] is not None
+            else None,
         )
         return Offer(
             plan,

@@ -138,7 +138,8 @@ def _first(
         "form": form,
         "details": details,
         "refusal": refusal,
-        "order_key": request.POST.get("order_key") or new_order_key(),
+        "order_key": new_order_key(),
+        "shown_for": _shown_for(None),
         "refund_days": configuration().refund_days,
         "standing": standing(current),
     }
@@ -156,6 +157,7 @@ def _begin(
     details: DetailsForm | None,
 ) -> str:
     """The address to go on at: that of the provider where the first payment is awaited."""
+    _require_as_shown(request, None)
     if details is not None:
         save_customer(actor=actor, organization=current, details=Details(**details.cleaned_data))
     provider = form.cleaned_data["provider"]
@@ -211,24 +213,38 @@ def _change(
         "now_total": prices.total(price - unused),
         "holds_less": plan.storage_bytes < held.plan.storage_bytes,
         "refusal": refusal,
-        "order_key": request.POST.get("order_key") or new_order_key(),
+        "order_key": new_order_key(),
+        "shown_for": _shown_for(held),
     }
     return render(request, "plan/change.html", shown, status=409 if refusal else 200)
 
 
-def _make_change(
-    request: HttpRequest, actor: Actor, held: Subscription, plan: Plan, interval: str
-) -> str:
+def _make_change(request: HttpRequest, actor: Actor, held: Subscription, plan: Plan, interval: str) -> str:
+    _require_as_shown(request, services.advance(held.pk))
     changed = services.change_plan(
         actor=actor, organization=held.organization, plan_code=plan.code, interval=interval
     )
     if changed.next_interval:
         messages.success(
-            request, f"Plan {plan.name} is chosen; it begins on {changed.period.until_at:%-d %B %Y, %H:%M} UTC."
+            request,
+            f"Plan {plan.name} is chosen; it begins on {changed.period.until_at:%-d %B %Y, %H:%M} UTC.",
         )
     else:
         messages.success(request, f"Plan {plan.name} has begun. Jobs and uploads go on.")
     return reverse("plan")
+
+
+def _shown_for(held: Subscription | None) -> str:
+    """Which contract a form was drawn for, as it stood then."""
+    return f"{held.pk}:{held.plan.code}:{held.interval}:{held.anchor}" if held else "none"
+
+
+def _require_as_shown(request: HttpRequest, held: Subscription | None) -> None:
+    """What somebody agrees to on a page is what the page said, whatever another tab did since."""
+    if request.POST.get("shown_for", "") != _shown_for(held):
+        raise Conflict(
+            "The plan was changed since this page was opened. Read once more what the change comes to."
+        )
 
 
 def _running(organization: Organization) -> Subscription | None:

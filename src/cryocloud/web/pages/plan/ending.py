@@ -38,12 +38,12 @@ from cryocloud.web.subscriptions.models import Subscription
 def deactivate(request: HttpRequest, actor: Actor) -> HttpResponse:
     current = current_organization(request, actor)
     access.require_governor(actor, current.pk, Role.OWNER)
-    held = services.subscription_of(current)
-    if held is None or held.state != Subscription.State.RUNNING:
-        raise Conflict("There is no plan that could be deactivated.")
     if request.method == "POST":
         words = request.POST.get("words", "")
         return order_once(request, actor, lambda: _deactivate(request, actor, current, words))
+    held = services.subscription_of(current)
+    if held is None or held.state != Subscription.State.RUNNING:
+        raise Conflict("There is no plan that could be deactivated.")
     moment = now()
     payments = access.within(actor, Payment, current, purpose=access.Purpose.GOVERN)
     paid = payments.filter(invoice__subscription_id=held.pk).values_list("received_cents", flat=True)
@@ -100,9 +100,7 @@ def close(request: HttpRequest, actor: Actor) -> HttpResponse:
     form = CloseForm(request.POST or None)
     if form.is_valid():
         try:
-            services.close_organization(
-                actor=actor, organization=current, name=form.cleaned_data["name"]
-            )
+            services.close_organization(actor=actor, organization=current, name=form.cleaned_data["name"])
         except Refused as refused:
             show_refusal(form, refused)
         else:

@@ -36,7 +36,6 @@ from cryocloud.web.subscriptions.outlook import next_invoice, what_comes
 from cryocloud.web.subscriptions.pricing import UNITS, price_cents
 from cryocloud.web.subscriptions.quotes import standing_of
 
-
 Row = TypeVar("Row", bound=TenantRecord)
 
 
@@ -99,9 +98,13 @@ def _contract(actor: Actor, held: Subscription, prices: Prices) -> dict[str, obj
         "included": included(held.plan),
         "price": f"{prices.words(price_cents(held.plan, held.interval))} a {UNITS[held.interval]}",
         "foreseen": foreseen,
-        "foreseen_lines": [(line.text, spoken(line.net_cents)) for line in foreseen.lines] if foreseen else [],
+        "foreseen_lines": [(line.text, spoken(line.net_cents)) for line in foreseen.lines]
+        if foreseen
+        else [],
         "foreseen_total": prices.total(foreseen.net_cents) if foreseen else "",
-        "to_pay": [_to_pay(payment) for payment in live.order_by("created_at") if open_cents(payment.invoice) > 0],
+        "to_pay": [
+            _to_pay(payment) for payment in live.order_by("created_at") if open_cents(payment.invoice) > 0
+        ],
         "customer": customer,
         "pays_by": method.words if method and held.provider != "manual" else "bank transfer",
         "limit": spoken(held.spending_limit_cents) if held.plan.compute_cents_an_hour is not None else "",

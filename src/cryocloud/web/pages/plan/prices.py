@@ -43,7 +43,10 @@ def prices_for(organization: Organization) -> Prices:
 
 def included(plan: Plan) -> list[str]:
     """What a month of a plan holds, and what goes beyond it."""
-    lines = [f"{plan.compute_hours:,} hours of compute a month", f"{bytes_text(plan.storage_bytes)} of storage"]
+    lines = [
+        f"{plan.compute_hours:,} hours of compute a month",
+        f"{bytes_text(plan.storage_bytes)} of storage",
+    ]
     if plan.files is not None:
         lines.append(f"{plan.files:,} files")
     if plan.slots is not None:

@@ -62,11 +62,13 @@ def quote(request: HttpRequest, actor: Actor, quote_id: str) -> HttpResponse:
         "price": f"{prices.words(price_cents(found.plan, found.interval))} a {UNITS[found.interval]}",
         "total": prices.total(price_cents(found.plan, found.interval)),
         "included": included(found.plan),
-        "begins_at": running.period.until_at if running and not is_upgrade(found.plan, running.plan) else None,
+        "begins_at": running.period.until_at
+        if running and not is_upgrade(found.plan, running.plan)
+        else None,
         "customer": known_customer(found.organization),
         "form": form,
         "refusal": refusal,
-        "order_key": request.POST.get("order_key") or new_order_key(),
+        "order_key": new_order_key(),
     }
     status = 409 if refusal else 422 if form.errors else 200
     return render(request, "plan/quote.html", shown, status=status)
