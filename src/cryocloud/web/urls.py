@@ -18,6 +18,7 @@ PAGES = (
     "projects",
     "trash",
     "storage",
+    "invoices",
     "runs",
     "viewers",
     "by_hand",

@@ -9,6 +9,7 @@ import pytest
 from django.core import mail
 
 from cryocloud.web.billing.models import Customer
+from cryocloud.web.configuration import configuration
 from cryocloud.web.core.tasks import run_next
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.payments.models import Refund
@@ -194,8 +195,8 @@ def test_whoever_may_not_decide_sees_the_plan_and_changes_nothing(contract, owne
 
 
 def test_where_nothing_is_sold_no_page_exists_and_nothing_leads_there(contract, owner, operator, monkeypatch):
-    for place in ("subscriptions.orders", "pages.context"):
-        monkeypatch.setattr(f"cryocloud.web.{place}.billing", lambda: None)
+    given = configuration().model_copy(update={"billing": None})
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: given)
     for path in ("", "choose/", "order/", "deactivate/", "limit/", "payment/", "close/", "pay/"):
         assert owner.client.get(f"{PLAN}{path}").status_code == 404, path
     assert PLAN not in owner.client.get("/organization/").content.decode()

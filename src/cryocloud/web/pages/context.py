@@ -12,7 +12,6 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.notices.services import unread_count
 from cryocloud.web.organizations.access import organizations_of, owns_any
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.terms import billing
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -20,7 +19,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
     own = SimpleLazyObject(lambda: _own_organizations(request))
     return {
         "configuration": configuration(),
-        "sells": billing() is not None,
         "organizations": own,
         "lacks_second_factor": SimpleLazyObject(lambda: _lacks_second_factor(request)),
         "current_organization": SimpleLazyObject(lambda: _current(request, list(own))),
