@@ -11,15 +11,22 @@ from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.states import State
 from platform_addresses import operations, pages
 from platform_world import make_world
+from web.pages.laboratory import seed_laboratory
 from web.sweep.test_strangers import BODIES, PUBLIC, QUESTIONS, ask, rows
+from web.sweep.test_viewers import LEFT_ALONE, every_page, offers_of
 
+# Questions of a form that would order something.
+FORMS = {
+    "/projects/<str:project_id>/jobs/<str:job_type>/check/",
+    "/projects/<str:project_id>/workflows/<str:workflow>/check/",
+}
 # What an organization whose trial or plan has ended still does: fetch, delete, govern, pay, and look after oneself.
 WORKS = {
     # the API
     "trash_dataset", "restore_dataset", "purge_dataset", "trash_files", "trash_project", "trash_run", "trash_job",
     "free_space", "restore_deletion", "purge_deletion", "cancel_job", "cancel_run", "change_member_role",
     "remove_member", "revoke_invitation", "read_notices", "read_notice", "choose_mails", "choose_for_project",
-    "remove_webhook", "switch_webhook", *QUESTIONS,
+    "remove_webhook", "switch_webhook", "test_webhook", *QUESTIONS - FORMS,
     # the pages
     "/datasets/<str:dataset_id>/delete/", "/datasets/<str:dataset_id>/files/delete/",
     "/datasets/<str:dataset_id>/restore/", "/datasets/<str:dataset_id>/purge/",
@@ -28,6 +35,7 @@ WORKS = {
     "/jobs/<str:job_id>/cancel/", "/runs/<str:run_id>/cancel/", "/projects/<str:project_id>/notices/",
     "/organization/members/<str:membership_id>/role/", "/organization/members/<str:membership_id>/remove/",
     "/organization/invitations/<str:invitation_id>/revoke/", "/organization/switch/", "/organization/new/",
+    "/organization/webhook/test/", "/organization/webhook/switch/", "/organization/webhook/remove/",
     "/notices/read/", "/settings/", "/settings/notices/", "/settings/tokens/",
     "/settings/tokens/<str:token_id>/revoke/",
 }  # fmt: skip
@@ -35,8 +43,8 @@ WORKS = {
 REFUSED = {
     "create_project", "update_project", "create_dataset", "update_dataset", "begin_upload", "add_server_folder",
     "create_job", "start_run", "set_job_notes", "retry_job", "clone_job", "retry_run", "accept_doubt",
-    "rename_organization", "invite_member", "set_webhook", "renew_webhook_secret", "test_webhook",
-    "/projects/new/", "/datasets/new/", "/organization/", "/organization/name/",
+    "rename_organization", "invite_member", "set_webhook", "renew_webhook_secret",
+    *FORMS, "/projects/new/", "/datasets/new/", "/organization/", "/organization/name/",
 }  # fmt: skip
 # What a closed organization still answers: who belongs to it and who pays, and what is one's own.
 GOVERNED = {
@@ -68,7 +76,10 @@ def put(owner, state):
 
 
 def answered(owner, world, address):
-    status, content, _ = ask(owner, address, world.ids, "POST")
+    """A page that sends back to where the form was says there what became of it."""
+    status, content, headers = ask(owner, address, world.ids, "POST")
+    if status == 302 and address.method is None:
+        return status, owner.client.get(headers["Location"]).content.decode()
     return status, content.decode(errors="replace")
 
 
@@ -83,8 +94,9 @@ def test_every_order_is_refused_or_works_as_declared(state, world, owner):
         status, content = answered(owner, world, address)
         if status == 405 and name not in REFUSED:
             continue
-        if status != 409 or "takes nothing new" not in content or "until" not in content:
+        if status not in (302, 409) or "takes nothing new" not in content or "until" not in content:
             wrong[name] = (status, content[:200] if content.startswith("{") else "")
+    print(*wrong.items(), sep="\n")
     assert not wrong, "orders that are neither refused in this state nor declared in WORKS"
     assert rows() == before
 
@@ -128,3 +140,28 @@ def test_lists_over_all_organizations_leave_closed_ones_out(world, owner):
     )
     (shown,) = owner.api("GET", "/organizations").json()["items"]
     assert shown["state"] == "closed"
+
+
+def test_no_page_offers_what_the_state_forbids(world, owner):
+    seed_laboratory(owner)
+    put(owner, State.RETRIEVAL)
+    forbidden = {}
+    for path in every_page(world.ids):
+        _, offers = offers_of(owner, path)
+        if offers is None:
+            continue
+        links = [link for link in offers.links if not link.startswith(("/static/", *LEFT_ALONE))]
+        answers = [(link, owner.client.get(link)) for link in links]
+        answers += [
+            (f"POST {form.action}", owner.client.post(form.action, form.fields))
+            for form in offers.forms
+            if not form.action.startswith(("/organization/", "/trash/", "/datasets/", *LEFT_ALONE))
+        ]
+        refused = [offer for offer, answer in answers if answer.status_code == 409 and says_so(answer)]
+        if refused:
+            forbidden[path] = refused
+    assert not forbidden
+
+
+def says_so(answer):
+    return not answer.streaming and "takes nothing new" in answer.content.decode()

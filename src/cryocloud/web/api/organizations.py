@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.data.storage import storage_limit, storage_used
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
+from cryocloud.web.organizations.state_words import following_of, meaning_of, name_of
+from cryocloud.web.organizations.states import standing
 
 router = Router(tags=["organizations"])
 
@@ -41,7 +43,13 @@ class OrganizationFacts(Schema):
 
     id: str
     name: str
-    state: str
+    state: Annotated[Organization.State, written_out(Organization.State)]
+    state_since: datetime
+    state_until: datetime | None = Field(
+        description="When the clock alone will change it; null: never by itself"
+    )
+    state_name: str = Field(description="In the words of the pages and mails")
+    state_note: str = Field(description="What it means, what comes next, and how to go on")
     role: RoleName
     created_at: datetime
 
@@ -228,11 +236,15 @@ def revoke_invitation(request: HttpRequest, invitation_id: str) -> Any:
 
 
 def _organization(who: Actor, organization: Organization) -> dict[str, Any]:
-    role = access.role_in(who, organization.id)
+    role, found = access.role_in(who, organization.id), standing(organization)
     return {
         "id": organization.id,
         "name": organization.name,
-        "state": organization.state,
+        "state": found.state,
+        "state_since": found.since,
+        "state_until": found.until,
+        "state_name": name_of(found),
+        "state_note": " ".join(filter(None, (meaning_of(found), following_of(found)))),
         "role": role.label if role else "viewer",
         "created_at": organization.created_at,
     }

@@ -31,6 +31,11 @@ def moment_words(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
+def date_words(moment: datetime) -> str:
+    """As 4 May 2027."""
+    return f"{moment.day} {moment:%B %Y}"
+
+
 def name_of(found: Standing) -> str:
     """Such as “Trial ended”."""
     label = UNDER_REVIEW if found.is_under_review else str(found.state.label)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from math import ceil
 from urllib.parse import urlencode
 
 from django import forms
@@ -18,13 +16,14 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
-from cryocloud.web.configuration import configuration
-from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.grants import grants_ending
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
+from cryocloud.web.organizations.states import standing
+from cryocloud.web.organizations.trials import begins_with_trial, suspicion_about
 from cryocloud.web.pages.refusals import show_refusal
+from cryocloud.web.pages.standing import shown_standing, state_history
 from cryocloud.web.pages.visitor import current_organization, members_only
 
 ACCEPTED = "accepted_invitation"
@@ -69,7 +68,7 @@ def organization(request: HttpRequest, actor: Actor) -> HttpResponse:
             messages.success(request, f"The invitation to {given['email']} is on its way.")
             return redirect("organization")
     elif request.method == "POST":
-        access.require_role(actor, current.id, Role.ADMIN)
+        access.require_governor(actor, current.id, purpose=access.Purpose.ADD)
     shown = _members_page(actor, current, own) | {"form": form}
     return render(request, "organizations/organization.html", shown, status=422 if form.errors else 200)
 
@@ -80,8 +79,7 @@ def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, o
         .select_related("user")
         .order_by("-role", "user__name")
     )
-    site = configuration()
-    ends_at = current.trial_started_at + timedelta(days=site.trial_days)
+    found = standing(current)
     return {
         "section": "organization",
         "organization": current,
@@ -89,8 +87,10 @@ def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, o
         "own_role": own.label,
         "manages": own >= Role.ADMIN,
         "open_invitations": invitations.open_invitations(current) if own >= Role.ADMIN else [],
-        "trial_ends_at": ends_at,
-        "trial_days_left": max(0, ceil((ends_at - now()) / timedelta(days=1))),
+        "now": shown_standing(current),
+        "history": state_history(current),
+        "adds": found.may_add,
+        "owns": own == Role.OWNER,
         "roles": ROLE_WORDS,
     }
 
@@ -130,7 +130,13 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         else:
             messages.success(request, "The organization is made, and you own it.")
             return redirect("/dashboard/")
-    shown = {"section": "organization", "form": form}
+    has_trial = begins_with_trial(actor.user)
+    shown = {
+        "section": "organization",
+        "form": form,
+        "has_trial": has_trial,
+        "is_reviewed": has_trial and bool(suspicion_about(actor.user)),
+    }
     return render(request, "organizations/new.html", shown, status=422 if form.errors else 200)
 
 

@@ -22,6 +22,7 @@ from cryocloud.web.pages.gauges import compute_gauge, storage_gauges
 from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_graph import SLIM, WIDE, draw, graph_of
 from cryocloud.web.pages.job_words import key_number, sources_of
+from cryocloud.web.pages.standing import shown_standing
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects import services
 from cryocloud.web.projects.models import Project
@@ -63,7 +64,7 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
         "compute": compute,
         "storage": storage,
         "shortages": [one.warning for one in (compute, storage, files) if one.warning],
-        "trial_days_left": numbers.trial_days_left(organization),
+        "now": shown_standing(organization),
         "may_edit": may_add(actor, organization.id),
     }
     if context["is_first_visit"]:

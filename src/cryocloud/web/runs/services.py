@@ -15,6 +15,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.models import Lease
+from cryocloud.web.data.storage import require_free_storage
 from cryocloud.web.metering.services import require_compute
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
@@ -113,7 +114,9 @@ def _require_open(actor: Actor, project: Project) -> None:
     access.require_role(actor, project.organization_id, Role.EDITOR)
     if project.archived_at is not None:
         raise Conflict("The project is archived; restore it before you start something in it.")
-    require_compute(Organization.objects.get(pk=project.organization_id))
+    organization = Organization.objects.get(pk=project.organization_id)
+    require_compute(organization)
+    require_free_storage(organization)
     require_room()
     _require_short_queue(project.organization_id)
 

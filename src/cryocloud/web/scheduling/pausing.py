@@ -44,7 +44,7 @@ def _claim(job: Job, attempt_id: str) -> Claim:
 @transaction.atomic
 def order_stop(attempt_id: str, shortage: Shortage) -> None:
     """From now on nothing is billed; the job has its grace to write a checkpoint."""
-    attempt = Attempt.unscoped.select_for_update().get(pk=attempt_id)
+    attempt = Attempt.unscoped.select_for_update(no_key=True).get(pk=attempt_id)
     if attempt.stopped_for or attempt.state not in Attempt.OPEN:
         return
     stop_granting(attempt.organization_id, attempt.pk)
@@ -88,7 +88,7 @@ def resume_paused() -> None:
 
 @transaction.atomic
 def _resume(job_id: str) -> None:
-    job = Job.unscoped.select_for_update().get(pk=job_id)
+    job = Job.unscoped.select_for_update(no_key=True).get(pk=job_id)
     if job.state != Job.State.PAUSED:
         return
     claim = _claim(job, "")
@@ -102,7 +102,11 @@ def _resume(job_id: str) -> None:
 
 
 def _carry_over(job: Job, before: Run.State, after: Run.State, message: str) -> None:
-    run = Run.unscoped.select_for_update().filter(pk=job.run_id, state=before).first() if job.run_id else None
+    run = (
+        Run.unscoped.select_for_update(no_key=True).filter(pk=job.run_id, state=before).first()
+        if job.run_id
+        else None
+    )
     if run is not None:
         run.state, run.message = after, message
         run.save(update_fields=["state", "message"])

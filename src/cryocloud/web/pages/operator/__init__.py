@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.operator import books, contracts, history, mail, organizations, people, work
+from cryocloud.web.pages.operator import books, contracts, history, mail, organizations, people, reviews, work
 from cryocloud.web.pages.operator.door import operators_only
 
 
@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern] = [
     *people.urlpatterns,
     *organizations.urlpatterns,
     *contracts.urlpatterns,
+    *reviews.urlpatterns,
     *work.urlpatterns,
     *mail.urlpatterns,
     *books.urlpatterns,
