@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.periodic import every
@@ -14,6 +15,7 @@ from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
 from cryocloud.web.payments.providers.base import ProviderDown
 
 AT_ONCE = 200
+Id = TypeVar("Id", str, int)
 
 _log = logging.getLogger("cryocloud.payments")
 
@@ -32,7 +34,7 @@ def move_payments() -> None:
     _each("refund", under_way.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], refunds.carry_out)
 
 
-def _each(kind: str, ids: Iterable[str], act: Callable[[str], object]) -> None:
+def _each(kind: str, ids: Iterable[Id], act: Callable[[Id], object]) -> None:
     """One that fails does not keep the others waiting."""
     for one in ids:
         try:
