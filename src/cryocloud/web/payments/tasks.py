@@ -11,6 +11,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.periodic import every
 from cryocloud.web.payments import charging, refunds
 from cryocloud.web.payments.events import SETTLED_WITHIN, act_on
+from cryocloud.web.payments.letters import remind
 from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
 from cryocloud.web.payments.providers.base import ProviderDown
 
@@ -32,6 +33,11 @@ def move_payments() -> None:
     events = ProviderEvent.objects.filter(settled_at=None, received_at__lte=moment - SETTLED_WITHIN)
     _each("event", events.order_by("received_at").values_list("pk", flat=True)[:AT_ONCE], act_on)
     _each("refund", under_way.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], refunds.carry_out)
+
+
+@every(timedelta(hours=1))
+def remind_of_transfers() -> None:
+    remind()
 
 
 def _each(kind: str, ids: Iterable[Id], act: Callable[[Id], object]) -> None:
