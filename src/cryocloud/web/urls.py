@@ -17,6 +17,7 @@ PAGES = (
     "projects",
     "trash",
     "storage",
+    "payments",
     "runs",
     "viewers",
     "by_hand",

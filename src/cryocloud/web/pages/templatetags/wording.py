@@ -11,6 +11,7 @@ from cryocloud import catalog
 from cryocloud.catalog.fields import shown_value, title
 from cryocloud.catalog.metrics import Spoken, spoken_number
 from cryocloud.catalog.range_words import duration_words, hours_words, size_words
+from cryocloud.web.billing.money import spoken as money_words
 from cryocloud.web.core.clock import now
 from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.state_words import STATE_WORDS
@@ -34,6 +35,12 @@ def bytes_text(size_bytes: float | None) -> str:
         value /= 1000
     number = f"{value:.0f}" if unit == "B" or value >= 99.5 else f"{value:.1f}".removesuffix(".0")
     return f"{number} {unit}"
+
+
+@register.filter
+def money(cents: int) -> str:
+    """As "1,234.50 EUR"."""
+    return money_words(cents)
 
 
 @register.filter
