@@ -19,6 +19,7 @@ PAGES = (
     "trash",
     "storage",
     "invoices",
+    "payments",
     "runs",
     "viewers",
     "by_hand",

@@ -10,7 +10,18 @@ from django.views.decorators.http import require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.operator import books, contracts, history, mail, organizations, people, reviews, work
+from cryocloud.web.pages.operator import (
+    bank,
+    books,
+    contracts,
+    history,
+    mail,
+    organizations,
+    payments,
+    people,
+    reviews,
+    work,
+)
 from cryocloud.web.pages.operator.door import operators_only
 
 
@@ -30,5 +41,7 @@ urlpatterns: list[URLPattern] = [
     *work.urlpatterns,
     *mail.urlpatterns,
     *books.urlpatterns,
+    *payments.urlpatterns,
+    *bank.urlpatterns,
     *history.urlpatterns,
 ]
