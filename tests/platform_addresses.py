@@ -22,6 +22,8 @@ WORDS = {
     "pk": "1",
     "person": "x",
     "organization": "x",
+    "subscription": "x",
+    "quote": "x",
     "year": "2026",
     "number": "1",
 }

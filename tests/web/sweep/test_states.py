@@ -36,6 +36,11 @@ WORKS = {
     "/organization/members/<str:membership_id>/role/", "/organization/members/<str:membership_id>/remove/",
     "/organization/invitations/<str:invitation_id>/revoke/", "/organization/switch/", "/organization/new/",
     "/organization/webhook/test/", "/organization/webhook/switch/", "/organization/webhook/remove/",
+    # the plan: to decide about it is what one does in these states
+    "order_plan", "change_plan", "take_back_change", "deactivate_plan", "set_spending_limit",
+    "/organization/plan/order/", "/organization/plan/pay/", "/organization/plan/take-back/",
+    "/organization/plan/deactivate/", "/organization/plan/limit/", "/organization/plan/payment/",
+    "/organization/plan/close/", "/organization/plan/close/later/", "/organization/quotes/<str:quote_id>/",
     "/notices/read/", "/settings/", "/settings/notices/", "/settings/tokens/",
     "/settings/tokens/<str:token_id>/revoke/",
 }  # fmt: skip
@@ -51,6 +56,7 @@ GOVERNED = {
     "get_organization", "rename_organization", "list_members", "change_member_role", "remove_member",
     "list_invitations", "revoke_invitation", "invite_member", "get_storage", "get_webhook", "list_webhook_calls",
     "remove_webhook", "switch_webhook", "renew_webhook_secret", "set_webhook", "test_webhook", "read_notice",
+    "get_subscription", "order_plan", "change_plan", "take_back_change", "deactivate_plan", "set_spending_limit",
     "/organization/members/<str:membership_id>/role/", "/organization/members/<str:membership_id>/remove/",
     "/organization/invitations/<str:invitation_id>/revoke/", "/settings/tokens/<str:token_id>/revoke/",
 }  # fmt: skip

@@ -57,7 +57,8 @@ def next_invoice(held: Subscription) -> NextInvoice | None:
         lines.insert(0, _next_price(held))
     if lines:
         return NextInvoice(month.until_at, tuple(lines))
-    return None if held.end_wished_at else NextInvoice(held.period.until_at, (_next_price(held),))
+    is_last = held.end_wished_at or held.organization.state == State.PAST_DUE
+    return None if is_last else NextInvoice(held.period.until_at, (_next_price(held),))
 
 
 def _next_price(held: Subscription) -> DraftLine:

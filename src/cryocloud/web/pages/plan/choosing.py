@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.billing.customers import Details, known_customer, save_customer
@@ -156,7 +156,6 @@ def _begin(
     form: ProviderForm,
     details: DetailsForm | None,
 ) -> str:
-    """The address to go on at: that of the provider where the first payment is awaited."""
     _require_as_shown(request, None)
     if details is not None:
         save_customer(actor=actor, organization=current, details=Details(**details.cleaned_data))
@@ -165,16 +164,15 @@ def _begin(
         actor=actor, organization=current, plan_code=plan.code, interval=interval, provider=provider
     )
     if held.state == Subscription.State.ORDERED:
-        return reverse("pay_order")
+        return reverse("plan")
     messages.success(
         request, f"Plan {plan.name} has begun. The invoice follows by mail; what was running goes on."
     )
     return reverse("plan")
 
 
-@never_cache
+@require_POST
 @members_where_sold
-@require_http_methods(["GET", "HEAD", "POST"])
 def pay_order(request: HttpRequest, actor: Actor) -> HttpResponse:
     """On to the page of the provider for an order that waits for its first payment."""
     current = current_organization(request, actor)
@@ -182,10 +180,10 @@ def pay_order(request: HttpRequest, actor: Actor) -> HttpResponse:
     held = services.subscription_of(current)
     if held is None or held.state != Subscription.State.ORDERED:
         return redirect("plan")
-    checkout = begin_checkout(
+    begun = begin_checkout(
         actor=actor, organization=current, invoice=first_invoice(held), provider=held.provider
     )
-    return redirect(checkout.address)
+    return redirect("onward", payment_id=begun.payment.pk)
 
 
 def _change(

@@ -69,7 +69,7 @@ def plan(request: HttpRequest, actor: Actor) -> HttpResponse:
         "is_owner": own == Role.OWNER,
         "held": held,
         "coming": what_comes(current, held),
-        "meters": _meters(current) if found.may_read else [],
+        "meters": _meters(current, found.state) if found.may_compute else [],
         "quotes": _open_quotes(actor, current) if own >= Role.ADMIN else [],
         "may_close": found.state in (State.TRIAL_ENDED, State.RETRIEVAL),
         "may_choose": held is None and found.state not in (State.CLOSED, State.PURGED),
@@ -79,10 +79,14 @@ def plan(request: HttpRequest, actor: Actor) -> HttpResponse:
     return render(request, "plan/plan.html", shown)
 
 
-def _meters(organization: Organization) -> list[tuple[str, str, object]]:
+def _meters(organization: Organization, state: State) -> list[tuple[str, str, object]]:
     storage, files = storage_gauges(organization)
     return [
-        ("compute", "Compute of this month", compute_gauge(organization)),
+        (
+            "compute",
+            "Compute of the trial" if state == State.TRIAL else "Compute of this month",
+            compute_gauge(organization),
+        ),
         ("storage", "Storage", storage),
         ("files", "Files", files),
     ]

@@ -36,7 +36,7 @@ class AcceptForm(forms.Form):
 @members_where_sold
 @require_http_methods(["GET", "HEAD", "POST"])
 def quote(request: HttpRequest, actor: Actor, quote_id: str) -> HttpResponse:
-    found = access.get(actor, Quote, quote_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
+    found = access.get(actor, Quote, quote_id, needs=Role.ADMIN, purpose=access.Purpose.READ)
     is_owner = access.role_in(actor, found.organization_id) == Role.OWNER
     form, refusal = AcceptForm(request.POST or None, initial={"name": actor.user.name}), ""
     if request.method == "POST":
