@@ -22,6 +22,8 @@ WORDS = {
     "pk": "1",
     "person": "x",
     "organization": "x",
+    "year": "2026",
+    "number": "1",
 }
 NAMES = {"plots": "fsc.png", "previews": "index.json", "job-types": "pick", "workflows": "spa"}
 MISSING = "a" * 26

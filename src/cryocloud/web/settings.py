@@ -213,5 +213,6 @@ LOGGING = {
     "loggers": {
         "uvicorn.access": {"handlers": [], "propagate": False},
         "django.request": {"level": "ERROR"},
+        "fontTools": {"level": "WARNING"},
     },
 }

@@ -17,6 +17,7 @@ PAGES = (
     "projects",
     "trash",
     "storage",
+    "invoices",
     "payments",
     "runs",
     "viewers",

@@ -75,6 +75,22 @@ def issue_invoice(
 
 
 @transaction.atomic
+def issue_again(credited: Invoice, *, key: str) -> Invoice:
+    """The same lines and due moment under a new number, with the VAT that is right now."""
+    lines = [
+        DraftLine(**line | {at: datetime.fromisoformat(line[at]) for at in ("from_at", "until_at")})
+        for line in credited.lines
+    ]
+    return issue_invoice(
+        credited.organization,
+        lines,
+        key=key,
+        due_at=credited.due_at,
+        subscription_id=credited.subscription_id,
+    )
+
+
+@transaction.atomic
 def credit_invoice(invoice: Invoice, *, key: str, reason: str) -> Invoice:
     """Take an invoice back as a whole, with its own VAT. An invoice is credited once, whatever the key."""
     if invoice.is_credit_note:
@@ -206,7 +222,14 @@ def _store(
         number=invoice.number,
         gross_cents=invoice.gross_cents,
     )
+    _order_documents(invoice)
     return invoice
+
+
+def _order_documents(invoice: Invoice) -> None:
+    from cryocloud.web.billing.tasks import make_documents
+
+    make_documents.enqueue(invoice.pk, organization_id=invoice.organization_id)
 
 
 def keep_until(issued_on: date, treatment: Treatment) -> date:

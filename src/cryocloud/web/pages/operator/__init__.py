@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.operator import bank, history, mail, organizations, payments, people, work
+from cryocloud.web.pages.operator import bank, books, history, mail, organizations, payments, people, work
 from cryocloud.web.pages.operator.door import operators_only
 
 
@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern] = [
     *organizations.urlpatterns,
     *work.urlpatterns,
     *mail.urlpatterns,
+    *books.urlpatterns,
     *payments.urlpatterns,
     *bank.urlpatterns,
     *history.urlpatterns,
