@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.backends.sqlite3.operations import DatabaseOperations as SQLite
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
@@ -87,6 +88,21 @@ def owner(make_member: Callable[..., Member]) -> Member:
 def stranger(make_member: Callable[..., Member]) -> Member:
     """A person of another organization."""
     return make_member(name="eve")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_can_be_emptied() -> None:
+    """Between tests with transactions of their own, also where rows are only ever added; the guards come back."""
+    empty = SQLite.execute_sql_flush
+
+    def without_guards(operations: SQLite, sql_list: list[str]) -> None:
+        with operations.connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for (name,) in cursor.fetchall():
+                cursor.execute(f'DROP TRIGGER "{name}"')
+        empty(operations, sql_list)
+
+    SQLite.execute_sql_flush = without_guards
 
 
 @pytest.fixture(autouse=True)

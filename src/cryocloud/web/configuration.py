@@ -13,11 +13,12 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
 LISTS = ("server_folders", "allowed_hosts", "proxies", "webhook_networks")
+SECRETS = ("database", "secret_key", "smtp_url")
 MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
 MOLLIE_KEY = re.compile(r"(live|test)_\w+")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -58,6 +59,9 @@ class Configuration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(Path("cryocloud-data"), description="Folder for the database, uploads and results")
+    database: SecretStr = Field(
+        SecretStr(""), description="postgresql://user:password@host:port/name; SQLite in the home if empty"
+    )
     address: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+/?)?$",
@@ -207,7 +211,8 @@ class Configuration(BaseModel):
         return self.proxies or (("127.0.0.1",) if self.is_https else ())
 
     @property
-    def database(self) -> Path:
+    def database_file(self) -> Path:
+        """Where SQLite keeps everything."""
         return self.home / "db.sqlite3"
 
 
@@ -236,8 +241,9 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         read = Configuration.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
+        field = str(first["loc"][0])
+        given_words = "" if field in SECRETS else f" (given: {first['input']!r})"
+        raise ConfigurationError(f"{PREFIX}{field.upper()}: {first['msg']}{given_words}") from None
     _require_apart(read)
     _require_controller(read)
     _require_keys(read)

@@ -9,7 +9,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
-from cryocloud.web.core.events import job_topic
+from cryocloud.web.core.events import events_in_order, job_topic
 from cryocloud.web.core.models import Event
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.metering.services import billed_seconds
@@ -241,7 +241,7 @@ def set_job_notes(request: HttpRequest, job_id: str, body: NotesIn) -> Job:
 def cancel_job(request: HttpRequest, job_id: str) -> Job:
     """A queued job is cancelled at once; a running one soon after."""
     caller = actor(request)
-    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     services.cancel_job(actor=caller, job=job)
     return job
 
@@ -283,7 +283,9 @@ def list_job_events(
 ) -> list[Event]:
     """What happened to a job lately, oldest first, for programs that cannot hold a stream open."""
     job = access.get(actor(request), Job, job_id)
-    rows = Event.objects.filter(topic=job_topic(job.pk), organization_id=job.organization_id, id__gt=after)
+    rows = events_in_order().filter(
+        topic=job_topic(job.pk), organization_id=job.organization_id, id__gt=after
+    )
     return list(rows.order_by("id")[:EVENTS_AT_ONCE])
 
 
@@ -317,7 +319,7 @@ def get_run(request: HttpRequest, run_id: str) -> Run:
 @router.post("/runs/{run_id}/cancel", response={200: RunDetail, **ERRORS}, operation_id="cancel_run")
 def cancel_run(request: HttpRequest, run_id: str) -> Run:
     caller = actor(request)
-    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     services.cancel_run(actor=caller, run=run)
     return run
 

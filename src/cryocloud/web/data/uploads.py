@@ -152,7 +152,7 @@ def finish_upload(upload_id: str, *, sha256: str = "") -> DatasetFile | None:
 
 def _record_file(upload_id: str, digest: str) -> DatasetFile | None:
     with transaction.atomic():
-        upload = Upload.unscoped.select_for_update().get(pk=upload_id)
+        upload = Upload.unscoped.select_for_update(no_key=True).get(pk=upload_id)
         if upload.state != Upload.State.OPEN:
             return DatasetFile.unscoped.filter(stored__key=upload_id).first()
         own = {"organization_id": upload.organization_id}
@@ -188,7 +188,7 @@ def _check_size(path: str, size_bytes: int) -> None:
 
 
 def _require_open(dataset: Dataset) -> None:
-    fresh = Dataset.unscoped.select_for_update().get(pk=dataset.pk)
+    fresh = Dataset.unscoped.select_for_update(no_key=True).get(pk=dataset.pk)
     if fresh.trashed_at is not None:
         raise Conflict(f"The dataset “{fresh.name}” is in the trash. Restore it first.")
 

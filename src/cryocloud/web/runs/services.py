@@ -15,6 +15,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.models import Lease
+from cryocloud.web.data.storage import require_free_storage
 from cryocloud.web.metering.services import require_compute
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
@@ -113,7 +114,9 @@ def _require_open(actor: Actor, project: Project) -> None:
     access.require_role(actor, project.organization_id, Role.EDITOR)
     if project.archived_at is not None:
         raise Conflict("The project is archived; restore it before you start something in it.")
-    require_compute(Organization.objects.get(pk=project.organization_id))
+    organization = Organization.objects.get(pk=project.organization_id)
+    require_compute(organization)
+    require_free_storage(organization)
     require_room()
     _require_short_queue(project.organization_id)
 
@@ -128,7 +131,7 @@ def _require_short_queue(organization_id: str) -> None:
 
 def cancel_job(*, actor: Actor, job: Job) -> None:
     """A queued job ends at once; a running one is asked to stop, and keeps its checkpoint."""
-    access.require_role(actor, job.organization_id, Role.EDITOR)
+    access.require_role(actor, job.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         current = _locked(job)
         if current.state in Job.ENDED:
@@ -136,22 +139,23 @@ def cancel_job(*, actor: Actor, job: Job) -> None:
         _cancel(current)
         _audit(actor, "job.cancelled", current)
         if current.run_id and current.state == Job.State.CANCELLED:
+            Run.unscoped.filter(pk=current.run_id, state=Run.State.PAUSED).update(state=Run.State.RUNNING)
             advance_run(current.run_id)
     job.refresh_from_db()
 
 
 def cancel_run(*, actor: Actor, run: Run) -> None:
     """No further job is made; the one at work is asked to stop."""
-    access.require_role(actor, run.organization_id, Role.EDITOR)
+    access.require_role(actor, run.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
-        list(run.jobs.select_for_update().exclude(state__in=Job.ENDED))
-        current = Run.unscoped.select_for_update().get(pk=run.pk)
+        list(run.jobs.select_for_update(no_key=True).exclude(state__in=Job.ENDED).order_by("number"))
+        current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
         if current.state not in Run.OPEN:
             raise Conflict(f"Run {current.number} has ended already: {current.get_state_display()}.")
         current.state, current.message, current.finished_at = Run.State.CANCELLED, "Cancelled.", now()
         current.save()
-        for job in current.jobs.select_for_update().exclude(state__in=Job.ENDED):
+        for job in current.jobs.select_for_update(no_key=True).exclude(state__in=Job.ENDED):
             _cancel(job)
         publish_run(current)
         _audit(actor, "run.cancelled", current)
@@ -161,8 +165,9 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
 def _cancel(job: Job) -> None:
     """In a transaction that holds the job's row: between this and the end of an attempt one comes first."""
     job.cancel_requested_at = job.cancel_requested_at or now()
-    if job.state == Job.State.QUEUED:
+    if job.state in (Job.State.QUEUED, Job.State.PAUSED):
         job.state, job.message, job.finished_at = Job.State.CANCELLED, "Cancelled while it waited.", now()
+        job.paused_for = ""
     else:
         job.progress_message = "stopping"
     job.save()
@@ -184,7 +189,7 @@ def retry_job(*, actor: Actor, job: Job) -> None:
         current.cancel_requested_at = current.finished_at = None
         current.retries_left = RETRIES
         current.save()
-        run = Run.unscoped.select_for_update().filter(pk=current.run_id, jobs_deleted=0).first()
+        run = Run.unscoped.select_for_update(no_key=True).filter(pk=current.run_id, jobs_deleted=0).first()
         if run is not None:
             _reopen(run)
         publish_job(current)
@@ -209,7 +214,7 @@ def retry_run(*, actor: Actor, run: Run) -> None:
         require_compute(Organization.objects.get(pk=run.organization_id))
         require_room()
         with transaction.atomic():
-            current = Run.unscoped.select_for_update().get(pk=run.pk)
+            current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
             _reopen(current)
             _audit(actor, "run.retried", current)
             advance_run(current.pk)
@@ -222,7 +227,7 @@ def accept_doubt(*, actor: Actor, run: Run) -> None:
     require_compute(Organization.objects.get(pk=run.organization_id))
     require_room()
     with transaction.atomic():
-        current = Run.unscoped.select_for_update().get(pk=run.pk)
+        current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
         if current.state != Run.State.WAITING:
             raise Conflict(
                 f"Run {current.number} is {current.get_state_display()}; it does not ask for anything."
@@ -285,7 +290,7 @@ def is_dispatch_paused() -> bool:
 
 
 def _locked(job: Job) -> Job:
-    current = Job.unscoped.select_for_update().filter(pk=job.pk).first()
+    current = Job.unscoped.select_for_update(no_key=True).filter(pk=job.pk).first()
     if current is None:
         raise Conflict(f"Job {job.number} has been moved to the trash meanwhile; restore it first.")
     return current
