@@ -27,6 +27,8 @@ from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.notices.calls import SEALED_FOR
 from cryocloud.web.notices.models import Call, Notice, Occasion, Webhook
 from cryocloud.web.organizations.models import Invitation, Membership, Role
+from cryocloud.web.payments.models import Payment
+from cryocloud.web.payments.references import new_reference
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.results.models import Artifact
@@ -79,6 +81,7 @@ def make_world(member: Any) -> World:
         scope="read",
         expires_at=now() + timedelta(days=1),
     )
+    invoice = _invoice(own)
     rows = {
         "organization_id": member.organization,
         "membership_id": _another_member(own),
@@ -93,7 +96,15 @@ def make_world(member: Any) -> World:
         "artifact_id": artifact,
         "deletion_id": _deletion(member),
         "notice_id": _notice(own, member, project, run),
-        "invoice_id": _invoice(own),
+        "invoice_id": invoice,
+        "payment_id": Payment.unscoped.create(
+            **own,
+            invoice=invoice,
+            provider="manual",
+            amount_cents=invoice.gross_cents,
+            reference=new_reference(),
+            state=Payment.State.PENDING,
+        ),
         "quote_id": _quote(own, member),
     }
     return World({name: row.pk for name, row in rows.items()})

@@ -19,7 +19,6 @@ from cryocloud.web.payments.payment_words import method_words, refund_words, sta
 from cryocloud.web.payments.providers import offered
 from cryocloud.web.payments.providers.manual import code_picture, instructions
 from cryocloud.web.payments.services import begin_checkout, method_of
-from cryocloud.web.terms import billing
 
 PER_PAGE = 50
 
@@ -45,14 +44,13 @@ def payments(request: HttpRequest, actor: Actor) -> HttpResponse:
 def payment(request: HttpRequest, actor: Actor, payment_id: str) -> HttpResponse:
     """How it stands, and every way to pay what is still missing."""
     found = _get(actor, payment_id)
-    is_payable = found.is_live and billing() is not None
     may_pay = access.role_in(actor, found.organization_id) == Role.OWNER
     is_transfer = found.provider == ProviderName.MANUAL
     shown = {
         "section": "organization",
         "payment": found,
         "standing": standing_of(found),
-        "transfer": instructions(found) if is_payable and is_transfer else None,
+        "transfer": instructions(found) if found.is_live and is_transfer else None,
         "charges": found.charges.order_by("number"),
         "receipts": found.receipts.select_related("line"),
         "refunds": [(one, refund_words(one)) for one in found.refunds.order_by("created_at")],
@@ -69,7 +67,7 @@ def payment(request: HttpRequest, actor: Actor, payment_id: str) -> HttpResponse
 def code(request: HttpRequest, actor: Actor, payment_id: str) -> HttpResponse:
     """The transfer as a QR code for banking apps."""
     found = _get(actor, payment_id)
-    if not found.is_live or found.provider != ProviderName.MANUAL or billing() is None:
+    if not found.is_live or found.provider != ProviderName.MANUAL:
         raise NotFound
     return HttpResponse(code_picture(instructions(found).code), content_type="image/svg+xml")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryocloud.web.billing.money import decimal
 from cryocloud.web.payments.models import Payment
 from cryocloud.web.payments.references import in_groups
-from cryocloud.web.terms import CURRENCY, Seller, billing
+from cryocloud.web.terms import CURRENCY
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,12 @@ class Instructions:
 
 
 def instructions(payment: Payment) -> Instructions:
-    terms = billing()
-    if terms is None:
-        raise RuntimeError("nothing is sold here, so nothing can be paid")
-    seller = terms.seller
+    """To the account that the invoice itself names."""
+    seller = payment.invoice.seller
     return Instructions(
-        name=seller.name,
-        iban=seller.iban,
-        bic=seller.bic,
+        name=seller["name"],
+        iban=seller["iban"],
+        bic=seller.get("bic", ""),
         amount_cents=payment.missing_cents,
         reference=payment.reference,
         due_at=payment.invoice.due_at,
@@ -49,11 +48,22 @@ def instructions(payment: Payment) -> Instructions:
     )
 
 
-def _code(seller: Seller, amount_cents: int, reference: str) -> str:
+def _code(seller: Mapping[str, str], amount_cents: int, reference: str) -> str:
     """Version 002 of the European Payments Council's code, for which the BIC may be left out."""
     amount = f"{CURRENCY}{decimal(amount_cents)}"
     return "\n".join(
-        ("BCD", "002", "1", "SCT", seller.bic, seller.name[:70], seller.iban, amount, "", reference)
+        (
+            "BCD",
+            "002",
+            "1",
+            "SCT",
+            seller.get("bic", ""),
+            seller["name"][:70],
+            seller["iban"],
+            amount,
+            "",
+            reference,
+        )
     )
 
 
