@@ -64,6 +64,8 @@ class Gauge:
     @property
     def warning(self) -> str:
         """What is short, how much of it, and the remedy; empty while there is enough."""
+        if self.limit == 0:
+            return f"{self.name} limited to {self.spoken(0)}. {self.remedy}"
         if not self.level:
             return ""
         state = "used up" if self.level == "bad" else "nearly used up"

@@ -53,6 +53,7 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
         archived=archived,
     )
     jobs, active = numbers.active_jobs(actor, organization)
+    now = shown_standing(organization)
     compute, (storage, files) = compute_gauge(organization), storage_gauges(organization)
     context = {
         "section": "dashboard",
@@ -63,8 +64,10 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
         "active": active,
         "compute": compute,
         "storage": storage,
-        "shortages": [one.warning for one in (compute, storage, files) if one.warning],
-        "now": shown_standing(organization),
+        "shortages": []
+        if now.is_told_everywhere
+        else [one.warning for one in (compute, storage, files) if one.warning],
+        "now": now,
         "may_edit": may_add(actor, organization.id),
     }
     if context["is_first_visit"]:
