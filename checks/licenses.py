@@ -16,7 +16,9 @@ from packaging.utils import canonicalize_name
 
 EXTRAS = ("engine", "web", "client")
 # Extras that may bring packages under the LGPL, each with who asks for it and why nothing else serves.
-LGPL_EXTRAS: dict[str, str] = {}
+LGPL_EXTRAS = {
+    "billing": "fpdf2 (PDF of invoices) and python-stdnum (check digits of VAT ids): docs/decisions/0004",
+}
 FORBIDDEN = re.compile(r"\b[AL]?GPL|general public license|affero", re.IGNORECASE)
 LESSER = re.compile(r"\bLGPL[-\w.+]*|lesser general public license[^;)]*(\([^)]*\))?", re.IGNORECASE)
 EXCEPTION_CLAUSES = re.compile(r"[AL]?GPL[-\w.]* WITH GCC-exception[-\w.]*")

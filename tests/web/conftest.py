@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLite
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken, User
-from cryocloud.web.billing import guards
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.secret_words import hash_of, new_secret
@@ -111,21 +109,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fresh = configuration().model_copy(update={"home": tmp_path})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: fresh)
     return tmp_path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def books_are_emptied_after_tests() -> Iterator[None]:
-    """The database refuses to remove what is in the books; only between tests it does not."""
-    empty = BaseDatabaseOperations.execute_sql_flush
-
-    def empty_unguarded(self: BaseDatabaseOperations, statements: list[str]) -> None:
-        guards.remove(self.connection)
-        empty(self, statements)
-        guards.install(self.connection)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_unguarded)
-        yield
 
 
 class Clock:

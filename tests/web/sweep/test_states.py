@@ -27,7 +27,7 @@ WORKS = {
     "trash_dataset", "restore_dataset", "purge_dataset", "trash_files", "trash_project", "trash_run", "trash_job",
     "free_space", "restore_deletion", "purge_deletion", "cancel_job", "cancel_run", "change_member_role",
     "remove_member", "revoke_invitation", "read_notices", "read_notice", "choose_mails", "choose_for_project",
-    "remove_webhook", "switch_webhook", "test_webhook", *QUESTIONS - FORMS,
+    "remove_webhook", "switch_webhook", "test_webhook", "set_customer", *QUESTIONS - FORMS,
     # the pages
     "/datasets/<str:dataset_id>/delete/", "/datasets/<str:dataset_id>/files/delete/",
     "/datasets/<str:dataset_id>/restore/", "/datasets/<str:dataset_id>/purge/",
@@ -42,6 +42,7 @@ WORKS = {
     "/organization/plan/order/", "/organization/plan/pay/", "/organization/plan/take-back/",
     "/organization/plan/deactivate/", "/organization/plan/limit/", "/organization/plan/payment/",
     "/organization/plan/close/", "/organization/plan/close/later/", "/organization/quotes/<str:quote_id>/",
+    "/organization/invoice-details/",
     "/notices/read/", "/settings/", "/settings/notices/", "/settings/tokens/",
     "/settings/tokens/<str:token_id>/revoke/",
 }  # fmt: skip
@@ -58,6 +59,8 @@ GOVERNED = {
     "list_invitations", "revoke_invitation", "invite_member", "get_storage", "get_webhook", "list_webhook_calls",
     "remove_webhook", "switch_webhook", "renew_webhook_secret", "set_webhook", "test_webhook", "read_notice",
     "get_subscription", "order_plan", "change_plan", "take_back_change", "deactivate_plan", "set_spending_limit",
+    "get_customer", "set_customer", "list_invoices", "get_invoice", "get_invoice_pdf", "get_invoice_xml",
+    "/invoices/<str:invoice_id>/", "/invoices/<str:invoice_id>/pdf/", "/invoices/<str:invoice_id>/xml/",
     "/organization/members/<str:membership_id>/role/", "/organization/members/<str:membership_id>/remove/",
     "/organization/invitations/<str:invitation_id>/revoke/", "/settings/tokens/<str:token_id>/revoke/",
 }  # fmt: skip

@@ -10,9 +10,11 @@ class BillingConfig(AppConfig):
         from cryocloud.web.billing import guards
         from cryocloud.web.billing.customers import mail_address_of
         from cryocloud.web.billing.documents import attached_to
+        from cryocloud.web.billing.extra import require_extra
         from cryocloud.web.lifecycle.letters import register_address
         from cryocloud.web.notices.mail import register_attachments
 
+        require_extra()
         register_address(mail_address_of)
         register_attachments(attached_to)
         pre_migrate.connect(guards.remove_before_migrations, sender=self)

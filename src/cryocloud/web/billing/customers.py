@@ -126,14 +126,7 @@ def checked_details(details: Details) -> Details:
     """The details as they are kept; raises ``Refused`` with a sentence for each field that is to blame."""
     clean = replace(details, **{name: _one_line(getattr(details, name)) for name in LENGTHS})
     wrong = {name: remedy for name, remedy in NEEDED.items() if not getattr(clean, name)}
-    for name, longest in LENGTHS.items():
-        given = getattr(clean, name)
-        if len(given) > longest:
-            wrong[name] = f"This has {len(given)} characters; give at most {longest}."
-        elif not all(_is_printable(letter) for letter in given):
-            wrong[name] = (
-                f"Write “{given[:60]}” in Latin, Greek or Cyrillic letters; documents can show no others."
-            )
+    wrong |= {name: remedy for name in LENGTHS if (remedy := _unfit(getattr(clean, name), LENGTHS[name]))}
     if clean.kind not in Customer.Kind.values:
         wrong["kind"] = "Say whether a business or a private person pays."
     if clean.country and clean.country not in COUNTRIES:
@@ -172,9 +165,13 @@ def _checked_numbers(details: Details, wrong: dict[str, str]) -> Details:
     return kept
 
 
-def _is_printable(letter: str) -> bool:
-    """Whether the font of the documents has it."""
-    return any(first <= ord(letter) <= last for first, last in LETTERS)
+def _unfit(given: str, longest: int) -> str:
+    """Why a text cannot stand on an invoice; "" if it can. The font of the documents has these letters."""
+    if len(given) > longest:
+        return f"This has {len(given)} characters; give at most {longest}."
+    if not all(any(first <= ord(letter) <= last for first, last in LETTERS) for letter in given):
+        return f"Write “{given[:60]}” in Latin, Greek or Cyrillic letters; documents can show no others."
+    return ""
 
 
 def _one_line(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -31,11 +30,13 @@ from cryocloud.web.billing.models import Customer, Invoice
 from cryocloud.web.billing.pdf import span_of, title_of, unit_price_of, vat_label
 from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.access import Purpose
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization, members_only
 
 PER_PAGE = 50
+KINDS = [(value, label.capitalize()) for value, label in Customer.Kind.choices]
 LABELS = {
     "name": ("Name", "The university, institute, company or person that invoices are made out to."),
     "street": ("Street and number", ""),
@@ -57,7 +58,7 @@ LABELS = {
 
 
 class DetailsForm(forms.Form):
-    kind = forms.ChoiceField(label="Who pays", choices=Customer.Kind.choices, widget=forms.RadioSelect)
+    kind = forms.ChoiceField(label="Who pays", choices=KINDS, widget=forms.RadioSelect)
     name = forms.CharField()
     street = forms.CharField()
     postal_code = forms.CharField()
@@ -83,7 +84,7 @@ class DetailsForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def details(request: HttpRequest, actor: Actor) -> HttpResponse:
     current = current_organization(request, actor)
-    access.require_role(actor, current.id, Role.ADMIN)
+    access.require_role(actor, current.id, Role.ADMIN, Purpose.GOVERN)
     if terms.billing() is None:
         raise NotFound
     customer = known_customer(current)
@@ -116,7 +117,7 @@ def _initial(customer: Customer | None, actor: Actor) -> dict[str, Any]:
 @members_only
 def invoices(request: HttpRequest, actor: Actor) -> HttpResponse:
     current = current_organization(request, actor)
-    found = access.within(actor, Invoice, current, needs=Role.ADMIN)
+    found = access.within(actor, Invoice, current, needs=Role.ADMIN, purpose=Purpose.GOVERN)
     found = found.select_related("credit_note").defer("pdf", "ubl", "credit_note__pdf", "credit_note__ubl")
     page = Paginator(found.order_by("-issued_at", "-sequence"), PER_PAGE).get_page(request.GET.get("page"))
     shown = {
@@ -131,7 +132,8 @@ def invoices(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_safe
 @members_only
 def invoice(request: HttpRequest, actor: Actor, invoice_id: str) -> HttpResponse:
-    found = access.get(actor, Invoice, invoice_id, needs=Role.ADMIN)
+    found = access.get(actor, Invoice, invoice_id, needs=Role.ADMIN, purpose=Purpose.GOVERN)
+    own = access.within(actor, Invoice, found.organization, needs=Role.ADMIN, purpose=Purpose.GOVERN)
     shown = {
         "section": "organization",
         "invoice": found,
@@ -140,7 +142,7 @@ def invoice(request: HttpRequest, actor: Actor, invoice_id: str) -> HttpResponse
         "credit_cents": -still_open,
         "lines": [_shown_line(line) for line in found.lines],
         "shares": [(vat_label(share), share) for share in found.vat],
-        "credit_note": access.visible(actor, Invoice).filter(corrects=found).first(),
+        "credit_note": own.filter(corrects=found).first(),
     }
     return render(request, "invoices/invoice.html", shown)
 
@@ -153,9 +155,9 @@ def _usage_address(line: dict[str, Any]) -> str:
     """The page with the attempts, or the storage, that a line is made of; "" for what is no usage."""
     if line["kind"] not in ("compute", "storage"):
         return ""
-    span = {name: datetime.fromisoformat(line[f"{name}_at"]).isoformat() for name in ("from", "until")}
+    begin = datetime.fromisoformat(line["from_at"]).astimezone(UTC)
     try:
-        return f"{reverse('usage')}?{urlencode(span)}"
+        return f"{reverse('usage')}?span={begin:%Y%m%dT%H%M%S}"
     except NoReverseMatch:
         return ""
 
@@ -163,14 +165,14 @@ def _usage_address(line: dict[str, Any]) -> str:
 @require_safe
 @members_only
 def pdf(request: HttpRequest, actor: Actor, invoice_id: str) -> HttpResponse:
-    found = access.get(actor, Invoice, invoice_id, needs=Role.ADMIN)
+    found = access.get(actor, Invoice, invoice_id, needs=Role.ADMIN, purpose=Purpose.GOVERN)
     return sent_file(found.pdf, f"{found.number}.pdf", "application/pdf")
 
 
 @require_safe
 @members_only
 def xml(request: HttpRequest, actor: Actor, invoice_id: str) -> HttpResponse:
-    found = access.get(actor, Invoice, invoice_id, needs=Role.ADMIN)
+    found = access.get(actor, Invoice, invoice_id, needs=Role.ADMIN, purpose=Purpose.GOVERN)
     return sent_file(found.ubl, f"{found.number}.xml", "application/xml")
 
 

@@ -1,0 +1,19 @@
+"""What selling needs besides the platform itself: asked for at the start, where something is sold."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from cryocloud.web.configuration import PREFIX, ConfigurationError, configuration
+
+MODULES = ("fpdf", "saxonche", "stdnum")
+
+
+def require_extra() -> None:
+    """Raise where invoices could not be made later."""
+    missing = [name for name in MODULES if find_spec(name) is None]
+    if configuration().billing is not None and missing:
+        raise ConfigurationError(
+            f"{PREFIX}BILLING: something is sold, and {', '.join(missing)} is not installed, without which no invoice "
+            "can be made; install the extra: pip install 'cryocloud[billing]'"
+        )
