@@ -33,6 +33,7 @@ ORDERS = {
     "/organization/webhook/switch/": {"on": "no"},
     "/organization/webhook/remove/": {},
     "/organization/plan/order/": {"plan": "lab", "interval": "monthly", "provider": "manual"},
+    "/organization/invoice-details/": {"name": "Other"},
     "/organization/plan/pay/": {},
     "/organization/plan/take-back/": {},
     "/organization/plan/deactivate/": {},

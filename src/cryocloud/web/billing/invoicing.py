@@ -18,7 +18,6 @@ from cryocloud.web.billing.ledger import RECEIVABLE, REVENUE, book
 from cryocloud.web.billing.models import Customer, Invoice, InvoiceSeries, Posting
 from cryocloud.web.billing.vat import HOME, Treatment, Vat, rate_text, vat_on
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.organizations.models import Organization
 
@@ -208,7 +207,6 @@ def _store(
         **said,
     )
     subject = invoice.corrects or invoice
-    crash_point("invoice:stored")
     book(
         f"{invoice.kind}:{invoice.pk}",
         {RECEIVABLE: invoice.gross_cents, revenue_account(vat): -net_cents, vat_account(vat): -vat_cents},
@@ -224,7 +222,6 @@ def _store(
         number=invoice.number,
         gross_cents=invoice.gross_cents,
     )
-    crash_point("invoice:booked")
     _order_documents(invoice)
     return invoice
 
