@@ -55,6 +55,8 @@ READING = {
     "/datasets/",
     "/storage/",
     "/trash/",
+    "/invoices/",
+    "/organization/payments/",
 }
 
 
