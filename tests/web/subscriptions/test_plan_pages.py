@@ -197,8 +197,9 @@ def test_whoever_may_not_decide_sees_the_plan_and_changes_nothing(contract, owne
 def test_where_nothing_is_sold_no_page_exists_and_nothing_leads_there(contract, owner, operator, monkeypatch):
     given = configuration().model_copy(update={"billing": None})
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: given)
-    for path in ("", "choose/", "order/", "deactivate/", "limit/", "payment/", "close/", "pay/"):
+    for path in ("", "choose/", "order/", "deactivate/", "limit/", "payment/", "close/"):
         assert owner.client.get(f"{PLAN}{path}").status_code == 404, path
+    assert owner.client.post(f"{PLAN}pay/").status_code == 404
     assert PLAN not in owner.client.get("/organization/").content.decode()
     assert operator.client.get("/operator/subscriptions/").status_code == 404
     assert "/operator/subscriptions/" not in operator.client.get("/operator/").content.decode()
