@@ -21,7 +21,12 @@ WORDS = {
     "secret": "x",
     "pk": "1",
     "person": "x",
+    "refund": "x",
+    "line": "x",
+    "transfer": "x",
     "organization": "x",
+    "subscription": "x",
+    "quote": "x",
     "year": "2026",
     "number": "1",
 }

@@ -27,10 +27,14 @@ from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.notices.calls import SEALED_FOR
 from cryocloud.web.notices.models import Call, Notice, Occasion, Webhook
 from cryocloud.web.organizations.models import Invitation, Membership, Role
+from cryocloud.web.payments.models import Payment
+from cryocloud.web.payments.references import new_reference
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
 from cryocloud.web.results.models import Artifact
 from cryocloud.web.runs.models import Attempt, Job, Run
+from cryocloud.web.subscriptions.models import Quote
+from cryocloud.web.terms import Plan
 from cryocloud.web.trash.models import Deletion
 from cryocloud.web.trash.services import move_to_trash
 
@@ -77,6 +81,7 @@ def make_world(member: Any) -> World:
         scope="read",
         expires_at=now() + timedelta(days=1),
     )
+    invoice = _invoice(own)
     rows = {
         "organization_id": member.organization,
         "membership_id": _another_member(own),
@@ -91,9 +96,35 @@ def make_world(member: Any) -> World:
         "artifact_id": artifact,
         "deletion_id": _deletion(member),
         "notice_id": _notice(own, member, project, run),
-        "invoice_id": _invoice(own),
+        "invoice_id": invoice,
+        "payment_id": Payment.unscoped.create(
+            **own,
+            invoice=invoice,
+            provider="manual",
+            amount_cents=invoice.gross_cents,
+            reference=new_reference(),
+            state=Payment.State.PENDING,
+        ),
+        "quote_id": _quote(own, member),
     }
     return World({name: row.pk for name, row in rows.items()})
+
+
+def _quote(own: dict[str, Any], member: Any) -> Quote:
+    plan = Plan(
+        code="institute", name="Institute", monthly_cents=1, yearly_cents=None, compute_hours=1, storage_bytes=1,
+        files=None, slots=None, compute_cents_an_hour=None, storage_cents_a_terabyte_month=None, is_offered=False,
+    )  # fmt: skip
+    return Quote.unscoped.create(
+        **own,
+        sequence=Quote.unscoped.count() + 1,
+        terms=plan.model_dump(),
+        interval="monthly",
+        due_days=30,
+        valid_until=now() + timedelta(days=1),
+        content_sha256="0" * 64,
+        written_by_id=member.user.pk,
+    )
 
 
 def _deletion(member: Any) -> Deletion:

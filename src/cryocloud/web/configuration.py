@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from datetime import date
@@ -19,6 +20,7 @@ KEY_FILE = "secret-key"
 LISTS = ("server_folders", "allowed_hosts", "proxies", "webhook_networks")
 SECRETS = ("database", "secret_key", "smtp_url")
 MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
+MOLLIE_KEY = re.compile(r"(live|test)_\w+")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -126,6 +128,19 @@ class Configuration(BaseModel):
     billing: Path | None = Field(
         None, description="File (TOML) with the seller, plans and prices; nothing is sold without it"
     )
+    stripe_key: str = Field("", description="Secret key of an account with Stripe; no cards without it")
+    stripe_webhook_secret: str = Field("", description="Signing secret of Stripe's webhook, whsec_...")
+    stripe_url: str = Field(
+        "https://api.stripe.com",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where Stripe's API is; for tests",
+    )
+    mollie_key: str = Field("", description="API key of an account with Mollie, live_... or test_...")
+    mollie_url: str = Field(
+        "https://api.mollie.com",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where Mollie's API is; for tests",
+    )
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
     proxies: tuple[str, ...] = Field(
         (),
@@ -231,6 +246,7 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         raise ConfigurationError(f"{PREFIX}{field.upper()}: {first['msg']}{given_words}") from None
     _require_apart(read)
     _require_controller(read)
+    _require_keys(read)
     _require_private_seams(read)
     address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
     buried = read.tombstones and read.tombstones.absolute()
@@ -253,6 +269,19 @@ def _require_controller(settings: Configuration) -> None:
         )
     if settings.policy is not None and not settings.policy.is_file():
         raise ConfigurationError(f"{PREFIX}POLICY: there is no file {settings.policy}")
+
+
+def _require_keys(settings: Configuration) -> None:
+    """Of payment providers; no message tells a key."""
+    if bool(settings.stripe_key) != bool(settings.stripe_webhook_secret):
+        raise ConfigurationError(
+            f"{PREFIX}STRIPE_KEY and {PREFIX}STRIPE_WEBHOOK_SECRET belong together: without the one nothing is "
+            "charged, without the other nothing is heard"
+        )
+    if settings.mollie_key and not MOLLIE_KEY.fullmatch(settings.mollie_key):
+        raise ConfigurationError(
+            f"{PREFIX}MOLLIE_KEY: a key begins with live_ or test_ and goes on with letters and digits"
+        )
 
 
 def _require_private_seams(settings: Configuration) -> None:

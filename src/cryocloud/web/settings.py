@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "cryocloud.web.inbox",
     "cryocloud.web.lifecycle",
     "cryocloud.web.billing",
+    "cryocloud.web.payments",
     "cryocloud.web.subscriptions",
     "cryocloud.web.trash",
     "cryocloud.web.scheduling",

@@ -11,10 +11,14 @@ from cryocloud.web.audit.models import AuditEvent
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.notices.models import Call, Webhook
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
+from cryocloud.web.payments.models import Method
 from cryocloud.web.projects.models import Project
+from cryocloud.web.subscriptions import services
+from cryocloud.web.subscriptions.models import Subscription
 from page_offers import Offers
 from platform_addresses import pages
 from platform_world import make_world
+from web_books import make_customer
 
 FIELD = "organization"
 # Every address that writes into the current organization, with something to send there.
@@ -28,13 +32,32 @@ ORDERS = {
     "/organization/webhook/secret/": {},
     "/organization/webhook/switch/": {"on": "no"},
     "/organization/webhook/remove/": {},
+    "/organization/plan/order/": {"plan": "lab", "interval": "monthly", "provider": "manual"},
+    "/organization/invoice-details/": {"name": "Other"},
+    "/organization/plan/pay/": {},
+    "/organization/plan/take-back/": {},
+    "/organization/plan/deactivate/": {},
+    "/organization/plan/limit/": {"limit": "5"},
+    "/organization/plan/payment/": {"by": "transfer"},
+    "/organization/plan/close/": {"name": "x"},
+    "/organization/plan/close/later/": {"until": "2030-01-01"},
     "/sample-data/": {},
     "/sample-data/run/": {},
 }
 OWN = [
     page for page in pages() if not page.template.startswith(("/accounts/", "/operator/", "/first-admin/"))
 ]
-READING = {"/dashboard/", "/dashboard/active/", "/datasets/", "/storage/", "/trash/"}
+READING = {
+    "/organization/plan/",
+    "/organization/plan/choose/",
+    "/dashboard/",
+    "/dashboard/active/",
+    "/datasets/",
+    "/storage/",
+    "/trash/",
+    "/invoices/",
+    "/organization/payments/",
+}
 
 
 def writes_into_the_current(path: str) -> bool:
@@ -76,11 +99,35 @@ def forms_of(person, path):
     return Offers(path, answer.content.decode()).forms
 
 
+def pages_of_plans(make_member):
+    """What is offered while a plan runs and is to change, waits for its payment, and has ended."""
+    changing, waiting, ended = (make_member(name=name) for name in ("carl", "wanda", "emil"))
+    for person in (changing, waiting, ended):
+        make_customer(person.organization)
+    how = {"plan_code": "facility", "interval": "monthly", "provider": "manual"}
+    services.subscribe(actor=changing.actor, organization=changing.organization, **how)
+    services.change_plan(
+        actor=changing.actor, organization=changing.organization, plan_code="lab", interval="monthly"
+    )
+    card = Method.unscoped.create(
+        organization=changing.organization, provider="stripe", kind="card", words="Visa"
+    )
+    assert card.charges
+    held = services.subscribe(actor=waiting.actor, organization=waiting.organization, **how)
+    Subscription.unscoped.filter(pk=held.pk).update(state="ordered")
+    services.subscribe(actor=ended.actor, organization=ended.organization, **how)
+    services.deactivate(actor=ended.actor, organization=ended.organization)
+    order = "/organization/plan/order/?plan=lab&interval=yearly"
+    paths = ("/organization/plan/", order, "/organization/plan/deactivate/", "/organization/plan/limit/")
+    visits = [(changing, path) for path in (*paths, "/organization/plan/payment/")]
+    return [*visits, (waiting, "/organization/plan/"), (ended, "/organization/plan/close/"), (ended, order)]
+
+
 def test_every_form_that_writes_into_the_current_organization_names_it(owner, make_member):
     fresh = make_member(name="fresh")  # the first visit offers what later ones do not
     ids = make_world(owner).ids
     visits = [(owner, page.path(ids)) for page in OWN]
-    visits += [(fresh, "/dashboard/"), (fresh, "/datasets/")]
+    visits += [(fresh, "/dashboard/"), (fresh, "/datasets/"), *pages_of_plans(make_member)]
     found = set()
     for person, path in visits:
         for form in forms_of(person, path):

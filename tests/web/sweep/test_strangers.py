@@ -58,6 +58,10 @@ BODIES = {
     "choose_for_project": {"choice": "follow"},
     "set_webhook": {"url": "https://1.1.1.1/hook"},
     "switch_webhook": {"on": False},
+    "order_plan": {"plan": "lab", "interval": "monthly"},
+    "change_plan": {"plan": "lab", "interval": "monthly"},
+    "deactivate_plan": {},
+    "set_spending_limit": {"cents": 0},
     "set_customer": {
         "kind": "business",
         "name": "Other",

@@ -22,6 +22,7 @@ from cryocloud.web.core.middleware import unstorable
 
 AREAS = (
     "organizations",
+    "plans",
     "invoices",
     "datasets",
     "projects",
@@ -30,6 +31,7 @@ AREAS = (
     "results",
     "trash",
     "notices",
+    "payments",
     "catalog",
 )
 

@@ -37,11 +37,11 @@ _PARAMETER = {
 
 
 def accept_repeated_orders(api: NinjaAPI) -> None:
-    """Let every operation by POST take the header."""
+    """Let every operation by POST take the header; what the description leaves out has no caller to remember."""
     for router in api._get_bound_routers():
         for view in router.path_operations.values():
             for operation in view.operations:
-                if operation.methods == ["POST"]:
+                if operation.methods == ["POST"] and operation.include_in_schema:
                     _have_one_effect(operation)
 
 

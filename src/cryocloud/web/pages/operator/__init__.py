@@ -10,7 +10,18 @@ from django.views.decorators.http import require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.operator import books, history, mail, organizations, people, reviews, work
+from cryocloud.web.pages.operator import (
+    bank,
+    books,
+    contracts,
+    history,
+    mail,
+    organizations,
+    payments,
+    people,
+    reviews,
+    work,
+)
 from cryocloud.web.pages.operator.door import operators_only
 
 
@@ -25,9 +36,12 @@ urlpatterns: list[URLPattern] = [
     path("operator/", operator, name="operator"),
     *people.urlpatterns,
     *organizations.urlpatterns,
+    *contracts.urlpatterns,
     *reviews.urlpatterns,
     *work.urlpatterns,
     *mail.urlpatterns,
     *books.urlpatterns,
+    *payments.urlpatterns,
+    *bank.urlpatterns,
     *history.urlpatterns,
 ]
