@@ -55,7 +55,7 @@ def payment(request: HttpRequest, actor: Actor, payment_id: str) -> HttpResponse
         "receipts": found.receipts.select_related("line"),
         "refunds": [(one, refund_words(one)) for one in found.refunds.order_by("created_at")],
         "ways": [one for one in offered() if one != ProviderName.MANUAL or not is_transfer]
-        if is_payable
+        if found.is_live
         else [],
         "may_pay": may_pay,
     }

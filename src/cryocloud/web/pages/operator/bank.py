@@ -111,7 +111,7 @@ def _deal_with(actor: Actor, found: StatementLine, wish: str, given: dict[str, s
     match wish:
         case "match":
             paid = match_line(actor=actor, line=found, named=given["named"])
-            return f"Matched with invoice {paid.invoice.number}, which is {paid.get_state_display()} now."
+            return f"Matched with invoice {paid.invoice.number}, which is {paid.get_state_display().lower()} now."
         case "send_back":
             send_back_line(actor=actor, line=found, reason=given["reason"])
             return "What was left of it waits for the next file to the bank."
