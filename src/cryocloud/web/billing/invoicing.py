@@ -162,7 +162,9 @@ def _hold_series() -> InvoiceSeries:
     """The series of this year; whoever issues holds it until the invoice is stored, one after the other."""
     code, year = _terms().seller.series, day_of(now()).year
     InvoiceSeries.objects.get_or_create(code=code, year=year)
-    return InvoiceSeries.objects.select_for_update().get(code=code, year=year)
+    held = InvoiceSeries.objects.select_for_update().get(code=code, year=year)
+    crash_point("invoice:series-held")
+    return held
 
 
 def _store(
@@ -208,7 +210,6 @@ def _store(
         **said,
     )
     subject = invoice.corrects or invoice
-    crash_point("invoice:stored")
     book(
         f"{invoice.kind}:{invoice.pk}",
         {RECEIVABLE: invoice.gross_cents, revenue_account(vat): -net_cents, vat_account(vat): -vat_cents},
@@ -224,7 +225,6 @@ def _store(
         number=invoice.number,
         gross_cents=invoice.gross_cents,
     )
-    crash_point("invoice:booked")
     _order_documents(invoice)
     return invoice
 
