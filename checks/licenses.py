@@ -14,7 +14,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("engine", "web", "client")
+EXTRAS = ("engine", "web", "payments", "client")
 # Extras that may bring packages under the LGPL, each with who asks for it and why nothing else serves.
 LGPL_EXTRAS = {
     "billing": "fpdf2 (PDF of invoices) and python-stdnum (check digits of VAT ids): docs/decisions/0004",

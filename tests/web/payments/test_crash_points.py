@@ -167,6 +167,7 @@ STORIES = {
     "statement": statement_story,
     "transfer": transfer_story,
     "invoice": invoice_story,
+    "ledger": invoice_story,
 }
 
 

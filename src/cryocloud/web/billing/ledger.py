@@ -11,6 +11,7 @@ from django.db.models import Sum
 from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.models import Invoice, LedgerEntry, Posting
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.crash_points import crash_point
 
 RECEIVABLE = "receivable"
 REFUNDS_PAYABLE = "refunds_payable"
@@ -57,6 +58,7 @@ def book(
     Posting.objects.bulk_create(
         Posting(entry_id=entry.pk, account=account, cents=cents) for account, cents in amounts.items()
     )
+    crash_point("ledger:postings-written")
     entry.save(force_insert=True)
     return entry
 

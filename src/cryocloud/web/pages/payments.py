@@ -54,12 +54,19 @@ def payment(request: HttpRequest, actor: Actor, payment_id: str) -> HttpResponse
         "charges": found.charges.order_by("number"),
         "receipts": found.receipts.select_related("line"),
         "refunds": [(one, refund_words(one)) for one in found.refunds.order_by("created_at")],
-        "ways": [one for one in offered() if one != ProviderName.MANUAL or not is_transfer]
-        if found.is_live
-        else [],
+        "ways": _ways(found),
         "may_pay": may_pay,
     }
     return render(request, "payments/payment.html", shown)
+
+
+def _ways(found: Payment) -> list[ProviderName]:
+    """What can be chosen to pay what is missing, the way of so far first; a transfer is told of by itself."""
+    if not found.is_live:
+        return []
+    is_transfer = found.provider == ProviderName.MANUAL
+    ways = [one for one in offered() if not (is_transfer and one == ProviderName.MANUAL)]
+    return sorted(ways, key=lambda one: one != found.provider)
 
 
 @require_safe

@@ -24,7 +24,9 @@ def standing_of(payment: Payment) -> Standing:
         case Payment.State.CANCELLED:
             return Standing("dropped", "cancelled", "Nothing is to be paid any more.")
         case Payment.State.FAILED if payment.next_try_at is not None:
-            return Standing("failed", "failed", f"Tried again on {payment.next_try_at:%-d %B %Y, %H:%M} UTC.")
+            return Standing(
+                "failed", "failed", f"We try again on {payment.next_try_at:%-d %B %Y, %H:%M} UTC."
+            )
         case Payment.State.FAILED:
             return Standing("failed", "failed", "It is not tried again by itself; please pay now.")
     if payment.provider == ProviderName.MANUAL:

@@ -13,7 +13,7 @@ from cryocloud.web.billing.models import Invoice
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.payments.booking import book_line, book_payout, book_receipt, book_set_aside
-from cryocloud.web.payments.camt import Entry, read_statements
+from cryocloud.web.payments.camt import NO_REFERENCE, Entry, read_statements
 from cryocloud.web.payments.models import (
     Payment,
     ProviderName,
@@ -81,7 +81,7 @@ def _take(entry: Entry, statement: Statement) -> str:
         name=entry.name,
         iban=entry.iban,
         bic=entry.bic,
-        reference=entry.reference or entry.end_to_end,
+        reference=entry.reference or ("" if entry.end_to_end in NO_REFERENCE else entry.end_to_end),
         text=entry.text,
         state=State.WAITING,
     )

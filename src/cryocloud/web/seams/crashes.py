@@ -5,18 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
-from cryocloud.web.core.crash_points import watch_crash_points
-
 VARIABLE = "CRASH_AT"
 
 
-def crash_where_told() -> None:
-    """At the point that the environment names, the first time that this process comes by."""
-    wanted = os.environ.get(VARIABLE, "")
-
-    def die(name: str) -> None:
-        if name == wanted:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    if wanted:
-        watch_crash_points(die)
+def reached(name: str) -> None:
+    """Die where the environment says so."""
+    if name == os.environ.get(VARIABLE):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -40,7 +40,7 @@ from cryocloud.web.payments.transfers import (
 
 class StatementForm(forms.Form):
     file = forms.FileField(
-        label="Statement",
+        label="File",
         help_text="CAMT.053 as XML, at most 2.5 MB; what was uploaded before is passed over.",
     )
 
