@@ -95,6 +95,28 @@ def test_documents_keep_the_rules_and_agree(owner, sold, tmp_path: Path, who: st
         assert hashlib.sha256(one.ubl).hexdigest() == one.ubl_sha256
 
 
+def test_more_credit_than_price_is_in_favor_of_the_customer(owner, tmp_path: Path) -> None:
+    make_customer(owner.organization)
+    invoice = issue(owner.organization, line(10_000), line(-45_000, "credit", text="Unused time", unit=""))
+    run_tasks()
+    invoice.refresh_from_db()
+    assert invoice.problem == ""
+    assert amounts_of(invoice.ubl) == ["-350.00", "-73.50", "-423.50"]
+    assert "in your favor" in text_of(invoice.pdf, tmp_path)
+
+
+def test_a_long_invoice_goes_on_over_pages(owner, tmp_path: Path) -> None:
+    make_customer(owner.organization)
+    lines = [line(100 + count, text=f"Line {count} of an invoice that is long") for count in range(40)]
+    invoice = issue(owner.organization, *lines)
+    run_tasks()
+    invoice.refresh_from_db()
+    told = text_of(invoice.pdf, tmp_path)
+    assert told.count("\f") == 4
+    assert f"{invoice.number} · 4 / 4" in told
+    assert all(f"Line {count} of" in told for count in range(40))
+
+
 def test_they_are_made_and_mailed_once(owner) -> None:
     make_customer(owner.organization)
     invoice = issue(owner.organization)
