@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from django.db.backends.base.operations import BaseDatabaseOperations
-from django.db.backends.sqlite3.operations import DatabaseOperations as SQLite
+from django.db.backends.sqlite3.base import DatabaseOperations as SQLite
 from django.test import Client
 
 from cryocloud.web.accounts.actor import Actor
