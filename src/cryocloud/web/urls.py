@@ -17,6 +17,7 @@ PAGES = (
     "projects",
     "trash",
     "storage",
+    "usage",
     "runs",
     "viewers",
     "by_hand",
