@@ -18,6 +18,7 @@ PAGES = (
     "trash",
     "storage",
     "usage",
+    "caps",
     "runs",
     "viewers",
     "by_hand",
