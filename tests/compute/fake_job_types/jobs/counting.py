@@ -43,6 +43,11 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
             raise KeyError("a bug")
         case "memory":
             raise MemoryError("7 GB")
+        case "eats_memory":
+            eaten = []
+            while len(eaten) < 64:
+                eaten.append(b"x" * (32 << 20))
+                time.sleep(0.02)
         case "disk_full":
             raise OSError(28, "No space left on device", str(job.out / "sum.txt"))
         case "killed":
