@@ -24,7 +24,7 @@ from cryocloud.web.metering.limits import ComputeLimit, compute_limit
 from cryocloud.web.metering.models import Reservation, UsageRecord
 from cryocloud.web.metering.quota_words import moment_words, used_up_words
 from cryocloud.web.metering.reports import StorageUse, records_of, storage_of
-from cryocloud.web.metering.services import remaining_compute_s, used_compute_s
+from cryocloud.web.metering.services import remaining_compute_s, running_compute_s, used_compute_s
 from cryocloud.web.metering.spans import Span, span_of, spans_of
 from cryocloud.web.organizations.access import visible, within
 from cryocloud.web.organizations.models import Organization
@@ -35,6 +35,7 @@ from cryocloud.web.pages.templatetags.wording import bytes_text, duration
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Run
+from cryocloud.web.runs.quotes import price_cents
 from cryocloud.web.runs.usage_lines import project_names, usage_lines, usage_table
 
 ATTEMPTS_PER_PAGE = 50
@@ -152,9 +153,9 @@ def _spending(organization: Organization) -> dict[str, str] | None:
     limit = compute_limit(organization)
     if limit.cents_an_hour is None or limit.included_s is None:
         return None
-    over_s = max(0, used_compute_s(organization) - limit.included_s)
+    over_s = max(0, used_compute_s(organization) + running_compute_s(organization) - limit.included_s)
     return {
-        "spent": spoken(rounded(over_s * limit.cents_an_hour, 3600)),
+        "spent": spoken(price_cents(over_s, limit.cents_an_hour)),
         "rate": spoken(limit.cents_an_hour),
         "most": _most_words(limit),
     }
