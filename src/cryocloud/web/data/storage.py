@@ -8,11 +8,12 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Count, Sum
 
 from cryocloud.web.core.disk_room import require_room
-from cryocloud.web.core.errors import Forbidden, QuotaExceeded
+from cryocloud.web.core.errors import QuotaExceeded, TakesNothing
 from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
 from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.organizations.state_words import why_nothing_added
 from cryocloud.web.organizations.states import State, standing
 
 PAID_UP_TO = 2
@@ -81,12 +82,9 @@ def require_free_storage(organization: Organization) -> None:
 def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
     """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
     organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
-    held = standing(organization)
-    if not held.may_add:
-        what = "trial" if held.state in (State.TRIAL, State.TRIAL_ENDED) else "plan"
-        raise Forbidden(
-            f"The {what} of this organization has ended: its data can be read, but nothing added."
-        )
+    found = standing(organization)
+    if not found.may_add or found.is_under_review:
+        raise TakesNothing(why_nothing_added(organization, found))
     require_room()
     limit, used = storage_limit(organization), storage_used(organization)
     left_files, left_bytes = _left(limit.files, used.files), _left(limit.size_bytes, used.size_bytes)

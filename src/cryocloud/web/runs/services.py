@@ -135,7 +135,7 @@ def _require_short_queue(organization_id: str) -> None:
 
 def cancel_job(*, actor: Actor, job: Job) -> None:
     """A queued job ends at once; a running one is asked to stop, and keeps its checkpoint."""
-    access.require_role(actor, job.organization_id, Role.EDITOR)
+    access.require_role(actor, job.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         current = _locked(job)
         if current.state in Job.ENDED:
@@ -150,7 +150,7 @@ def cancel_job(*, actor: Actor, job: Job) -> None:
 
 def cancel_run(*, actor: Actor, run: Run) -> None:
     """No further job is made; the one at work is asked to stop."""
-    access.require_role(actor, run.organization_id, Role.EDITOR)
+    access.require_role(actor, run.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
         list(run.jobs.select_for_update(no_key=True).exclude(state__in=Job.ENDED).order_by("number"))
