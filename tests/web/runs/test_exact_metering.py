@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,13 @@ class Watched:
     handle: int
     began_s: float
     ended_s: float | None = None
+    waiting: threading.Thread | None = None
+
+    def wait(self) -> None:
+        """A pidfd becomes readable when its process has ended."""
+        select.select([self.handle], [], [])
+        self.ended_s = time.monotonic()
+        os.close(self.handle)
 
 
 class Account:
@@ -52,10 +60,6 @@ class Account:
         for attempt_id in Attempt.unscoped.filter(state__in=Attempt.OPEN).values_list("pk", flat=True):
             if attempt_id not in self.watched:
                 self._begin(attempt_id)
-        for one in self.watched.values():
-            if one.ended_s is None and _has_ended(one.handle):
-                one.ended_s = time.monotonic()
-                os.close(one.handle)
 
     def _begin(self, attempt_id: str) -> None:
         body = Directory(attempt_folder(attempt_id)).body()
@@ -67,12 +71,10 @@ class Account:
             return
         # Ticks since the boot count a suspended machine too; the steady clock does not.
         suspended_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-        self.watched[attempt_id] = Watched(handle, body.start_ticks / TICKS_PER_S - suspended_s)
-
-
-def _has_ended(handle: int) -> bool:
-    """A pidfd becomes readable when its process has ended."""
-    return bool(select.select([handle], [], [], 0)[0])
+        watched = Watched(handle, body.start_ticks / TICKS_PER_S - suspended_s)
+        watched.waiting = threading.Thread(target=watched.wait, daemon=True)
+        watched.waiting.start()
+        self.watched[attempt_id] = watched
 
 
 def meter(owner: Any, project: Project, scheduler: Scheduler, count: int) -> list[tuple[UsageRecord, float]]:
@@ -93,6 +95,8 @@ def meter(owner: Any, project: Project, scheduler: Scheduler, count: int) -> lis
     found = []
     for record in UsageRecord.unscoped.all():
         seen = account.watched[record.attempt_id]
+        assert seen.waiting is not None
+        seen.waiting.join()
         assert seen.ended_s is not None
         found.append((record, seen.ended_s - seen.began_s))
     return found
