@@ -113,7 +113,7 @@ class Configuration(BaseModel):
     trials: str = Field(
         "others",
         pattern="^(all|others|none)$",
-        description="Organizations that begin with a trial: all, all others than the first administrator's, or none",
+        description="Organizations that begin with a trial: all, all others than those that operators make, or none",
     )
     trial_days: int = Field(30, ge=1, description="Days of the trial")
     trial_compute_hours: int = Field(20, ge=0, description="Hours of compute in the trial")

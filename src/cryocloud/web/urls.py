@@ -18,6 +18,8 @@ PAGES = (
     "trash",
     "storage",
     "invoices",
+    "usage",
+    "caps",
     "runs",
     "viewers",
     "by_hand",

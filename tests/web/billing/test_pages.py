@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+from html import unescape
+
 import pytest
 
 from cryocloud.web.billing import ledger
 from cryocloud.web.billing.customers import PlaceUnproven, require_sellable
 from cryocloud.web.billing.invoicing import credit_invoice
 from cryocloud.web.billing.models import Customer, Invoice, PlaceEvidence
-from cryocloud.web.organizations.models import Role
+from cryocloud.web.core.clock import now
+from cryocloud.web.metering.allowances import give_allowance
+from cryocloud.web.metering.models import Allowance
+from cryocloud.web.organizations.models import Organization, Role
 from web_books import issue, line, make_customer
 from web_data import run_tasks
 
@@ -83,6 +90,8 @@ def test_invoices_with_their_documents(owner) -> None:
     text = owner.client.get(page).content.decode()
     for words in ("645.89 EUR", "12.5 hours", "3.5032", "1 Mar 2026 to 1 Apr 2026", "VAT 21 % (Netherlands)"):
         assert words in text
+    assert "/organization/usage/?span=20260301T093000" in text
+    assert text.count("what it is made of") == 1
     pdf = owner.client.get(f"{page}pdf/")
     assert pdf.content == bytes(Invoice.unscoped.get().pdf)
     assert pdf.headers["Content-Disposition"] == f'attachment; filename="{invoice.number}.pdf"'
@@ -147,3 +156,29 @@ def test_where_nothing_is_sold_nobody_is_asked_who_pays(owner, home, monkeypatch
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: given)
     assert owner.client.get(DETAILS).status_code == 404
     assert "Invoices" not in owner.client.get("/organization/").content.decode()
+
+
+def test_a_line_of_compute_opens_to_its_attempts(owner) -> None:
+    """Those that ended in the month of the line, and no others."""
+    make_customer(owner.organization)
+    moment = now()
+    last, before = (moment - timedelta(days=30), moment), (moment - timedelta(days=60), moment - timedelta(days=30))
+    for from_at, until_at in (before, last):
+        give_allowance(
+            Allowance(
+                organization=owner.organization,
+                from_at=from_at,
+                until_at=until_at,
+                plan_code="lab",
+                plan_name="Lab",
+                compute_s=0,
+                storage_bytes=0,
+            )
+        )
+    Organization.objects.filter(pk=owner.organization.pk).update(state="active", state_until=None)
+    span = {"from_at": before[0].isoformat(), "until_at": before[1].isoformat()}
+    month = replace(line(100, "compute"), **{name: datetime.fromisoformat(text) for name, text in span.items()})
+    page = owner.client.get(f"/invoices/{issue(owner.organization, month).pk}/").content.decode()
+    address = unescape(page.split('href="/organization/usage/')[1].split('"')[0])
+    shown = owner.client.get(f"/organization/usage/{address}").context["span"]
+    assert (shown.from_at, shown.until_at) == before

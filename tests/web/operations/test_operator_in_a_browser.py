@@ -21,7 +21,8 @@ from web.pages.laboratory import seed_laboratory
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 PATHS = (
     "/operator/", "/operator/people/", "/operator/people/{person}/", "/operator/organizations/",
-    "/operator/organizations/{organization}/", "/operator/work/", "/operator/mail/", "/operator/audit/",
+    "/operator/organizations/{organization}/", "/operator/reviews/", "/operator/work/", "/operator/mail/",
+    "/operator/audit/",
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def test_no_page_is_wider_than_the_screen_and_the_browser_complains_of_nothing(
     assert not wrong
 
 
-def test_an_account_is_closed_and_a_plan_is_set_by_keyboard_and_mouse(owner, busy_platform, home):
+def test_an_account_is_closed_and_limits_are_set_by_keyboard_and_mouse(owner, busy_platform, home):
     with (
         serving(home, str(connection.settings_dict["NAME"])) as served,
         looking(served.address, owner.client) as look,
@@ -75,7 +76,7 @@ def test_an_account_is_closed_and_a_plan_is_set_by_keyboard_and_mouse(owner, bus
         look.page.fill("#id_compute_hours_max", "250")
         look.page.fill("#id_reason", "new grant")
         look.page.press("#id_reason", "Enter")
-        look.page.wait_for_selector("text=The plan of")
+        look.page.wait_for_selector("text=The limits of")
         assert "250 h 00 min" in look.page.inner_text("main")
         look.visit("/operator/people/?q=grace")
         look.page.click("main a:has-text('Close')")

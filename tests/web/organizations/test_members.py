@@ -185,7 +185,7 @@ def test_managers_rename_the_organization(people):
 @pytest.mark.requirement("TRL-02")
 def test_the_end_of_the_trial_is_shown(owner):
     page = owner.client.get("/organization/").content.decode()
-    assert f"{owner.organization.state_until:%H:%M} UTC</time>: 30 days left" in page
+    assert f"{owner.organization.state_until:%B %Y, %H:%M} UTC. After that" in page and "30 days left" in page
 
 
 def test_names_are_shown_as_text(owner, make_member):

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 
+from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict
-from cryocloud.web.organizations.models import StateChange
-from cryocloud.web.organizations.states import WAYS, State, move, settle, standing
+from cryocloud.web.organizations.models import Membership, Organization, StateChange, TrialTaken
+from cryocloud.web.organizations.states import (
+    OF_THE_CLOCK,
+    WAYS,
+    State,
+    move,
+    settle,
+    standing,
+    unreachable,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -45,6 +56,45 @@ def test_only_the_ways_that_exist_are_open(owner, before, after):
     else:
         with pytest.raises(Conflict):
             move(owner.organization.pk, after, reason="a test", actor_id=owner.user.pk)
+
+
+@pytest.mark.parametrize("state", State, ids=str)
+@pytest.mark.parametrize("days", [None, -31, -30, -29, -1, 0, 1], ids=str)
+def test_the_database_finds_closed_what_is_closed(owner, state, days):
+    """Both ways of asking agree at each moment: the door asks one row, lists ask the database."""
+    moment = now()
+    until = None if days is None or state not in OF_THE_CLOCK else moment + timedelta(days=days)
+    Organization.objects.filter(pk=owner.organization.pk).update(state=state, state_until=until)
+    organization = Organization.objects.get(pk=owner.organization.pk)
+    for shift in (-SECOND, 0 * SECOND, SECOND):
+        asked = Organization.objects.filter(unreachable(moment + shift)).exists()
+        assert asked is not standing(organization, moment + shift).may_read
+        kept = Membership.unscoped.exclude(unreachable(moment + shift, "organization__")).exists()
+        assert kept is not asked
+
+
+def test_trials_of_an_older_installation_do_not_end_without_a_weeks_notice(make_member):
+    step = import_module("cryocloud.web.organizations.migrations.0005_dates_of_existing_trials")
+    begun = {"fresh": 2, "late": 28, "long over": 300}
+    for name, days in begun.items():
+        person = make_member(name=name.replace(" ", ""))
+        Organization.objects.filter(pk=person.organization.pk).update(
+            name=name, trial_started_at=now() - timedelta(days=days), state_until=None
+        )
+    closed = make_member(name="zoe").organization
+    Organization.objects.filter(pk=closed.pk).update(state=State.CLOSED, state_until=None)
+    TrialTaken.unscoped.all().delete()
+    moment = now()
+    step.give_dates(apps, None)
+    step.note_trials(apps, None)
+    left = {
+        one.name: (one.state_until - moment).total_seconds() / 86400
+        for one in Organization.objects.filter(name__in=begun)
+    }
+    assert left == pytest.approx({"fresh": 28, "late": 7, "long over": 7}, abs=0.01)
+    read = Organization.objects.get(pk=closed.pk)
+    assert (read.state, round((read.state_until - moment) / timedelta(days=1))) == (State.RETRIEVAL, 30)
+    assert TrialTaken.unscoped.count() == 4
 
 
 def _set(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cryocloud.web.core.clock import now
+from cryocloud.web.lifecycle.letters import write_to_owners
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.states import State
 from platform_addresses import operations, pages
@@ -142,7 +143,17 @@ def test_lists_over_all_organizations_leave_closed_ones_out(world, owner):
         owner.api("GET", f"/{kind}").json()["items"] for kind in ("projects", "datasets", "runs", "jobs")
     )
     (shown,) = owner.api("GET", "/organizations").json()["items"]
-    assert shown["state"] == "closed"
+    assert (shown["state"], shown["state_name"], shown["state_until"]) == ("closed", "Closed", None)
+
+
+def test_of_a_closed_organization_the_bell_keeps_letters_only(world, owner):
+    write_to_owners(
+        owner.organization, key="x", title="The end is near", message="It is.", path="/organization/"
+    )
+    kinds = [one["kind"] for one in owner.api("GET", "/notices").json()["items"]]
+    assert len(kinds) > 1
+    put(owner, State.CLOSED)
+    assert [one["kind"] for one in owner.api("GET", "/notices").json()["items"]] == ["letter"]
 
 
 def test_no_page_offers_what_the_state_forbids(world, owner):

@@ -25,6 +25,7 @@ AREAS = (
     "projects",
     "runs",
     "orders",
+    "usage",
     "results",
     "trash",
     "notices",

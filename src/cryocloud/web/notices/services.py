@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken
@@ -15,6 +15,7 @@ from cryocloud.web.notices.mail import tell
 from cryocloud.web.notices.models import MailChoice, Notice, Occasion, ProjectChoice, Webhook
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.states import unreachable
 from cryocloud.web.projects.models import Project
 
 KINDS = (Occasion.Kind.DONE, Occasion.Kind.FAILED, Occasion.Kind.NEEDS_YOU)
@@ -49,8 +50,14 @@ def _listeners(occasion: Occasion, started_by_id: str) -> list[str]:
 
 
 def notices_of(actor: Actor) -> QuerySet[Notice]:
-    """The actor's own, of the organizations that they still belong to; none of what lies in the trash."""
-    own = access.visible(actor, Notice).filter(user=actor.user, occasion__deletion_id="")
+    """The actor's own, of the organizations that they still belong to; none of what lies in the trash.
+
+    Of an organization that is closed only letters are left.
+    """
+    mine = access.visible(actor, Notice, access.Purpose.GOVERN)
+    own = mine.filter(user=actor.user, occasion__deletion_id="").exclude(
+        ~Q(occasion__kind=Occasion.Kind.LETTER) & unreachable(now(), "organization__")
+    )
     return own.select_related("occasion__project", "organization").order_by("-created_at", "-pk")
 
 

@@ -39,10 +39,12 @@ _USUAL = {
 """Where no purpose is named, so that whatever forgets to name it is refused rather than let through."""
 
 
-def visible(actor: Actor, model: type[Tenant]) -> QuerySet[Tenant]:
-    """All rows of a kind in the organizations that the actor belongs to, but for those that are closed."""
-    open_ones = _memberships(actor).exclude(unreachable(now(), "organization__"))
-    return model.unscoped.filter(organization_id__in=open_ones.values_list("organization_id", flat=True))
+def visible(actor: Actor, model: type[Tenant], purpose: Purpose = Purpose.READ) -> QuerySet[Tenant]:
+    """All rows of a kind in the organizations that the actor belongs to; to read, not in those that are closed."""
+    own = _memberships(actor)
+    if purpose != Purpose.GOVERN:
+        own = own.exclude(unreachable(now(), "organization__"))
+    return model.unscoped.filter(organization_id__in=own.values_list("organization_id", flat=True))
 
 
 def within(

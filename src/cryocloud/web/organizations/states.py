@@ -22,6 +22,7 @@ from cryocloud.web.organizations.models import Organization, StateChange, TrialR
 State = Organization.State
 PURGE_AFTER = timedelta(hours=24)
 """From closing until the data are due to be erased."""
+REASON_LENGTH = 500
 CLOCK = "clock"
 """The actor of what nobody did."""
 
@@ -146,7 +147,8 @@ def prolong(organization_id: str, until: datetime, *, reason: str, actor_id: str
         raise Conflict(f"It lasts until {held.state_until:%Y-%m-%d %H:%M} UTC already; give a later moment.")
     held.state_until = until
     held.save(update_fields=["state_until"])
-    _note(held, state, now(), reason=reason, actor_id=actor_id)
+    said = f"Until {until:%Y-%m-%d %H:%M} UTC: {reason}"[:REASON_LENGTH]
+    _note(held, state, now(), reason=said, actor_id=actor_id)
     return held
 
 

@@ -27,8 +27,8 @@ def suspicion_about(person: User) -> str:
         return ""
     who = "The same person" if earlier.person_id == person.pk else "Somebody with the same mailbox"
     return (
-        f"{who} has had a trial with “{earlier.organization.name}” since {earlier.created_at:%Y-%m-%d}, "
-        f"{taken.count()} in all."
+        f"{who} has had a trial with “{earlier.organization.name}” since {earlier.created_at:%Y-%m-%d}; trials so far: "
+        f"{taken.count()}."
     )[:SUSPICION_LENGTH]
 
 

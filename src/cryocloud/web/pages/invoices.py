@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -156,10 +156,7 @@ def _usage_address(line: dict[str, Any]) -> str:
     if line["kind"] not in ("compute", "storage"):
         return ""
     begin = datetime.fromisoformat(line["from_at"]).astimezone(UTC)
-    try:
-        return f"{reverse('usage')}?span={begin:%Y%m%dT%H%M%S}"
-    except NoReverseMatch:
-        return ""
+    return f"{reverse('usage')}?span={begin:%Y%m%dT%H%M%S}"
 
 
 @require_safe
