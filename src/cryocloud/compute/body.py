@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Body:
         finally:
             for descriptor in {log, trace}:
                 os.close(descriptor)
+        self.handle = os.pidfd_open(self.child.pid)
 
     def _start_walled(
         self, attempt: Attempt, arguments: list[str], log: int, trace: int
@@ -64,6 +66,10 @@ class Body:
     def has_ended(self) -> bool:
         """Without reaping: the process group stays ours until it has been swept."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def wait(self, most_s: float) -> None:
+        """So long, or until it ends: the end is metered when it comes, not when somebody looks again."""
+        select.select([self.handle], [], [], most_s)
 
     def use(self) -> Use:
         return use_of_children()
@@ -82,6 +88,7 @@ class Body:
         """Leave nothing of it behind; its exit status, negative for the signal that ended it."""
         self.kill()
         status = self.child.wait()
+        os.close(self.handle)
         deadline_s = time.monotonic() + SWEEP_S
         while (left := tree_of(os.getpid())[1:]) and time.monotonic() < deadline_s:
             for pid in left:

@@ -125,7 +125,7 @@ class _Run:
                     beat_s = now_s
                     self._beat(use)
             self._stop_if_asked(now_s)
-            time.sleep(POLL_S)
+            self.body.wait(POLL_S)
         self.ended_s = time.monotonic()
         return self._write_end(self.body.sweep())
 

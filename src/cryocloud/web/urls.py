@@ -20,6 +20,8 @@ PAGES = (
     "storage",
     "invoices",
     "payments",
+    "usage",
+    "caps",
     "runs",
     "viewers",
     "by_hand",

@@ -162,7 +162,10 @@ def test_a_line_of_compute_opens_to_its_attempts(owner) -> None:
     """Those that ended in the month of the line, and no others."""
     make_customer(owner.organization)
     moment = now()
-    last, before = (moment - timedelta(days=30), moment), (moment - timedelta(days=60), moment - timedelta(days=30))
+    last, before = (
+        (moment - timedelta(days=30), moment),
+        (moment - timedelta(days=60), moment - timedelta(days=30)),
+    )
     for from_at, until_at in (before, last):
         give_allowance(
             Allowance(
@@ -177,7 +180,9 @@ def test_a_line_of_compute_opens_to_its_attempts(owner) -> None:
         )
     Organization.objects.filter(pk=owner.organization.pk).update(state="active", state_until=None)
     span = {"from_at": before[0].isoformat(), "until_at": before[1].isoformat()}
-    month = replace(line(100, "compute"), **{name: datetime.fromisoformat(text) for name, text in span.items()})
+    month = replace(
+        line(100, "compute"), **{name: datetime.fromisoformat(text) for name, text in span.items()}
+    )
     page = owner.client.get(f"/invoices/{issue(owner.organization, month).pk}/").content.decode()
     address = unescape(page.split('href="/organization/usage/')[1].split('"')[0])
     shown = owner.client.get(f"/organization/usage/{address}").context["span"]

@@ -201,7 +201,8 @@ def test_an_order_that_may_use_up_the_compute_is_warned_of_and_started(
     Organization.objects.filter(pk=owner.organization.pk).update(state="trial")
     used_s = 0
     for left_s, words in ((expected["likely"], "May take longer"), (expected["low"] / 2, "Takes longer")):
-        records(owner, "other", ratio=1.0, count=1, billed_s=20 * 3600 - round(left_s) - used_s)
+        billed_s = 20 * 3600 - round(left_s) - used_s
+        records(owner, "other", ratio=1.0, count=1, billed_s=billed_s, attempt_id=words)
         used_s = 20 * 3600 - round(left_s)
         told = owner.api("POST", f"/projects/{project.pk}/preflight", order).json()
         assert [one["level"] for one in told if one["text"].startswith(words)] == ["warning"]
@@ -223,9 +224,10 @@ def test_forecast_and_measure_stand_side_by_side_on_the_pages(
     Attempt.unscoped.create(number=2, state="succeeded", wall_s=450, peak_memory_bytes=7e8, **own)
     Job.unscoped.filter(pk=job.pk).update(state="done")
     Run.unscoped.filter(pk=run.pk).update(state="done")
+    records(owner, "import", ratio=1.0, count=1, billed_s=450, job_id=job.pk, run_id=run.pk)
     for page in (f"/runs/{run.pk}/", f"/jobs/{job.pk}/"):
         text = owner.client.get(page).content.decode()
-        assert "<dt>Took</dt><dd>8 min 00 s, 700 MB of memory</dd>" in text
+        assert "<dt>Took</dt><dd>8 min 00 s, 700 MB of memory; 7 min 30 s billed</dd>" in text
 
 
 def test_a_job_at_work_says_how_long_it_takes_yet(owner: Any, project: Project, particles: Job) -> None:

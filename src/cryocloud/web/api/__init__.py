@@ -28,6 +28,7 @@ AREAS = (
     "projects",
     "runs",
     "orders",
+    "usage",
     "results",
     "trash",
     "notices",

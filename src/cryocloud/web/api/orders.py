@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.finding import Finding
 from cryocloud.web.runs.forecasts import OrderForecast, forecast_sentence
 from cryocloud.web.runs.preflight import CheckedOrder, check_order
+from cryocloud.web.runs.quotes import quote_of
 
 router = Router(tags=["runs"])
 
@@ -51,6 +53,15 @@ class StepForecastOut(Schema):
     memory_bytes: RangeOut = Field(alias="ranges.memory_bytes")
 
 
+class QuoteOut(Schema):
+    """Of the present moment, in cents without VAT."""
+
+    left_s: float | None = Field(description="Compute that it may take at most; none: no limit")
+    low_cents: int | None = Field(description="Beyond what is included; none: nothing has a price")
+    high_cents: int | None
+    cents_an_hour: int | None
+
+
 class ForecastOut(Schema):
     """Of a whole order. What is billed is wall time; memory is that of its largest job."""
 
@@ -61,6 +72,7 @@ class ForecastOut(Schema):
     threads: int
     records: int = Field(description="Jobs of these types on this server that the forecast has learnt from")
     steps: list[StepForecastOut] = Field(description="Of a workflow: the jobs that it will probably make")
+    price: QuoteOut
 
 
 @router.post(
@@ -77,8 +89,8 @@ def preflight(request: HttpRequest, project_id: str, body: PreflightIn) -> list[
 @router.post(
     "/projects/{project_id}/forecast", response={200: ForecastOut, **ERRORS}, operation_id="forecast_order"
 )
-def forecast(request: HttpRequest, project_id: str, body: PreflightIn) -> OrderForecast:
-    """How long an order would take, and how much memory and disk; nothing is started."""
+def forecast(request: HttpRequest, project_id: str, body: PreflightIn) -> dict[str, Any]:
+    """How long an order would take, how much memory and disk, and what it costs; nothing is started."""
     checked = _checked(request, project_id, body)
     wrong = {found.field: found.text for found in checked.findings if found.level == "error" and found.field}
     if wrong:
@@ -88,7 +100,9 @@ def forecast(request: HttpRequest, project_id: str, body: PreflightIn) -> OrderF
             "What this takes cannot be foreseen: the sizes of its inputs are not known. Wait until the files have been "
             "looked at, or the job that makes them is done."
         )
-    return checked.forecast
+    project = access.get(actor(request), Project, project_id)
+    found = {one.name: getattr(checked.forecast, one.name) for one in fields(OrderForecast)}
+    return found | {"price": quote_of(project, checked.forecast.wall_s)}
 
 
 def _checked(request: HttpRequest, project_id: str, body: PreflightIn) -> CheckedOrder:

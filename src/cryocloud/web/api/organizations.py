@@ -151,7 +151,7 @@ def rename_organization(request: HttpRequest, organization_id: str, body: NewNam
     "/organizations/{organization_id}/storage", response={200: Storage, **ERRORS}, operation_id="get_storage"
 )
 def get_storage(request: HttpRequest, organization_id: str) -> Any:
-    """Storage, used and held by the plan; compute is at `compute` and `usage`."""
+    """Storage, used and held by the plan; compute is at `usage`."""
     organization = access.get_organization(actor(request), organization_id)
     used, limit = storage_used(organization), storage_limit(organization)
     return {

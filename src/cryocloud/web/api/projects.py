@@ -9,12 +9,15 @@ from ninja import Field, Query, Router, Schema, Status
 
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
 from cryocloud.web.api.credentials import actor
+from cryocloud.web.metering.caps import CAP_S_MAX
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.projects import services
 from cryocloud.web.projects.models import Project
 
 router = Router(tags=["projects"])
+
+CAP = "Seconds of slots that all attempts of the project may be billed; none: no cap"
 
 
 class ProjectOut(Schema):
@@ -24,6 +27,7 @@ class ProjectOut(Schema):
     description: str
     created_at: datetime
     archived_at: datetime | None
+    compute_cap_s: int | None = Field(description=CAP)
 
 
 class ProjectIn(Schema):
@@ -38,6 +42,7 @@ class ProjectChange(Schema):
     name: str | None = Field(None, max_length=services.NAME_LENGTH_MAX)
     description: str | None = Field(None, max_length=services.DESCRIPTION_LENGTH_MAX)
     archived: bool | None = None
+    compute_cap_s: int | None = Field(None, ge=0, le=CAP_S_MAX, description=f"{CAP}; needs admin")
 
 
 class ProjectQuery(PageQuery):
@@ -79,6 +84,8 @@ def update_project(request: HttpRequest, project_id: str, body: ProjectChange) -
             services.archive_project(actor=caller, project=project)
         if body.archived is False and project.archived_at is not None:
             services.restore_project(actor=caller, project=project)
+        if "compute_cap_s" in body.model_fields_set:
+            services.cap_project(actor=caller, project=project, compute_cap_s=body.compute_cap_s)
         if body.name is not None or body.description is not None:
             services.update_project(
                 actor=caller, project=project, name=body.name, description=body.description

@@ -11,7 +11,7 @@ from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.core.events import events_in_order, job_topic
 from cryocloud.web.core.models import Event
-from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.metering.caps import CAP_S_MAX
 from cryocloud.web.metering.services import billed_seconds
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
@@ -26,6 +26,7 @@ from cryocloud.web.scheduling.queue import Waiting, waiting_of
 router = Router(tags=["runs"])
 
 EVENTS_AT_ONCE = 500
+CAP = "Seconds of slots that all jobs of the run may be billed; none: no cap"
 ID = Field("", max_length=64)
 Inputs = dict[str, str]
 JobState = Annotated[Job.State, written_out(Job.State)]
@@ -48,6 +49,7 @@ class JobOut(Schema):
     progress: float
     progress_message: str
     message: str
+    paused_for: str = Field(description="quota or cap while it is paused, else empty")
     metrics: dict[str, Any] = Field(description="By name; /catalog/metrics says what each number is")
     decisions: list[dict[str, Any]]
     warnings: list[str]
@@ -148,6 +150,7 @@ class RunOut(Schema):
     doubt: str = Field(description="Why it waits for a person, or what somebody has accepted")
     key_numbers: dict[str, Any] = Field(description="As the metrics of a job")
     result_job_id: str
+    compute_cap_s: int | None = Field(description=CAP)
     created_at: datetime
     finished_at: datetime | None
 
@@ -165,6 +168,13 @@ class RunIn(Schema):
     parameters: dict[str, Any] = Field(default_factory=dict)
     inputs: Inputs = Field(default_factory=dict)
     seed: int = Field(0, ge=0, le=SEED_MAX)
+    compute_cap_s: int | None = Field(None, ge=0, le=CAP_S_MAX, description=CAP)
+
+
+class RunChange(Schema):
+    """What is left out stays as it is."""
+
+    compute_cap_s: int | None = Field(None, ge=0, le=CAP_S_MAX, description=CAP)
 
 
 class LogOut(Schema):
@@ -176,18 +186,6 @@ class EventOut(Schema):
     kind: str
     content: dict[str, Any]
     created_at: datetime
-
-
-class UsageOut(Schema):
-    attempt_id: str
-    job_type: str
-    wall_s: float
-    cpu_s: float
-    peak_memory_bytes: int
-    billed_s: int
-    ended: str
-    started_at: datetime
-    finished_at: datetime
 
 
 class JobQuery(PageQuery):
@@ -307,6 +305,7 @@ def start_run(request: HttpRequest, project_id: str, body: RunIn) -> Status[Run]
         parameters=body.parameters,
         inputs=body.inputs,
         seed=body.seed,
+        compute_cap_s=body.compute_cap_s,
     )
     return Status(201, run)
 
@@ -314,6 +313,16 @@ def start_run(request: HttpRequest, project_id: str, body: RunIn) -> Status[Run]
 @router.get("/runs/{run_id}", response={200: RunDetail, **ERRORS}, operation_id="get_run")
 def get_run(request: HttpRequest, run_id: str) -> Run:
     return access.get(actor(request), Run, run_id)
+
+
+@router.patch("/runs/{run_id}", response={200: RunDetail, **ERRORS}, operation_id="update_run")
+def update_run(request: HttpRequest, run_id: str, body: RunChange) -> Run:
+    """Cap a run, or lift its cap; a run that was paused by it goes on by itself."""
+    caller = actor(request)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    if "compute_cap_s" in body.model_fields_set:
+        services.cap_run(actor=caller, run=run, compute_cap_s=body.compute_cap_s)
+    return run
 
 
 @router.post("/runs/{run_id}/cancel", response={200: RunDetail, **ERRORS}, operation_id="cancel_run")
@@ -340,18 +349,6 @@ def accept_doubt(request: HttpRequest, run_id: str) -> Run:
     run = access.get(caller, Run, run_id, needs=Role.EDITOR)
     services.accept_doubt(actor=caller, run=run)
     return run
-
-
-@router.get(
-    "/organizations/{organization_id}/usage/attempts",
-    response={200: Page[UsageOut], **ERRORS},
-    operation_id="list_attempt_usage",
-)
-def list_attempt_usage(request: HttpRequest, organization_id: str, query: Query[PageQuery]) -> dict[str, Any]:
-    """One record for each attempt that has ended, newest first."""
-    caller = actor(request)
-    organization = access.get_organization(caller, organization_id)
-    return one_page(access.within(caller, UsageRecord, organization), query)
 
 
 def _filtered(rows: QuerySet[Any], project_id: str, state: str | None) -> QuerySet[Any]:

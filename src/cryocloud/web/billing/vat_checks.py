@@ -90,7 +90,7 @@ def _act_on(customer: Customer, proof: VatCheck) -> None:
 
 def _running(customer: Customer, moment: datetime) -> list[Invoice]:
     """Invoices with VAT made out to this id of which something is still being supplied."""
-    invoices = Invoice.unscoped.select_for_update().filter(
+    invoices = Invoice.unscoped.select_for_update(of=("self",)).filter(
         organization_id=customer.organization_id,
         kind=Invoice.Kind.INVOICE,
         credit_note=None,

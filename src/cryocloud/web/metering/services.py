@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, FloatField, Sum
+from django.db.models import F, FloatField, QuerySet, Sum
 from django.db.models.functions import Least
 
 from cryocloud.catalog.forecasting import REVISION, Cost
@@ -51,9 +51,19 @@ def used_compute_s(organization: Organization) -> int:
 
 def running_compute_s(organization: Organization) -> float:
     """Seconds of attempts that have not ended, as far as they will be billed."""
-    rows = Reservation.unscoped.filter(organization=organization)
+    return _billable_s(Reservation.unscoped.filter(organization=organization))
+
+
+def _billable_s(at_work: QuerySet[Reservation]) -> float:
     billable_s = Least(F("used_s"), F("granted_s"), output_field=FloatField())
-    return float(rows.aggregate(s=Sum(billable_s, default=0.0))["s"])
+    return float(at_work.aggregate(s=Sum(billable_s, default=0.0))["s"])
+
+
+def billed_and_running_s(organization_id: str, **of: str) -> float:
+    """In all, of the attempts of a project (``project_id``) or of a run (``run_id``), those at work included."""
+    records = UsageRecord.unscoped.filter(organization_id=organization_id, **of)
+    at_work = Reservation.unscoped.filter(organization_id=organization_id, **of)
+    return float(records.aggregate(s=Sum("billed_s", default=0))["s"] + _billable_s(at_work))
 
 
 def compute_limit_s(organization: Organization) -> int | None:

@@ -12,6 +12,7 @@ from cryocloud.catalog.forecasting import Range, time_left
 from cryocloud.catalog.range_words import duration_words, size_words
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.clock import now
+from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.access import visible
 from cryocloud.web.pages.templatetags.wording import bytes_text, duration
 from cryocloud.web.runs.forecasts import stored_range
@@ -28,15 +29,19 @@ class Foreseen:
 
 def foreseen_of_job(actor: Actor, job: Job) -> Foreseen:
     attempts = visible(actor, Attempt).filter(job=job)
-    return _compared(job.forecast, attempts, is_over=job.state in Job.SUCCEEDED)
+    records = visible(actor, UsageRecord).filter(job_id=job.pk)
+    return _compared(job.forecast, attempts, records, is_over=job.state in Job.SUCCEEDED)
 
 
 def foreseen_of_run(actor: Actor, run: Run) -> Foreseen:
     attempts = visible(actor, Attempt).filter(job__run=run)
-    return _compared(run.forecast, attempts, is_over=run.state == Run.State.DONE)
+    records = visible(actor, UsageRecord).filter(run_id=run.pk)
+    return _compared(run.forecast, attempts, records, is_over=run.state == Run.State.DONE)
 
 
-def _compared(forecast: Mapping[str, Any], attempts: QuerySet[Attempt], *, is_over: bool) -> Foreseen:
+def _compared(
+    forecast: Mapping[str, Any], attempts: QuerySet[Attempt], records: QuerySet[UsageRecord], *, is_over: bool
+) -> Foreseen:
     expected = stored_range(forecast, "wall_s"), stored_range(forecast, "memory_bytes")
     if expected[0] is None or expected[1] is None:
         return Foreseen("", "")
@@ -44,7 +49,9 @@ def _compared(forecast: Mapping[str, Any], attempts: QuerySet[Attempt], *, is_ov
     if not is_over:
         return Foreseen(words, "")
     used = attempts.aggregate(wall_s=Sum("wall_s"), memory=Max("peak_memory_bytes"))
-    return Foreseen(words, f"{duration(used['wall_s'])}, {bytes_text(used['memory'])} of memory")
+    billed_s = records.aggregate(s=Sum("billed_s", default=0))["s"]
+    took = f"{duration(used['wall_s'])}, {bytes_text(used['memory'])} of memory; {duration(billed_s)} billed"
+    return Foreseen(words, took)
 
 
 def time_left_of(job: Job) -> str:

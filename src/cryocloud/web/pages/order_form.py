@@ -16,6 +16,9 @@ from cryocloud.catalog.base import Input, JobType
 from cryocloud.catalog.messages import field_complaints
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.catalog.workflow import Workflow
+from cryocloud.web.core.errors import Refused
+from cryocloud.web.metering.caps import FIELD as CAP
+from cryocloud.web.metering.caps import cap_of_text
 from cryocloud.web.pages.input_choices import Choice, sections
 
 PARAMETER, INPUT, PREFILLED, FIND = "parameter-", "input-", "prefilled-", "find-"
@@ -103,6 +106,7 @@ class OrderForm:
     first: list[ParameterField]
     more: list[ParameterField]
     seed: str = "0"
+    cap: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -115,11 +119,16 @@ class OrderForm:
         """The control that is to be mended first, from top to bottom."""
         drawn: list[InputField | ParameterField] = [*self.inputs, *self.first, *self.more]
         seed = "seed" if "seed" in self.errors else ""
-        return next((one.html_name for one in drawn if one.error), seed)
+        cap = CAP if CAP in self.errors else ""
+        return next((one.html_name for one in drawn if one.error), seed or cap)
 
     @property
     def general_error(self) -> str:
-        named = {one.name for one in self.inputs} | {one.name for one in (*self.first, *self.more)} | {"seed"}
+        named = (
+            {one.name for one in self.inputs}
+            | {one.name for one in (*self.first, *self.more)}
+            | {"seed", CAP}
+        )
         return " ".join(text for name, text in self.errors.items() if name not in named)
 
 
@@ -131,6 +140,7 @@ class Typed:
     inputs: dict[str, str]
     seed: int
     errors: dict[str, str]
+    compute_cap_s: int | None = None
 
 
 def typed_values(entry: Entry, sent: QueryDict) -> Typed:
@@ -149,11 +159,20 @@ def typed_values(entry: Entry, sent: QueryDict) -> Typed:
     seed, seed_error = _read_seed(sent.get("seed", ""))
     if seed_error:
         errors["seed"] = seed_error
+    cap_s = _read_cap(sent, errors) if isinstance(entry, Workflow) else None
     try:
         parameters = entry.parameters.model_validate(given).model_dump(mode="json")
     except ValidationError as error:
         return Typed(given, inputs, seed, field_complaints(error, entry.parameters.model_fields) | errors)
-    return Typed(parameters, {name: text for name, text in inputs.items() if text}, seed, errors)
+    return Typed(parameters, {name: text for name, text in inputs.items() if text}, seed, errors, cap_s)
+
+
+def _read_cap(sent: QueryDict, errors: dict[str, str]) -> int | None:
+    try:
+        return cap_of_text(sent.get(CAP, ""))
+    except Refused as refused:
+        errors.update(refused.fields)
+        return None
 
 
 def _read_parameter(given: dict[str, Any], name: str, declared: FieldInfo, text: str) -> None:
@@ -215,6 +234,7 @@ def make_form(
         first=sorted((one for one in made if one.name in is_first), key=lambda one: not one.is_required),
         more=[one for one in made if one.name not in is_first],
         seed=sent.get("seed", "0"),
+        cap=sent.get(CAP, "")[:TEXT_LENGTH_MAX],
         errors=errors,
     )
 

@@ -15,6 +15,8 @@ from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, NotFound, PlatformError, QuotaExceeded, Refused
 from cryocloud.web.data.models import Dataset, DatasetFile
+from cryocloud.web.metering.caps import FIELD as CAP
+from cryocloud.web.metering.caps import hours_text
 from cryocloud.web.organizations.access import get, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.input_choices import Choice, choice_of, input_choices, picture_of
@@ -36,6 +38,7 @@ from cryocloud.web.runs import services
 from cryocloud.web.runs.forecasts import OrderForecast
 from cryocloud.web.runs.models import Job, Run
 from cryocloud.web.runs.preflight import check_order
+from cryocloud.web.runs.quotes import quote_of
 
 GROUPS = (
     ("Bring data in", ("import_micrographs", "import_coordinates", "import_particles")),
@@ -132,6 +135,7 @@ def _start_run(actor: Actor, order: Order, typed: Typed) -> str:
         parameters=typed.parameters,
         inputs=typed.inputs,
         seed=typed.seed,
+        compute_cap_s=typed.compute_cap_s,
     )
     return reverse("run", kwargs={"run_id": made.pk})
 
@@ -175,7 +179,9 @@ def _sent_for_run(request: HttpRequest, actor: Actor) -> QueryDict:
     if not clone:
         return request.GET
     run = get(actor, Run, clone)
-    return texts_of(run.parameters, run.inputs, run.seed)
+    sent = texts_of(run.parameters, run.inputs, run.seed)
+    sent[CAP] = hours_text(run.compute_cap_s)
+    return sent
 
 
 def _page(
@@ -246,6 +252,7 @@ def _findings(request: HttpRequest, actor: Actor, order: Order) -> HttpResponse:
         *(one.name for one in order.entry.inputs),
         *order.entry.parameters.model_fields,
         "seed",
+        CAP,
     ]
     context = {
         "fields": [(name, by_field.get(name, [])) for name in names],
@@ -253,6 +260,7 @@ def _findings(request: HttpRequest, actor: Actor, order: Order) -> HttpResponse:
         "has_errors": any(level == "error" for found in by_field.values() for level, _ in found),
         "is_complete": not typed.errors,
         "forecast": forecast,
+        "quote": quote_of(order.project, forecast.wall_s) if forecast else None,
     }
     return render(request, "runs/findings.html", context)
 

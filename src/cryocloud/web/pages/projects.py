@@ -18,6 +18,7 @@ from cryocloud.web.notices.services import project_choice
 from cryocloud.web.organizations.access import get, may_add, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
+from cryocloud.web.pages.caps import cap_words
 from cryocloud.web.pages.gauges import compute_gauge, storage_gauges
 from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_graph import SLIM, WIDE, draw, graph_of
@@ -161,6 +162,7 @@ def project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse
         "section": "dashboard",
         "files_bytes": size_of(artifacts_in(found.jobs.all())),
         "hears": project_choice(actor, found),
+        "cap": cap_words(found),
     }
     return render(request, "projects/project.html", context)
 

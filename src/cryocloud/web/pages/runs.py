@@ -20,6 +20,7 @@ from cryocloud.web.notices.services import read_notices
 from cryocloud.web.organizations.access import Purpose, get, may_add, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
+from cryocloud.web.pages.caps import cap_words
 from cryocloud.web.pages.forecast_words import foreseen_of_job, foreseen_of_run, time_left_of
 from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_view import (
@@ -109,6 +110,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "files_bytes": size_of(artifacts_in(jobs)),
         "parameters": parameter_lines("run", found.workflow, found.parameters),
         "foreseen": foreseen_of_run(actor, found),
+        "cap": cap_words(found),
         "shown_warnings": [text for text in found.warnings if text != found.doubt],
         "classes_url": _class_gallery(jobs),
         "waiting": waiting_of(jobs[-1]) if jobs else None,

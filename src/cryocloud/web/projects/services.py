@@ -10,6 +10,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
+from cryocloud.web.metering.caps import check_cap
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
@@ -48,6 +49,18 @@ def update_project(
     with transaction.atomic():
         project.save(update_fields=["name", "description"])
         _audit(actor, "project.updated", project)
+
+
+def cap_project(*, actor: Actor, project: Project, compute_cap_s: int | None) -> None:
+    """What all of the project may be billed, in seconds of slots; None: no cap. It holds for jobs at work too."""
+    access.require_role(actor, project.organization_id, Role.ADMIN)
+    check_cap(compute_cap_s)
+    if project.compute_cap_s == compute_cap_s:
+        return
+    before, project.compute_cap_s = project.compute_cap_s, compute_cap_s
+    with transaction.atomic():
+        project.save(update_fields=["compute_cap_s"])
+        _audit(actor, "project.capped", project, before=before, after=compute_cap_s)
 
 
 def archive_project(*, actor: Actor, project: Project) -> None:

@@ -14,10 +14,11 @@ from cryocloud.catalog.range_words import size_words
 from cryocloud.catalog.rehearsal import Unforeseeable
 from cryocloud.catalog.workflow import Workflow
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.configuration import configuration
 from cryocloud.web.core.disk_room import room
 from cryocloud.web.core.errors import Refused
 from cryocloud.web.data.models import Dataset
+from cryocloud.web.data.storage import storage_limit, storage_used
+from cryocloud.web.metering.quota_words import used_up_words
 from cryocloud.web.metering.services import remaining_compute_s
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization
@@ -30,6 +31,7 @@ from cryocloud.web.runs.orders import (
     known_job_type,
     known_workflow,
 )
+from cryocloud.web.runs.quotes import quote_of
 from cryocloud.web.runs.references import parse_reference
 from cryocloud.web.runs.sizes import known_facts
 
@@ -71,7 +73,7 @@ def check_order(
         if not complaints:
             forecast = _forecast(ordered, complete, inputs, facts)
     if forecast is not None:
-        findings += [*_machine(forecast), *_left(project, forecast)]
+        findings += [*_machine(forecast), *_left(project, ordered, forecast), *_storage(project, forecast)]
     return CheckedOrder(findings + list(_compute(project)), forecast)
 
 
@@ -128,17 +130,43 @@ def _machine(forecast: OrderForecast) -> Iterator[Finding]:
         )
 
 
-def _left(project: Project, forecast: OrderForecast) -> Iterator[Finding]:
+def _left(project: Project, ordered: JobType | Workflow, forecast: OrderForecast) -> Iterator[Finding]:
     """Is there enough compute for it? It is started all the same: what is done until then stays."""
-    remaining_s = remaining_compute_s(Organization.objects.get(pk=project.organization_id))
+    quote = quote_of(project, forecast.wall_s)
+    remaining_s = quote.left_s
+    if remaining_s == 0 and quote.is_capped:
+        yield Finding(
+            "", "warning", "The cap of the project is reached: it would wait until an admin raises it."
+        )
     if remaining_s is None or not 0 < remaining_s < forecast.wall_s.high:
         return
-    left = f"the {_duration(remaining_s)} of compute that are left"
+    whose = "the cap of the project leaves" if quote.is_capped else "are left"
+    left = f"the {_duration(remaining_s)} of compute that {whose}"
     if remaining_s < forecast.wall_s.low:
-        text = f"Takes longer than {left}; it would stop in between."
+        text = f"Takes longer than {left}; it would pause in between."
     else:
-        text = f"May take longer than {left}; then it would stop in between."
-    yield Finding("", "warning", f"{text} What is done stays, and a retry goes on from there.")
+        text = f"May take longer than {left}; then it would pause in between."
+    if isinstance(ordered, JobType) and not ordered.keeps_checkpoints:
+        rest = (
+            "It keeps no checkpoint: it would begin anew as soon as there is compute, and that counts again."
+        )
+    else:
+        rest = "What is done stays, and it goes on by itself as soon as there is compute again."
+    yield Finding("", "warning", f"{text} {rest}")
+
+
+def _storage(project: Project, forecast: OrderForecast) -> Iterator[Finding]:
+    organization = Organization.objects.get(pk=project.organization_id)
+    limit_bytes = storage_limit(organization).size_bytes
+    if limit_bytes is None:
+        return
+    left_bytes = max(0, limit_bytes - storage_used(organization).size_bytes)
+    if forecast.disk_bytes.high > left_bytes:
+        yield Finding(
+            "",
+            "warning",
+            f"Keeps {size_words(forecast.disk_bytes)} of results; {_size(left_bytes)} of the plan's storage are left.",
+        )
 
 
 def _images(
@@ -183,13 +211,12 @@ def _pixel_size(complete: Any, header_angstrom: float, fields: Mapping[str, Any]
 
 
 def _compute(project: Project) -> Iterator[Finding]:
-    remaining_s = remaining_compute_s(Organization.objects.get(pk=project.organization_id))
+    organization = Organization.objects.get(pk=project.organization_id)
+    remaining_s = remaining_compute_s(organization)
     if remaining_s is None:
         return
     if remaining_s <= 0:
-        yield Finding(
-            "", "error", f"No compute is left. Write to {configuration().contact_words} for a plan."
-        )
+        yield Finding("", "error", used_up_words(organization))
     else:
         yield Finding("", "info", f"{_duration(remaining_s)} of compute are left.")
 

@@ -16,6 +16,7 @@ from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.models import Lease
 from cryocloud.web.data.storage import require_free_storage
+from cryocloud.web.metering.caps import check_cap
 from cryocloud.web.metering.services import require_compute
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
@@ -82,9 +83,11 @@ def start_run(
     parameters: Mapping[str, Any],
     inputs: Mapping[str, str],
     seed: int = 0,
+    compute_cap_s: int | None = None,
 ) -> Run:
-    """Start a workflow; its first job is made at once."""
+    """Start a workflow; its first job is made at once. All its jobs together are billed the cap at most."""
     _require_open(actor, project)
+    check_cap(compute_cap_s)
     known = known_workflow(workflow)
     check_seed(seed)
     complete = complete_parameters(known.parameters, parameters)
@@ -102,6 +105,7 @@ def start_run(
             inputs=references,
             seed=seed,
             forecast=forecast.stored() if forecast else {},
+            compute_cap_s=compute_cap_s,
             created_by_id=actor.user.pk,
         )
         _audit(actor, "run.started", run, workflow=workflow)
@@ -195,6 +199,19 @@ def retry_job(*, actor: Actor, job: Job) -> None:
         publish_job(current)
         _audit(actor, "job.retried", current)
     job.refresh_from_db()
+
+
+def cap_run(*, actor: Actor, run: Run, compute_cap_s: int | None) -> None:
+    """What all jobs of the run may be billed, in seconds of slots; None: no cap. It holds for the job at work too."""
+    access.require_role(actor, run.organization_id, Role.EDITOR)
+    check_cap(compute_cap_s)
+    with transaction.atomic():
+        current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
+        if current.compute_cap_s != compute_cap_s:
+            before, current.compute_cap_s = current.compute_cap_s, compute_cap_s
+            current.save(update_fields=["compute_cap_s"])
+            _audit(actor, "run.capped", current, before=before, after=compute_cap_s)
+    run.refresh_from_db()
 
 
 def retry_run(*, actor: Actor, run: Run) -> None:

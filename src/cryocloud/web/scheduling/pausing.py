@@ -7,6 +7,7 @@ from dataclasses import replace
 from django.db import transaction
 
 from cryocloud.catalog import load_job_type
+from cryocloud.web.metering.caps import hours_text
 from cryocloud.web.metering.grants import AHEAD_S, Claim, Shortage, free_compute_s, stop_granting
 from cryocloud.web.metering.quota_words import used_up_words
 from cryocloud.web.organizations.models import Organization
@@ -72,8 +73,9 @@ def _cap_words(job: Job) -> str:
     alone = replace(claim, project_cap_s=None)
     of_run = claim.run_cap_s is not None and free_compute_s(alone)[0] < 1
     cap_s = claim.run_cap_s if of_run else claim.project_cap_s
+    who = "an editor" if of_run else "an admin"
     whose = f"run {job.run.number}" if of_run and job.run else f"the project “{job.project.name}”"
-    return f"The cap of {(cap_s or 0) / 3600:,.2f} hours of compute of {whose} is reached; an editor can raise it."
+    return f"The cap of {hours_text(cap_s)} hours of compute of {whose} is reached; {who} can raise it."
 
 
 def resume_paused() -> None:

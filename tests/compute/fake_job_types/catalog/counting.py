@@ -9,6 +9,7 @@ Mishap = Literal[
     "bad_input",
     "bug",
     "memory",
+    "eats_memory",
     "disk_full",
     "killed",
     "segfault",

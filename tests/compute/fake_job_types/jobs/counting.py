@@ -58,6 +58,11 @@ def _go_wrong(mishap: str, job: JobContext) -> None:
 
 def _say(mishap: str, job: JobContext) -> None:
     match mishap:
+        case "eats_memory":
+            eaten = []
+            while len(eaten) < 64:
+                eaten.append(b"x" * (32 << 20))
+                time.sleep(0.02)
         case "bad_items":
             job.quarantine("a.mrc", "NaN pixels")
             job.quarantine("b.mrc", "truncated, 3 bytes")

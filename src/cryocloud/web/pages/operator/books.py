@@ -22,6 +22,7 @@ from cryocloud.web.billing.periods import (
     quarters,
 )
 from cryocloud.web.core.errors import NotFound
+from cryocloud.web.core.tables import table_answer
 from cryocloud.web.operations.closing import close_quarter
 from cryocloud.web.operations.registers import invoices_found, vat_checks_found
 from cryocloud.web.pages.invoices import sent_file
@@ -89,8 +90,7 @@ def quarter(request: HttpRequest, actor: Actor, year: int, number: int) -> HttpR
 @operators_only
 def quarter_journal(request: HttpRequest, actor: Actor, year: int, number: int) -> HttpResponseBase:
     chosen = _quarter(year, number)
-    name = f"journal-{year}-q{number}.csv"
-    return sent_file(journal(chosen).encode(), name, "text/csv; charset=utf-8")
+    return table_answer(journal(chosen), f"journal-{year}-q{number}.csv")
 
 
 @require_safe
