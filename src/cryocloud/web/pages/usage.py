@@ -22,12 +22,13 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.tables import table_answer
 from cryocloud.web.metering.limits import ComputeLimit, compute_limit
 from cryocloud.web.metering.models import Reservation, UsageRecord
-from cryocloud.web.metering.quota_words import moment_words, used_up_words
+from cryocloud.web.metering.quota_words import used_up_words
 from cryocloud.web.metering.reports import StorageUse, records_of, storage_of
 from cryocloud.web.metering.services import remaining_compute_s, running_compute_s, used_compute_s
 from cryocloud.web.metering.spans import Span, span_of, spans_of
 from cryocloud.web.organizations.access import visible, within
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.organizations.state_words import moment_words
 from cryocloud.web.organizations.states import State, standing
 from cryocloud.web.pages.gauges import compute_gauge, storage_gauges
 from cryocloud.web.pages.projects import page_number
