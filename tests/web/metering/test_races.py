@@ -66,7 +66,7 @@ def until_answered(act: Callable[[Any], Any], thing: Any) -> Any:
         try:
             return act(thing)
         except OperationalError as error:
-            if "locked" not in str(error):
+            if "lock" not in str(error):
                 raise
 
 

@@ -188,7 +188,7 @@ def test_the_end_of_the_trial_pauses_what_is_at_work_and_a_plan_lets_it_go_on(
     turn_until(lambda: Attempt.unscoped.filter(state="running", wall_s__gt=0.5).exists())
     lab.update(state_until=now())
     turn_until(lambda: state_of(job) == "paused")
-    assert "The trial is over" in job.message
+    assert "its trial has ended" in job.message
     lab.update(state="active", state_until=None)
     turn_until(lambda: state_of(job) == "done")
     assert job.metrics["sum"] == 30

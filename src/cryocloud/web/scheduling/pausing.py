@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from cryocloud.catalog import load_job_type
 from cryocloud.web.metering.caps import hours_text
 from cryocloud.web.metering.grants import AHEAD_S, Claim, Shortage, free_compute_s, stop_granting
 from cryocloud.web.metering.quota_words import used_up_words
-from cryocloud.web.organizations.models import Organization
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Attempt, Job, Run
 from cryocloud.web.runs.notices import publish_job, publish_run, tell_of_run
 
+JOBS_RESUMED_AT_ONCE = 500
 STARTS = "It starts by itself as soon as there is compute for it."
 GOES_ON = "It goes on by itself, from its last checkpoint, as soon as there is compute for it."
 BEGINS_ANEW = (
@@ -79,23 +80,29 @@ def _cap_words(job: Job) -> str:
 
 
 def resume_paused() -> None:
-    """Queue again what has compute for a first minute of all its slots; as often as one likes."""
+    """Queue again as many as have compute for a first minute of all their slots; as often as one likes.
+
+    What is left depends on the project and the run alone, so that a long queue costs few questions.
+    """
     paused = Job.unscoped.filter(state=Job.State.PAUSED)
-    for organization in Organization.objects.filter(pk__in=paused.values("organization_id").distinct()):
-        for job_id in (
-            paused.filter(organization=organization).order_by("created_at", "pk").values_list("pk", flat=True)
-        ):
-            _resume(job_id)
+    for group in paused.values("organization_id", "project_id", "run_id").distinct().order_by():
+        _resume_some(paused.filter(**group))
 
 
 @transaction.atomic
-def _resume(job_id: str) -> None:
-    job = Job.unscoped.select_for_update(no_key=True).get(pk=job_id)
-    if job.state != Job.State.PAUSED:
+def _resume_some(paused: QuerySet[Job]) -> None:
+    held = paused.select_for_update(no_key=True).order_by("created_at", "pk")
+    jobs = list(held[:JOBS_RESUMED_AT_ONCE])
+    if not jobs:
         return
-    claim = _claim(job, "")
-    if free_compute_s(claim)[0] < AHEAD_S * claim.slots:
-        return
+    claim = _claim(jobs[0], "")
+    first_minute_s = AHEAD_S * claim.slots
+    free_s = min(free_compute_s(claim)[0], JOBS_RESUMED_AT_ONCE * first_minute_s)
+    for job in jobs[: max(0, int(free_s) // first_minute_s)]:
+        _resume(job)
+
+
+def _resume(job: Job) -> None:
     job.state, job.paused_for, job.message = Job.State.QUEUED, "", ""
     job.progress_message = "goes on from its last checkpoint" if job.attempts.exists() else ""
     job.save(update_fields=["state", "paused_for", "message", "progress_message"])
