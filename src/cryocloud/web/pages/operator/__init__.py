@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.operator import history, mail, organizations, people, work
+from cryocloud.web.pages.operator import history, mail, organizations, people, requests, work
 from cryocloud.web.pages.operator.door import operators_only
 
 
@@ -25,6 +25,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/", operator, name="operator"),
     *people.urlpatterns,
     *organizations.urlpatterns,
+    *requests.urlpatterns,
     *work.urlpatterns,
     *mail.urlpatterns,
     *history.urlpatterns,
