@@ -22,7 +22,8 @@ from web.pages.laboratory import seed_laboratory
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 PATHS = (
     "/operator/", "/operator/people/", "/operator/people/{person}/", "/operator/organizations/",
-    "/operator/organizations/{organization}/", "/operator/requests/", "/operator/requests/?state=spam", "/operator/work/", "/operator/mail/", "/operator/audit/",
+    "/operator/organizations/{organization}/", "/operator/requests/", "/operator/requests/?state=spam",
+    "/operator/work/", "/operator/mail/", "/operator/audit/",
 )  # fmt: skip
 
 
