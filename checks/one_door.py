@@ -24,6 +24,8 @@ CLOCKS = {
     ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("timezone", "now"),
     ("time", "time"), ("time", "time_ns"), ("time", "gmtime"), ("time", "localtime"),
 }  # fmt: skip
+SQL_CLOCK = re.compile(r"\bCURRENT_(TIMESTAMP|TIME|DATE)\b")
+AUTOMATIC_CLOCKS = {"auto_now", "auto_now_add"}
 REMEDIES = {
     "unscoped": "tenant rows are reached through organizations.access; a service that was handed its objects by it, "
     "or the scheduler, may stand in checks/one_door_exceptions.toml",
@@ -105,8 +107,18 @@ def _rules_broken(node: ast.AST) -> Iterator[str]:
             yield "clock"
     if isinstance(node, ast.Call) and _last_name(node.func) == "SafeString":
         yield "safe"
+    if _asks_the_database_for_the_time(node):
+        yield "clock"
     if isinstance(node, ast.ImportFrom):
         yield from _rules_broken_by_import(node)
+
+
+def _asks_the_database_for_the_time(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return _last_name(node.func) == "Now" or bool({word.arg for word in node.keywords} & AUTOMATIC_CLOCKS)
+    return (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(SQL_CLOCK.search(node.value))
+    )
 
 
 def _rules_broken_by_import(node: ast.ImportFrom) -> Iterator[str]:

@@ -15,6 +15,7 @@ value that it cannot use, stops it with a message. Lists are separated by commas
 | variable | default | meaning |
 |---|---|---|
 """
+FOR_TESTERS = {"test_seams"}  # stands in CONTRIBUTING.md
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -22,6 +23,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     rows = [
         f"| `{PREFIX}{name.upper()}` | {_default(field.default)} | {field.description} |"
         for name, field in Configuration.model_fields.items()
+        if name not in FOR_TESTERS
     ]
     files.append(File.generated(config, "operations/settings.md", content=HEAD + "\n".join(rows) + "\n"))
     return files

@@ -31,6 +31,10 @@ class Served:
     process: subprocess.Popen[bytes]
 
 
+def _is_passed_on(name: str) -> bool:
+    return name == "CRYOCLOUD_DATABASE" or not name.startswith("CRYOCLOUD_")
+
+
 @contextmanager
 def serving(
     home: Path, database: str, *, prelude: str = "", port: int = 0, **environment: str
@@ -49,7 +53,7 @@ def serving(
             pass_fds=[listening.fileno()],
             stderr=log,
             env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("CRYOCLOUD_")},
+                **{name: value for name, value in os.environ.items() if _is_passed_on(name)},
                 "PYTHONPATH": os.pathsep.join(
                     [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]
                 ),

@@ -112,7 +112,7 @@ class JobType:
     against it. ``rebuildable`` names large outputs that only further computation reads, and that the same order makes
     again: they may be deleted to free space while all else of the job stays.
     against it. A ``forecast`` needs the facts named in ``rests_on``. ``expects`` are the metrics that a workflow would
-    decide by, before the job has run.
+    decide by, before the job has run. One without ``keeps_checkpoints`` begins anew when it was stopped.
     """
 
     name: str
@@ -128,3 +128,4 @@ class JobType:
     rebuildable: tuple[str, ...] = ()
     rests_on: tuple[str, ...] = ()
     expects: Callable[[Any, Facts, Luck], Mapping[str, float]] = lambda parameters, facts, luck: {}
+    keeps_checkpoints: bool = False

@@ -89,7 +89,7 @@ class ProcessIdentity:
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity:
         """Of a process on this machine that has not been reaped."""
-        return cls(pid, _start_ticks(pid), _boot_id(), socket.gethostname())
+        return cls(pid, _start_ticks(pid), boot_id(), socket.gethostname())
 
     @classmethod
     def of_record(cls, value: Any) -> ProcessIdentity:
@@ -103,7 +103,7 @@ class ProcessIdentity:
 
     def is_here(self) -> bool:
         """Whether it was started on this machine since the last boot."""
-        return self.host == socket.gethostname() and self.boot_id == _boot_id()
+        return self.host == socket.gethostname() and self.boot_id == boot_id()
 
     def is_alive(self) -> bool:
         """Whether it runs, judged on its own machine."""
@@ -231,8 +231,17 @@ class Attempt:
         beat = self.heartbeat_file if self.heartbeat_file.exists() else self.started_file
         return self._age_s(beat) < STALE_HEARTBEAT_S
 
-    def request_cancel(self) -> None:
-        self.cancel_file.touch()
+    def request_cancel(self, grace_s: float | None = None) -> None:
+        """With the time that the job may take to stop, if it is not the usual one; a wish that is there stays."""
+        with suppress(FileExistsError), self.cancel_file.open("x", encoding="ascii") as wish:
+            wish.write("" if grace_s is None else f"{grace_s:g}")
+
+    def cancel_grace_s(self, usual_s: float) -> float:
+        """How long the job may take to stop."""
+        try:
+            return float(self.cancel_file.read_text(encoding="ascii")[:20] or usual_s)
+        except (OSError, ValueError):
+            return usual_s
 
     def cancel_requested(self) -> bool:
         return self.cancel_file.exists()
@@ -253,5 +262,6 @@ def _start_ticks(pid: int) -> int:
     return int(process_stat(pid)[19])
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Of this machine since it was started; its steady clock begins with it."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -28,7 +28,8 @@ from cryocloud.compute.context import CHECKPOINTS
 from cryocloud.compute.files import write_json
 from cryocloud.compute.foreign import BadRecord, read_json_below, remove_tree
 from cryocloud.compute.inputs import checksum_inputs
-from cryocloud.compute.isolation.processes import Use
+from cryocloud.compute.isolation.graphics import graphics_class
+from cryocloud.compute.isolation.processes import Use, traffic_of, traffic_of_children
 from cryocloud.compute.outcome import Outcome, read_outcome
 from cryocloud.compute.plain_names import PlainNames
 
@@ -41,6 +42,8 @@ KILLED_MESSAGE = (
     "the system ended the job, most likely because memory ran out; use a smaller box, fewer classes or a "
     "machine with more memory, then run the same command again: it goes on from the last checkpoint"
 )
+MEMORY, LIMIT = "memory", "limit"
+"""Causes that only the runner knows."""
 _SET_CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
 
 
@@ -99,12 +102,13 @@ class _Run:
         self.stop = stop
         self.spec = spec
         self.out = Path(spec.out)
-        self.began_s = time.monotonic()
         self.cancelled_at_s: float | None = None
-        self.killed = ""
+        self.killed = self.cause = ""
         self.peak_memory_bytes = 0
         self.out.mkdir(parents=True, exist_ok=True)
         self.checksums = _Checksums(spec)
+        self.traffic_before = traffic_of(os.getpid())
+        self.began_s = self.ended_s = time.monotonic()
         self.body = Body(attempt, spec)
         write_json(attempt.body_file, asdict(protocol.ProcessIdentity.of(self.body.pid)))
         self.checksums.start()
@@ -122,6 +126,7 @@ class _Run:
                     self._beat(use)
             self._stop_if_asked(now_s)
             time.sleep(POLL_S)
+        self.ended_s = time.monotonic()
         return self._write_end(self.body.sweep())
 
     def _hold_limits(self, use: Use) -> None:
@@ -132,17 +137,19 @@ class _Run:
             return
         if use.memory_bytes > walls.memory_bytes:
             self._kill(
-                f"the job needed more than the {walls.memory_bytes / 2**30:.1f} GiB of memory that it may use"
+                f"the job needed more than the {walls.memory_bytes / 2**30:.1f} GiB of memory that it may use",
+                MEMORY,
             )
         elif use.cpu_s > walls.cpu_s:
             self._kill(
-                f"the job used more than the {walls.cpu_s / 3600:,.0f} hours of processor time that it may use"
+                f"the job used more than the {walls.cpu_s / 3600:,.0f} hours of processor time that it may use",
+                LIMIT,
             )
         elif use.processes > walls.processes:
-            self._kill(f"the job started more than {walls.processes} processes and was stopped")
+            self._kill(f"the job started more than {walls.processes} processes and was stopped", LIMIT)
 
-    def _kill(self, why: str) -> None:
-        self.killed = why
+    def _kill(self, why: str, cause: str = "") -> None:
+        self.killed, self.cause = why, cause
         self.body.kill()
 
     def _stop_if_asked(self, now_s: float) -> None:
@@ -151,28 +158,46 @@ class _Run:
         if self.cancelled_at_s is None:
             self.cancelled_at_s = now_s
             self.body.ask_to_stop()
-        elif now_s - self.cancelled_at_s > CANCEL_GRACE_S and not self.killed:
+        elif now_s - self.cancelled_at_s > self.attempt.cancel_grace_s(CANCEL_GRACE_S) and not self.killed:
             self._kill(CANCELLED_MESSAGE)
 
     def _beat(self, use: Use) -> None:
         beat = {
-            "monotonic_s": time.monotonic(),
-            "wall_s": time.monotonic() - self.began_s,
+            **self._interval(time.monotonic()),
             "cpu_s": use.cpu_s,
             "memory_bytes": use.memory_bytes,
+            **asdict(traffic_of_children()),
         }
         with suppress(OSError):  # a full disk is the job's to report, not the heartbeat's
             write_json(self.attempt.heartbeat_file, beat)
 
+    def _interval(self, until_s: float) -> dict[str, Any]:
+        """From the start of the job process on, by the steady clock, which nobody sets."""
+        return {
+            "boot_id": protocol.boot_id(),
+            "from_s": self.began_s,
+            "until_s": until_s,
+            "wall_s": until_s - self.began_s,
+        }
+
     def _write_end(self, status: int) -> int:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        outcome = self._outcome(status)
         spent = {
-            "wall_s": round(time.monotonic() - self.began_s, 3),
+            "wall_s": round(self.ended_s - self.began_s, 3),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_memory_bytes": max(self.peak_memory_bytes, usage.ru_maxrss * 1024),
         }
-        outcome = self._outcome(status)
-        end = {"code": outcome.code, "message": outcome.message, "finished_at_s": time.time(), **spent}
+        end = {
+            "code": outcome.code,
+            "message": outcome.message,
+            "cause": self.cause,
+            "finished_at_s": time.time(),
+            **spent,
+            **self._interval(self.ended_s),
+            **asdict(traffic_of(os.getpid()).since(self.traffic_before)),
+            **self._graphics(outcome),
+        }
         try:
             if outcome.code in (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS):
                 record = self.out / "job.json"
@@ -185,6 +210,12 @@ class _Run:
             print(f"{self.out}: the end could not be recorded: {error}", file=sys.stderr)
             return protocol.DISK_FULL if error.errno in protocol.DISK_FULL_ERRORS else protocol.INTERNAL_ERROR
         return outcome.code
+
+    def _graphics(self, outcome: Outcome) -> dict[str, Any]:
+        """A job that may have used a GPU and could not say so is taken to have used it."""
+        on_gpu = self.spec.device != "cpu" and outcome.device != "cpu"
+        name = graphics_class() if on_gpu else ""
+        return {"gpus": int(bool(name)), "gpu_class": name}
 
     def _outcome(self, status: int) -> Outcome:
         """What the job process wrote as its last word, or what the way it ended tells."""
@@ -202,6 +233,7 @@ class _Run:
         if self.killed:
             return Outcome(protocol.INTERNAL_ERROR, self.killed)
         if status == -signal.SIGKILL:
+            self.cause = MEMORY
             return Outcome(protocol.INTERNAL_ERROR, KILLED_MESSAGE)
         if status == protocol.DISK_FULL:
             return Outcome(status, f"disk full at {self.out}; free some space and run it again")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from datetime import date
 from functools import cache
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 PREFIX = "CRYOCLOUD_"
 KEY_FILE = "secret-key"
 LISTS = ("server_folders", "allowed_hosts", "proxies", "webhook_networks")
+SECRETS = ("database", "secret_key", "smtp_url")
 MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
+MOLLIE_KEY = re.compile(r"(live|test)_\w+")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -55,6 +59,9 @@ class Configuration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(Path("cryocloud-data"), description="Folder for the database, uploads and results")
+    database: SecretStr = Field(
+        SecretStr(""), description="postgresql://user:password@host:port/name; SQLite in the home if empty"
+    )
     address: str = Field(
         "",
         pattern=r"^(https?://[^/\s]+/?)?$",
@@ -127,6 +134,19 @@ class Configuration(BaseModel):
     billing: Path | None = Field(
         None, description="File (TOML) with the seller, plans and prices; nothing is sold without it"
     )
+    stripe_key: str = Field("", description="Secret key of an account with Stripe; no cards without it")
+    stripe_webhook_secret: str = Field("", description="Signing secret of Stripe's webhook, whsec_...")
+    stripe_url: str = Field(
+        "https://api.stripe.com",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where Stripe's API is; for tests",
+    )
+    mollie_key: str = Field("", description="API key of an account with Mollie, live_... or test_...")
+    mollie_url: str = Field(
+        "https://api.mollie.com",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where Mollie's API is; for tests",
+    )
     upload_bytes_max: int = Field(10**12, ge=1, description="Largest single file")
     proxies: tuple[str, ...] = Field(
         (),
@@ -168,6 +188,9 @@ class Configuration(BaseModel):
     log_format: str = Field(
         "json", pattern="^(json|plain)$", description="json: one object a line; plain: for people"
     )
+    test_seams: bool = Field(
+        False, description="For testers on their own computer only: the clock can be set forward"
+    )
 
     @property
     def is_https(self) -> bool:
@@ -194,7 +217,8 @@ class Configuration(BaseModel):
         return self.proxies or (("127.0.0.1",) if self.is_https else ())
 
     @property
-    def database(self) -> Path:
+    def database_file(self) -> Path:
+        """Where SQLite keeps everything."""
         return self.home / "db.sqlite3"
 
 
@@ -223,10 +247,13 @@ def read_configuration(environment: os._Environ[str] | dict[str, str]) -> Config
         read = Configuration.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        raise ConfigurationError(f"{name}: {first['msg']} (given: {first['input']!r})") from None
+        field = str(first["loc"][0])
+        given_words = "" if field in SECRETS else f" (given: {first['input']!r})"
+        raise ConfigurationError(f"{PREFIX}{field.upper()}: {first['msg']}{given_words}") from None
     _require_apart(read)
     _require_controller(read)
+    _require_keys(read)
+    _require_private_seams(read)
     address = read.address.rstrip("/") or f"http://127.0.0.1:{read.port}"
     buried = read.tombstones and read.tombstones.absolute()
     return read.model_copy(update={"home": read.home.absolute(), "address": address, "tombstones": buried})
@@ -252,6 +279,36 @@ def _require_controller(settings: Configuration) -> None:
         )
     if settings.policy is not None and not settings.policy.is_file():
         raise ConfigurationError(f"{PREFIX}POLICY: there is no file {settings.policy}")
+
+
+def _require_keys(settings: Configuration) -> None:
+    """Of payment providers; no message tells a key."""
+    if bool(settings.stripe_key) != bool(settings.stripe_webhook_secret):
+        raise ConfigurationError(
+            f"{PREFIX}STRIPE_KEY and {PREFIX}STRIPE_WEBHOOK_SECRET belong together: without the one nothing is "
+            "charged, without the other nothing is heard"
+        )
+    if settings.mollie_key and not MOLLIE_KEY.fullmatch(settings.mollie_key):
+        raise ConfigurationError(
+            f"{PREFIX}MOLLIE_KEY: a key begins with live_ or test_ and goes on with letters and digits"
+        )
+
+
+def _require_private_seams(settings: Configuration) -> None:
+    """What tests may do belongs to no platform that others reach, and installed ones do not even hold it."""
+    if not settings.test_seams:
+        return
+    hosts = [urlsplit(settings.address).hostname or LOOPBACK[0], *settings.allowed_hosts]
+    public = next((host for host in hosts if host not in LOOPBACK), None)
+    if public is not None:
+        raise ConfigurationError(
+            f"{PREFIX}TEST_SEAMS: at {public} others reach this platform, and its clock must not be set; leave "
+            f"{PREFIX}TEST_SEAMS out, or serve at http://127.0.0.1"
+        )
+    if find_spec("cryocloud.web.seams") is None:
+        raise ConfigurationError(
+            f"{PREFIX}TEST_SEAMS: this installation holds no test seams; they are in the sources only"
+        )
 
 
 def _require_apart(settings: Configuration) -> None:

@@ -23,7 +23,13 @@ from cryocloud.web.accounts.credentials import Credential
 from cryocloud.web.accounts.guessing import count_wrong_secret
 from cryocloud.web.core.client_address import current_block
 from cryocloud.web.core.errors import NotFound, PlatformError, TooManyRequests
-from cryocloud.web.core.events import dataset_topic, job_topic, latest_event_id, project_topic
+from cryocloud.web.core.events import (
+    dataset_topic,
+    events_in_order,
+    job_topic,
+    latest_event_id,
+    project_topic,
+)
 from cryocloud.web.core.models import Event, TenantRecord
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.organizations import access
@@ -289,7 +295,7 @@ def _opening(topic: str, seen: int | None, newest: int) -> tuple[int, bytes]:
     hello = f"retry: {RECONNECT_MS}\n"
     if seen is None or seen > latest_event_id():
         return 0, f"{hello}id: {newest}\n\n".encode()
-    missed = list(Event.objects.filter(topic=topic, id__gt=seen).order_by("id")[: BACKLOG + 1])
+    missed = list(events_in_order().filter(topic=topic, id__gt=seen).order_by("id")[: BACKLOG + 1])
     kept_from = Event.objects.order_by("id").values_list("id", flat=True).first() or 0
     if len(missed) > BACKLOG or seen < kept_from - 1:
         return newest, f"{hello}id: {newest}\n".encode() + RESET
@@ -298,8 +304,8 @@ def _opening(topic: str, seen: int | None, newest: int) -> tuple[int, bytes]:
 
 
 def _events_after(last_id: int) -> list[Event]:
-    """New events of all topics. Ids are given in the order of commits, because writers of SQLite wait in line."""
-    return list(Event.objects.filter(id__gt=last_id).order_by("id")[:EVENTS_A_POLL])
+    """New events of all topics."""
+    return list(events_in_order().filter(id__gt=last_id).order_by("id")[:EVENTS_A_POLL])
 
 
 def _last_seen(scope: Any) -> int | None:

@@ -8,6 +8,7 @@ from csp.constants import NONE, SELF
 
 from cryocloud.web.accounts.log_in_settings import *  # noqa: F403
 from cryocloud.web.configuration import configuration, secret_key
+from cryocloud.web.core.database_address import database_settings
 from cryocloud.web.core.mail_address import mail_settings
 
 CONFIGURATION = configuration()
@@ -52,12 +53,15 @@ INSTALLED_APPS = [
     "cryocloud.web.inbox",
     "cryocloud.web.lifecycle",
     "cryocloud.web.billing",
+    "cryocloud.web.payments",
     "cryocloud.web.subscriptions",
     "cryocloud.web.trash",
     "cryocloud.web.scheduling",
     "cryocloud.web.operations",
     "cryocloud.web.pages",
 ]
+if CONFIGURATION.test_seams:
+    INSTALLED_APPS.append("cryocloud.web.seams")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -106,21 +110,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": CONFIGURATION.database,
-        # Eight writers at 50 transactions a second: Django's defaults gave 96 "database is locked" in 12 s, this none.
-        "OPTIONS": {
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
-            # A log that a long reader let grow gives its room back.
-            "PRAGMA journal_size_limit=16777216;",
-        },
-        "TEST": {"NAME": CONFIGURATION.home / "test.sqlite3"},
-    }
-}
+DATABASES = {"default": database_settings(CONFIGURATION)}
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [

@@ -71,6 +71,11 @@ class Billing(Terms):
         False,
         description="Consumers elsewhere in the EU pay the VAT of their country (above 10,000 EUR a year)",
     )
+    vat_register: str = Field(
+        "https://ec.europa.eu/taxation_customs/vies/rest-api/check-vat-number",
+        max_length=500,
+        description="Where VAT ids of customers are asked about (VIES)",
+    )
 
     @model_validator(mode="after")
     def _codes_differ(self) -> Billing:

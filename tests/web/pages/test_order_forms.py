@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cryocloud.catalog import job_type_names, load_job_type
+from cryocloud.web.core.clock import now
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.runs.models import Job, Run
@@ -246,7 +247,10 @@ def test_nothing_typed_is_lost_when_the_compute_is_used_up(owner, laboratory):
     sent = filled(
         form_at(owner, workflow_path(laboratory)), laboratory, **{"parameter-amplitude_contrast": "0.123"}
     )
-    UsageRecord.unscoped.filter(organization=owner.organization).update(billed_s=20 * 3600)
+    UsageRecord.unscoped.create(
+        organization=owner.organization, attempt_id="another", job_type="ctf", wall_s=1.0, cpu_s=1.0,
+        peak_memory_bytes=1, billed_s=20 * 3600, ended="succeeded", started_at=now(), finished_at=now(),
+    )  # fmt: skip
     answer = owner.client.post(workflow_path(laboratory), sent)
     assert answer.status_code == 422
     assert "20 hours of compute of the trial are used up" in answer.content.decode()

@@ -114,7 +114,7 @@ def facts(owner: Any, stranger: Any, home: Path) -> Iterator[dict[str, Any]]:
             "own": str(dataset_folder(own.pk)),
             "own_dataset": own.pk,
             "foreign": str(dataset_folder(foreign.pk) / "theirs.mrc"),
-            "database": str(configuration().database),
+            "database": str(configuration().database_file),
             "person_home": str(Path.home()),
             "scheduler_pid": os.getpid(),
             "port": tcp.getsockname()[1],

@@ -15,6 +15,7 @@ import pytest
 
 from cryocloud.catalog.forecasting import REVISION
 from cryocloud.compute.attempt import Attempt as Directory
+from cryocloud.compute.attempt import boot_id
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.models import Event, Lease
 from cryocloud.web.core.places import attempt_folder, result_folder
@@ -64,7 +65,7 @@ def directory(job: Job) -> Directory:
 def test_a_job_ends_with_numbers_files_checksums_and_one_usage_record(
     owner: Any, project: Project, turn_until: Turn, home: Path
 ) -> None:
-    job = count(owner, project, limit=2.5)
+    job = count(owner, project, limit=2.5, step_s=0.4)
     turn_until(ended(job))
     attempt, usage = Attempt.unscoped.get(), UsageRecord.unscoped.get()
     assert (job.state, job.progress, job.metrics["sum"]) == ("done", 1.0, 2.5)
@@ -76,7 +77,11 @@ def test_a_job_ends_with_numbers_files_checksums_and_one_usage_record(
     assert {row.path for row in Artifact.unscoped.all()} >= {"job.json", "metrics.json", "log.txt"}
     exit_record = json.loads((attempt_folder(attempt.pk) / "exit.json").read_text())
     assert (usage.attempt_id, usage.wall_s, usage.ended) == (attempt.pk, exit_record["wall_s"], "succeeded")
-    assert usage.billed_s == -(-usage.wall_s // 1) and usage.cpu_s > 0 and usage.peak_memory_bytes > 0
+    assert usage.billed_s == usage.wall_s // 1 and usage.cpu_s > 0 and usage.peak_memory_bytes > 0
+    assert usage.until_s - usage.from_s == usage.wall_s and usage.boot_id == boot_id() and usage.slots == 1
+    assert usage.read_bytes > 0 and usage.written_bytes > 0
+    assert (usage.exit_code, usage.cause, usage.is_fault) == (0, "done", False)
+    assert (usage.project_id, usage.run_id, usage.job_id) == (project.pk, "", job.pk)
     assert not Reservation.unscoped.exists()
     states = [event.content["state"] for event in Event.objects.filter(topic=f"job:{job.pk}").order_by("id")]
     assert states[0] == "queued" and states[-1] == "done" and "running" in states
@@ -85,22 +90,24 @@ def test_a_job_ends_with_numbers_files_checksums_and_one_usage_record(
 @pytest.mark.parametrize(
     ("mishap", "expected"),
     [
-        ("bad_input", ("failed", "pixel size 0", True)),
-        ("bug", ("failed", "a fault of the program stopped this job, not your data; retry the job", False)),
-        ("segfault", ("failed", "a fault of the program stopped this job", False)),
-        ("killed", ("failed", "memory ran out", False)),
-        ("bad_items", ("exceptions", "", True)),
+        ("bad_input", ("failed", "pixel size 0", "bad_input")),
+        ("bug", ("failed", "a fault of the program stopped this job, not your data; retry the job", "fault")),
+        ("segfault", ("failed", "a fault of the program stopped this job", "fault")),
+        ("killed", ("failed", "memory ran out", "memory")),
+        ("bad_items", ("exceptions", "", "done")),
     ],
 )
 def test_each_way_to_end_has_its_state_message_and_bill(
-    owner: Any, project: Project, turn_until: Turn, home: Path, mishap: str, expected: tuple[str, str, bool]
+    owner: Any, project: Project, turn_until: Turn, home: Path, mishap: str, expected: tuple[str, str, str]
 ) -> None:  # fmt: skip
-    state, words, billed = expected
-    job = count(owner, project, mishap=mishap, mishap_step=1)
+    state, words, cause = expected
+    job = count(owner, project, mishap=mishap, mishap_step=1, step_s=1.0)
     turn_until(ended(job))
     assert (job.state, words in job.message) == (state, True), job.message
     assert str(home) not in job.message and "--" not in job.message and "command" not in job.message
-    assert (UsageRecord.unscoped.get().billed_s > 0) == billed
+    usage = UsageRecord.unscoped.get()
+    assert (usage.cause, usage.is_fault) == (cause, cause in ("fault", "memory"))
+    assert (usage.billed_s > 0) != usage.is_fault and usage.wall_s >= 1
     assert job.exceptions == (2 if mishap == "bad_items" else 0)
 
 
@@ -254,7 +261,8 @@ def test_compute_that_is_used_up_stops_a_job_which_goes_on_after_more_was_given(
     monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: none_left)
     turn_until(lambda: Attempt.unscoped.get().state == "cancelled")
     job.refresh_from_db()
-    assert job.state == "queued" and "hours of compute of the trial are used up" in job.message
+    assert (job.state, job.paused_for) == ("paused", "quota")
+    assert "hours of compute of the trial are used up" in job.message and "by itself" in job.message
     usage = UsageRecord.unscoped.get()
     assert usage.billed_s <= usage.wall_s + 1
     for _ in range(3):

@@ -97,4 +97,5 @@ JOB_TYPE = JobType(
     rests_on=("items", "box_size_px"),
     expects=expects,
     doubt=doubt,
+    keeps_checkpoints=True,
 )

@@ -86,4 +86,5 @@ JOB_TYPE = JobType(
     forecast=forecast,
     rests_on=("items", "box_size_px"),
     expects=expects,
+    keeps_checkpoints=True,
 )

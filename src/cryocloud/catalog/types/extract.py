@@ -106,4 +106,5 @@ JOB_TYPE = JobType(
     forecast=forecast,
     rests_on=("items",),
     expects=expects,
+    keeps_checkpoints=True,
 )

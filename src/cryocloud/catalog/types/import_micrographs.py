@@ -51,4 +51,5 @@ JOB_TYPE = JobType(
     forecast=forecast,
     rests_on=("items", "image_width_px"),
     expects=expects,
+    keeps_checkpoints=True,
 )

@@ -62,4 +62,5 @@ JOB_TYPE = JobType(
     outputs=("truth.star", "truth.json"),
     groups=(Group("truth", "truth.star", "true values"),),
     forecast=forecast,
+    keeps_checkpoints=True,
 )

@@ -66,14 +66,45 @@ def use_of_children() -> Use:
     return Use(len(tree), cpu_s, memory_bytes)
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that were asked of the kernel to read and to write, from its memory or from disks."""
+
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+    def since(self, before: Traffic) -> Traffic:
+        return Traffic(self.read_bytes - before.read_bytes, self.written_bytes - before.written_bytes)
+
+
+def traffic_of(pid: int) -> Traffic:
+    """Of a process and of all its children that have been waited for; nothing where the kernel does not count."""
+    try:
+        counts = _io_counts(pid)
+        return Traffic(counts["rchar"], counts["wchar"])
+    except (OSError, ValueError, KeyError):
+        return Traffic()
+
+
+def traffic_of_children() -> Traffic:
+    """Of what descends from this process at the moment."""
+    found = [traffic_of(pid) for pid in tree_of(os.getpid())[1:]]
+    return Traffic(sum(one.read_bytes for one in found), sum(one.written_bytes for one in found))
+
+
 def written_by(root: int) -> int:
     """Bytes that a tree of processes has sent to disks, with those of children that have been waited for."""
     size_bytes = 0
     for pid in tree_of(root):
         with suppress(OSError, ValueError):
-            counts = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-            size_bytes += int(counts["write_bytes"]) - int(counts["cancelled_write_bytes"])
+            counts = _io_counts(pid)
+            size_bytes += counts["write_bytes"] - counts["cancelled_write_bytes"]
     return size_bytes
+
+
+def _io_counts(pid: int) -> dict[str, int]:
+    lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    return {name: int(count) for name, _, count in (line.partition(": ") for line in lines)}
 
 
 def _own_memory_bytes(pid: int) -> int:

@@ -11,17 +11,22 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Refused
 
 KEPT = timedelta(hours=24)
+NONE_YET = 0
+"""The status of an answer that is being made."""
 
 
-def find_answer(actor: Actor, key: str, order: bytes) -> KeptAnswer | None:
-    """The answer that was given to this order; another order under the same key is refused."""
-    kept = KeptAnswer.objects.filter(pk=_place(actor, key)).first()
-    if kept is None:
-        return None
-    if kept.created_at < now() - KEPT:
-        kept.delete()
-        return None
-    if kept.order_hash != hashlib.sha256(order).hexdigest():
+def claim_answer(actor: Actor, key: str, order: bytes) -> KeptAnswer:
+    """The answer that was given to this order, or a row without one: then the order is the caller's to carry out.
+
+    Of two at the same time, the second waits at the insertion for the end of the first one's transaction. Another
+    order under the same key is refused.
+    """
+    place, order_hash = _place(actor, key), hashlib.sha256(order).hexdigest()
+    KeptAnswer.objects.filter(pk=place, created_at__lt=now() - KEPT).delete()
+    new = KeptAnswer(pk=place, user=actor.user, order_hash=order_hash, status=NONE_YET, content="")
+    KeptAnswer.objects.bulk_create([new], ignore_conflicts=True)
+    kept = KeptAnswer.objects.get(pk=place)
+    if kept.order_hash != order_hash:
         raise Refused(
             f"The Idempotency-Key “{key}” belongs to another order of the last {KEPT // timedelta(hours=1)} hours. "
             "Take a new key for each order, and the old one only to repeat the same order."
@@ -29,15 +34,10 @@ def find_answer(actor: Actor, key: str, order: bytes) -> KeptAnswer | None:
     return kept
 
 
-def keep_answer(actor: Actor, key: str, order: bytes, *, status: int, content: str) -> None:
+def keep_answer(claimed: KeptAnswer, *, status: int, content: str) -> None:
     """In the transaction of the order itself: both are there afterwards, or neither."""
-    KeptAnswer.objects.create(
-        pk=_place(actor, key),
-        user=actor.user,
-        order_hash=hashlib.sha256(order).hexdigest(),
-        status=status,
-        content=content,
-    )
+    claimed.status, claimed.content = status, content
+    claimed.save()  # also where the order has made the actor forget all answers
 
 
 def forget_answers(user_id: str) -> None:

@@ -18,7 +18,18 @@ from cryocloud.web.api.error_shape import error_body
 from cryocloud.web.api.once import accept_repeated_orders
 from cryocloud.web.core.errors import PlatformError, Refused
 
-AREAS = ("organizations", "datasets", "projects", "runs", "orders", "results", "trash", "notices", "catalog")
+AREAS = (
+    "organizations",
+    "datasets",
+    "projects",
+    "runs",
+    "orders",
+    "results",
+    "trash",
+    "notices",
+    "payments",
+    "catalog",
+)
 
 
 class ObjectParser(Parser):

@@ -28,7 +28,7 @@ class NoticeOut(Schema):
     project_id: str | None
     kind: Annotated[Occasion.Kind, written_out(Occasion.Kind)]
     subject: Annotated[Occasion.Subject, written_out(Occasion.Subject)]
-    subject_id: str = Field(description="Of the run, the job or the webhook")
+    subject_id: str = Field(description="Of the run, the job, the webhook or the organization")
     title: str
     state: str
     resolution_angstrom: float | None

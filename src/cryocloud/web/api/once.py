@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.operation import Operation
 
-from cryocloud.web.accounts.answers import find_answer, keep_answer
+from cryocloud.web.accounts.answers import NONE_YET, claim_answer, keep_answer
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.api.error_shape import error_body
 from cryocloud.web.core.errors import Refused
@@ -37,11 +37,11 @@ _PARAMETER = {
 
 
 def accept_repeated_orders(api: NinjaAPI) -> None:
-    """Let every operation by POST take the header."""
+    """Let every operation by POST take the header; what the description leaves out has no caller to remember."""
     for router in api._get_bound_routers():
         for view in router.path_operations.values():
             for operation in view.operations:
-                if operation.methods == ["POST"]:
+                if operation.methods == ["POST"] and operation.include_in_schema:
                     _have_one_effect(operation)
 
 
@@ -71,11 +71,10 @@ def _respond(operation: Operation, request: HttpRequest, found: Any) -> HttpResp
 
 
 def _answer_once(request: HttpRequest, key: str, act: Any, *, tells_a_secret: bool) -> HttpResponseBase:
-    """Writers of SQLite wait in line, so of two at the same time the second finds the answer of the first."""
     caller, order = actor(request), f"{request.method} {request.path}\n".encode() + request.body
     with transaction.atomic():
-        kept = find_answer(caller, key, order)
-        if kept is not None:
+        kept = claim_answer(caller, key, order)
+        if kept.status != NONE_YET:
             return HttpResponse(
                 kept.content, status=kept.status, content_type="application/json; charset=utf-8"
             )
@@ -83,5 +82,5 @@ def _answer_once(request: HttpRequest, key: str, act: Any, *, tells_a_secret: bo
         status, content = response.status_code, response.content
         if tells_a_secret:
             status, content = HTTPStatus.CONFLICT, error_body(NOT_TOLD_AGAIN)
-        keep_answer(caller, key, order, status=status, content=content.decode())
+        keep_answer(kept, status=status, content=content.decode())
         return response

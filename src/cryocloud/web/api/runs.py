@@ -9,7 +9,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
-from cryocloud.web.core.events import job_topic
+from cryocloud.web.core.events import events_in_order, job_topic
 from cryocloud.web.core.models import Event
 from cryocloud.web.metering.models import UsageRecord
 from cryocloud.web.metering.services import billed_seconds
@@ -283,7 +283,9 @@ def list_job_events(
 ) -> list[Event]:
     """What happened to a job lately, oldest first, for programs that cannot hold a stream open."""
     job = access.get(actor(request), Job, job_id)
-    rows = Event.objects.filter(topic=job_topic(job.pk), organization_id=job.organization_id, id__gt=after)
+    rows = events_in_order().filter(
+        topic=job_topic(job.pk), organization_id=job.organization_id, id__gt=after
+    )
     return list(rows.order_by("id")[:EVENTS_AT_ONCE])
 
 

@@ -1,6 +1,16 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class BillingConfig(AppConfig):
     name = "cryocloud.web.billing"
     label = "billing"
+
+    def ready(self) -> None:
+        from cryocloud.web.billing import guards
+        from cryocloud.web.billing.customers import mail_address_of
+        from cryocloud.web.lifecycle.letters import register_address
+
+        register_address(mail_address_of)
+        pre_migrate.connect(guards.remove_before_migrations, sender=self)
+        post_migrate.connect(guards.install_after_migrations, sender=self)

@@ -14,7 +14,7 @@ def take_lease(name: str, owner: str, duration: timedelta) -> int | None:
     """Take or renew; the fence number, or None while another owner's lease runs."""
     with transaction.atomic():
         moment = now()
-        lease, _ = Lease.objects.select_for_update().get_or_create(
+        lease, _ = Lease.objects.select_for_update(no_key=True).get_or_create(
             name=name, defaults={"owner": owner, "fence": 1, "expires_at": moment + duration}
         )
         if lease.owner != owner:
@@ -28,7 +28,14 @@ def take_lease(name: str, owner: str, duration: timedelta) -> int | None:
 
 def holds_lease(name: str, owner: str, fence: int) -> bool:
     """Whether that owner with that fence is still the one; ask inside the transaction that acts on it."""
-    return Lease.objects.filter(name=name, owner=owner, fence=fence).exists()
+    held = Lease.objects.select_for_update(no_key=True).filter(name=name, owner=owner, fence=fence)
+    return held.first() is not None
+
+
+def wait_in_line(name: str) -> None:
+    """In a transaction: whoever else waits under this name goes on after its end."""
+    Lease.objects.get_or_create(name=name, defaults={"owner": "", "expires_at": now()})
+    Lease.objects.select_for_update(no_key=True).get(name=name)
 
 
 def drop_lease(name: str, owner: str) -> None:

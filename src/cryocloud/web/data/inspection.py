@@ -48,14 +48,17 @@ def inspect_files(*, organization_id: str) -> None:
         order_inspection(organization_id)
 
 
+@transaction.atomic
 def order_inspection(organization_id: str) -> None:
-    """At most one order waits. One that is being carried out may have looked before the file was there."""
+    """At most one order waits, and begins after the caller's transaction. One that is being carried out may have
+    looked before the file was there.
+    """
     waiting = BackgroundTask.objects.filter(
         path=inspect_files.module_path,
         organization_id=organization_id,
         state=BackgroundTask.State.READY,
     )
-    if not waiting.exists():
+    if waiting.select_for_update(no_key=True).first() is None:
         inspect_files.enqueue(organization_id=organization_id)
 
 

@@ -71,7 +71,7 @@ def use_sample_data(*, actor: Actor, organization: Organization) -> Dataset:
     """The organization's sample dataset; it is added if there is none. It does not count as storage."""
     require_role(actor, organization.id, Role.EDITOR)
     with transaction.atomic():
-        Organization.objects.select_for_update().get(pk=organization.pk)
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         present = Dataset.unscoped.filter(organization=organization, is_sample=True, trashed_at=None).first()
         if present is not None:
             return present

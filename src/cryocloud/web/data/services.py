@@ -14,14 +14,13 @@ from pydantic import ValidationError
 from cryocloud.catalog.optics import OpticsParameters
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.audit.tombstones import bury
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.data.models import Dataset, DatasetFile, Upload
 from cryocloud.web.data.server_folders import files_in, open_folder
 from cryocloud.web.data.storage import reserve_storage, storage_limit, storage_used
-from cryocloud.web.data.tasks import TRASH_KEPT, copy_server_file, remove_dataset
+from cryocloud.web.data.tasks import TRASH_KEPT, copy_server_file, order_purge
 from cryocloud.web.data.uploads import (
     abort_upload,
     begin_copies,
@@ -174,7 +173,7 @@ def trash_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
 
 def restore_dataset(*, actor: Actor, dataset: Dataset) -> Dataset:
     with transaction.atomic():
-        dataset = Dataset.unscoped.select_for_update().get(pk=dataset.pk)
+        dataset = Dataset.unscoped.select_for_update(no_key=True).get(pk=dataset.pk)
         if dataset.trashed_at is None:
             raise Conflict(f"The dataset “{dataset.name}” is not in the trash.")
         if dataset.purge_ordered_at is not None:
@@ -192,10 +191,8 @@ def purge_dataset(*, actor: Actor, dataset: Dataset) -> None:
     require_unused(dataset)
     contents = contents_of(dataset)
     with transaction.atomic():
-        Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
-        bury("dataset", dataset.pk)
+        order_purge(dataset)
         _note("dataset.purge_order", actor, dataset, files=contents.files, size_bytes=contents.size_bytes)
-        remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
 
 
 def purge_due_at(dataset: Dataset) -> datetime | None:

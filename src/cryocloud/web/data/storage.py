@@ -64,7 +64,7 @@ def storage_limit(organization: Organization) -> StorageLimit:
 
 def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
     """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
-    organization = Organization.objects.select_for_update().get(pk=organization_id)
+    organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
     if not standing(organization).may_compute:
         raise Forbidden("The trial of this organization has ended: its data can be read, but nothing added.")
     require_room()

@@ -192,9 +192,16 @@ def empty_trash() -> None:
     for dataset in due:
         with suppress(Conflict), transaction.atomic():
             require_unused(dataset)
-            Dataset.unscoped.filter(pk=dataset.pk).update(purge_ordered_at=now())
-            bury("dataset", dataset.pk)
-            remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
+            order_purge(dataset)
+
+
+def order_purge(dataset: Dataset) -> None:
+    """In the caller's transaction; one that has been restored meanwhile stays."""
+    in_trash = Dataset.unscoped.filter(pk=dataset.pk, trashed_at__isnull=False)
+    if not in_trash.update(purge_ordered_at=now()):
+        raise Conflict(f"The dataset “{dataset.name}” is not in the trash. Move it there first.")
+    bury("dataset", dataset.pk)
+    remove_dataset.enqueue(dataset.pk, organization_id=dataset.organization_id)
 
 
 @every(timedelta(minutes=1))

@@ -15,7 +15,7 @@ from cryocloud.web.accounts.orders import count_given_up
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core import places
-from cryocloud.web.core.clock import now
+from cryocloud.web.core.clock import age_s, now
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.core.events import dataset_topic, publish
 from cryocloud.web.data.file_names import checked_path, folders_of
@@ -152,7 +152,7 @@ def finish_upload(upload_id: str, *, sha256: str = "") -> DatasetFile | None:
 
 def _record_file(upload_id: str, digest: str) -> DatasetFile | None:
     with transaction.atomic():
-        upload = Upload.unscoped.select_for_update().get(pk=upload_id)
+        upload = Upload.unscoped.select_for_update(no_key=True).get(pk=upload_id)
         if upload.state != Upload.State.OPEN:
             return DatasetFile.unscoped.filter(stored__key=upload_id).first()
         own = {"organization_id": upload.organization_id}
@@ -188,7 +188,7 @@ def _check_size(path: str, size_bytes: int) -> None:
 
 
 def _require_open(dataset: Dataset) -> None:
-    fresh = Dataset.unscoped.select_for_update().get(pk=dataset.pk)
+    fresh = Dataset.unscoped.select_for_update(no_key=True).get(pk=dataset.pk)
     if fresh.trashed_at is not None:
         raise Conflict(f"The dataset “{fresh.name}” is in the trash. Restore it first.")
 
@@ -226,5 +226,5 @@ def _give_way(former: Upload) -> None:
 def seconds_quiet(upload: Upload) -> float:
     """How long nothing has arrived."""
     with suppress(FileNotFoundError):
-        return now().timestamp() - places.partial_file(upload.pk).stat().st_mtime
+        return age_s(places.partial_file(upload.pk).stat())
     return QUIET_S + (now() - upload.created_at).total_seconds()

@@ -49,7 +49,7 @@ def save_draft(
     require_room()
     checked = checked_content(kind, content)
     with transaction.atomic():
-        draft, _ = Draft.unscoped.select_for_update().get_or_create(
+        draft, _ = Draft.unscoped.select_for_update(no_key=True).get_or_create(
             user_id=actor.user.pk,
             source_id=source_id,
             kind=kind,

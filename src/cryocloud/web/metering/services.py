@@ -2,58 +2,63 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import F, FloatField, Sum
+from django.db.models.functions import Least
 
 from cryocloud.catalog.forecasting import REVISION, Cost
-from cryocloud.web.configuration import configuration
-from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import QuotaExceeded
+from cryocloud.web.metering.grants import Claim, hold_moment, settle
+from cryocloud.web.metering.limits import compute_limit
 from cryocloud.web.metering.models import Reservation, UsageRecord
+from cryocloud.web.metering.quota_words import used_up_words
+from cryocloud.web.metering.reports import records_of
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.organizations.states import standing
-
-RESERVED_AHEAD_S = 60
-"""Held for an attempt beyond what it has used, so that two of them cannot start on the same last minute."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """What the runner measured of one attempt, and how it ended; ``counted`` was foreseen if it is a whole job."""
 
-    attempt_id: str
+    job_id: str
     job_type: str
-    wall_s: float
+    boot_id: str
+    from_s: float
+    until_s: float
     cpu_s: float
+    gpus: int
+    gpu_class: str
     peak_memory_bytes: int
+    read_bytes: int
+    written_bytes: int
     ended: str
-    billed_s: float
+    exit_code: int | None
+    cause: UsageRecord.Cause
+    is_fault: bool
+    was_stopped: bool
     started_at: datetime
     counted: Cost | None = None
 
 
 def used_compute_s(organization: Organization) -> int:
-    """Billed seconds of attempts that have ended."""
-    return UsageRecord.unscoped.filter(organization=organization).aggregate(s=Sum("billed_s"))["s"] or 0
+    """Billed seconds of attempts that have ended in the present span."""
+    limit = compute_limit(organization)
+    rows = records_of(organization.pk, limit.from_at, limit.until_at)
+    return int(rows.aggregate(s=Sum("billed_s", default=0))["s"])
 
 
 def running_compute_s(organization: Organization) -> float:
-    """Seconds of attempts that have not ended."""
-    return Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("used_s"))["s"] or 0.0
+    """Seconds of attempts that have not ended, as far as they will be billed."""
+    rows = Reservation.unscoped.filter(organization=organization)
+    billable_s = Least(F("used_s"), F("granted_s"), output_field=FloatField())
+    return float(rows.aggregate(s=Sum(billable_s, default=0.0))["s"])
 
 
 def compute_limit_s(organization: Organization) -> int | None:
-    """All that the organization may use; None where there is no limit."""
-    if not standing(organization).may_compute:
-        return 0
-    if organization.compute_hours_max is not None:
-        return organization.compute_hours_max * 3600
-    if standing(organization).state == Organization.State.TRIAL:
-        return configuration().trial_compute_hours * 3600
-    return None
+    """All that the organization may use in the present span; None where there is no limit."""
+    return compute_limit(organization).limit_s
 
 
 def remaining_compute_s(organization: Organization) -> float | None:
@@ -68,36 +73,21 @@ def require_compute(organization: Organization) -> None:
     """Refuse new work where nothing is left."""
     remaining_s = remaining_compute_s(organization)
     if remaining_s is not None and remaining_s <= 0:
-        raise QuotaExceeded(_used_up(organization))
-
-
-def _used_up(organization: Organization) -> str:
-    whom = configuration().contact_words
-    if not standing(organization).may_compute:
-        return f"This organization may not compute any more. Results stay; to go on, write to {whom}."
-    hours = (compute_limit_s(organization) or 0) // 3600
-    if standing(organization).state == Organization.State.TRIAL:
-        return (
-            f"The {hours:,} hours of compute of the trial are used up. Results stay; to go on, write to {whom} "
-            "for a plan."
-        )
-    return f"The {hours:,} hours of compute of the plan are used up. Results stay; to go on, write to {whom} for more."
-
-
-def used_up_message(organization: Organization) -> str:
-    """For a job that was stopped because nothing is left."""
-    return (
-        f"Stopped at its last checkpoint. {_used_up(organization)} Then retry the job: it goes on from there."
-    )
+        raise QuotaExceeded(used_up_words(organization))
 
 
 def can_start(organization: Organization) -> bool:
     """Whether anything is left beside what running attempts hold."""
+    return ungranted_compute_s(organization) >= 1
+
+
+def ungranted_compute_s(organization: Organization) -> float:
+    """What no attempt holds; endless where there is no limit."""
     limit_s = compute_limit_s(organization)
     if limit_s is None:
-        return True
-    held_s = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("reserved_s"))["s"] or 0.0
-    return limit_s - used_compute_s(organization) - held_s > 0
+        return float("inf")
+    held = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("granted_s", default=0))
+    return float(limit_s - used_compute_s(organization) - held["s"])
 
 
 def why_no_compute(organization: Organization) -> str:
@@ -106,24 +96,7 @@ def why_no_compute(organization: Organization) -> str:
         return ""
     if remaining_compute_s(organization):
         return "The compute that is left is held by jobs at work"
-    return _used_up(organization).rstrip(".")
-
-
-def reserve_compute(organization: Organization, attempt_id: str) -> bool:
-    """Hold a first minute for an attempt; False if less than anything is left beside what others hold."""
-    if not can_start(organization):
-        return False
-    Reservation.unscoped.create(
-        organization=organization, attempt_id=attempt_id, reserved_s=RESERVED_AHEAD_S, used_s=0.0
-    )
-    return True
-
-
-def note_running(attempt_id: str, used_s: float) -> None:
-    """What a running attempt has used so far."""
-    Reservation.unscoped.filter(attempt_id=attempt_id).update(
-        used_s=used_s, reserved_s=used_s + RESERVED_AHEAD_S
-    )
+    return used_up_words(organization).rstrip(".")
 
 
 def billed_seconds(organization_id: str, attempt_ids: list[str]) -> dict[str, int]:
@@ -133,30 +106,47 @@ def billed_seconds(organization_id: str, attempt_ids: list[str]) -> dict[str, in
 
 
 def organizations_out_of_compute() -> list[str]:
-    """Those with attempts at work and nothing left."""
+    """Those with attempts at work and nothing left to any of them: all is used, or the state allows none."""
     working = Organization.objects.filter(
         pk__in=Reservation.unscoped.values_list("organization_id", flat=True).distinct()
     )
     return [one.pk for one in working if remaining_compute_s(one) == 0]
 
 
-def record_usage(organization_id: str, measured: Measured) -> None:
-    """The one record of an attempt that has ended, in the transaction that ends it."""
+def record_usage(claim: Claim, measured: Measured) -> int:
+    """The one record of an attempt that has ended, in the transaction that ends it; the seconds that are billed."""
     counted = measured.counted or Cost(0.0, 0.0, 0.0)
-    UsageRecord.unscoped.create(
-        organization_id=organization_id,
-        attempt_id=measured.attempt_id,
+    wall_s = measured.until_s - measured.from_s
+    moment = hold_moment(claim.organization_id)
+    most_s = settle(claim, claim.slots * wall_s, was_stopped=measured.was_stopped, moment=moment)
+    record = UsageRecord.unscoped.create(
+        organization_id=claim.organization_id,
+        attempt_id=claim.attempt_id,
+        job_id=measured.job_id,
+        run_id=claim.run_id,
+        project_id=claim.project_id,
         job_type=measured.job_type,
-        wall_s=measured.wall_s,
+        boot_id=measured.boot_id,
+        from_s=measured.from_s,
+        until_s=measured.until_s,
+        wall_s=wall_s,
         cpu_s=measured.cpu_s,
+        slots=claim.slots,
+        gpus=measured.gpus,
+        gpu_class=measured.gpu_class,
         peak_memory_bytes=measured.peak_memory_bytes,
-        billed_s=math.ceil(measured.billed_s),
+        read_bytes=measured.read_bytes,
+        written_bytes=measured.written_bytes,
+        billed_s=0 if measured.is_fault else most_s,
         ended=measured.ended,
+        exit_code=measured.exit_code,
+        cause=measured.cause,
+        is_fault=measured.is_fault,
         started_at=measured.started_at,
-        finished_at=now(),
+        finished_at=moment,
         counted_revision=REVISION if measured.counted else 0,
         counted_cpu_s=counted.cpu_s,
         counted_wall_s=counted.wall_s,
         counted_memory_bytes=counted.memory_bytes,
     )
-    Reservation.unscoped.filter(attempt_id=measured.attempt_id).delete()
+    return record.billed_s

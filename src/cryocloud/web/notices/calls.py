@@ -129,7 +129,7 @@ def _succeed(call: Call, answer: str) -> None:
 
 @transaction.atomic
 def _fail(call: Call, status: int, answer: str) -> None:
-    webhook = Webhook.unscoped.select_for_update().filter(pk=call.webhook_id).first()
+    webhook = Webhook.unscoped.select_for_update(no_key=True).filter(pk=call.webhook_id).first()
     if webhook is None:
         return
     webhook.failing_since = webhook.failing_since or now()
@@ -164,7 +164,7 @@ def _switch_off(webhook: Webhook, status: int, answer: str) -> None:
 @transaction.atomic
 def switch_all_off() -> None:
     """After a restore: one that was removed since the backup is back, and one whose secret was renewed has the old."""
-    for webhook in Webhook.unscoped.select_for_update().filter(is_on=True):
+    for webhook in Webhook.unscoped.select_for_update(no_key=True).filter(is_on=True):
         record_event("webhook.off_after_restore", organization_id=webhook.organization_id, target=webhook)
         _turn_off(webhook, OFF_AFTER_RESTORE, RESTORED)
     waiting = Call.unscoped.filter(state=Call.State.WAITING)

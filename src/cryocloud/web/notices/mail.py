@@ -18,6 +18,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django_tasks import task
 
+from cryocloud.web.accounts.models import User
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.tasks import MAILING
@@ -26,10 +27,13 @@ from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
 
 # Waits between two tries; then the mail is given up, 22 hours after the first. Older news than the life is not sent.
+# Letters are tried for as long as they live.
 LIFE = timedelta(days=2)
+LETTER_LIFE = timedelta(days=21)
 PAUSES_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
 SETTINGS = "/settings/notices/"
 _Mail = Notice.Mail
+_NEEDS = {Occasion.Subject.WEBHOOK: Role.ADMIN, Occasion.Subject.ORGANIZATION: Role.OWNER}
 _log = logging.getLogger("cryocloud.notices")
 
 
@@ -40,6 +44,14 @@ def tell(occasion: Occasion, user_ids: Iterable[str]) -> None:
             organization_id=occasion.organization_id, occasion=occasion, user_id=user_id
         )
         mail_notice.enqueue(notice.pk, organization_id=notice.organization_id)
+
+
+def write(occasion: Occasion, address: str) -> None:
+    """Order a mail of a letter to somebody who is no member, in the transaction of what it tells."""
+    notice = Notice.unscoped.create(
+        organization_id=occasion.organization_id, occasion=occasion, email=address
+    )
+    mail_notice.enqueue(notice.pk, organization_id=notice.organization_id)
 
 
 def hold_back_mails() -> None:
@@ -59,7 +71,7 @@ def mail_notice(notice_id: str, *, organization_id: str) -> None:
     if notice.mail == _Mail.SENDING:
         _log.warning("a mail was cut off; it may have been sent", extra={"notice_id": notice.pk})
         _turn(notice, _Mail.SENDING, _Mail.UNSURE)
-    elif notice.mail == _Mail.WAITING and now() - notice.created_at > LIFE:
+    elif notice.mail == _Mail.WAITING and now() - notice.created_at > _life(notice):
         _turn(notice, _Mail.WAITING, _Mail.GIVEN_UP)
     elif notice.mail == _Mail.WAITING:
         address = _address(notice)
@@ -69,19 +81,29 @@ def mail_notice(notice_id: str, *, organization_id: str) -> None:
             _turn(notice, _Mail.WAITING, _Mail.UNWANTED)
 
 
+def _life(notice: Notice) -> timedelta:
+    return LETTER_LIFE if notice.occasion.kind == Occasion.Kind.LETTER else LIFE
+
+
 def _address(notice: Notice) -> str:
     """Where the mail may go at this moment; empty if the person lost access, does not want it or has no address."""
     occasion, person = notice.occasion, notice.user
+    if person is None:
+        return notice.email
     if occasion.deletion_id:
         return ""
-    needs = Role.ADMIN if occasion.subject == Occasion.Subject.WEBHOOK else Role.VIEWER
+    needs = _NEEDS.get(Occasion.Subject(occasion.subject), Role.VIEWER)
     if access.roles_of({person.pk}).get((person.pk, notice.organization_id), 0) < needs:
         return ""
-    chosen = MailChoice.objects.filter(user=person).first() or MailChoice(user=person)
-    if not getattr(chosen, occasion.kind) or _choice(notice) == ProjectChoice.Choice.MUTE:
+    if occasion.kind != Occasion.Kind.LETTER and not _is_wanted(notice, person):
         return ""
     verified = EmailAddress.objects.filter(user=person, email__iexact=person.email, verified=True)
     return person.email if verified.exists() else ""
+
+
+def _is_wanted(notice: Notice, person: User) -> bool:
+    chosen = MailChoice.objects.filter(user=person).first() or MailChoice(user=person)
+    return getattr(chosen, notice.occasion.kind) and _choice(notice) != ProjectChoice.Choice.MUTE
 
 
 def _choice(notice: Notice) -> str:
@@ -127,12 +149,15 @@ def _is_final(error: Exception) -> bool:
 @transaction.atomic
 def _send_later(notice: Notice, *, is_final: bool) -> None:
     tries = notice.mail_tries + 1
-    is_over = is_final or tries > len(PAUSES_S)
+    is_letter = notice.occasion.kind == Occasion.Kind.LETTER
+    is_over = is_final or (tries > len(PAUSES_S) and not is_letter)
     Notice.unscoped.filter(pk=notice.pk).update(
         mail=_Mail.GIVEN_UP if is_over else _Mail.WAITING, mail_tries=tries
     )
     if not is_over:
-        later = mail_notice.using(run_after=now() + timedelta(seconds=PAUSES_S[tries - 1]))
+        later = mail_notice.using(
+            run_after=now() + timedelta(seconds=PAUSES_S[min(tries, len(PAUSES_S)) - 1])
+        )
         later.enqueue(notice.pk, organization_id=notice.organization_id)
 
 
@@ -143,20 +168,25 @@ def _turn(notice: Notice, before: Notice.Mail, after: Notice.Mail) -> bool:
 
 def _message(notice: Notice, address: str) -> EmailMessage:
     occasion, site = notice.occasion, configuration()
+    is_letter = occasion.kind == Occasion.Kind.LETTER
+    headers = {
+        "Message-ID": f"<{notice.pk}@{urlsplit(site.address).hostname}>",
+        "Auto-Submitted": "auto-generated",
+    }
+    if not is_letter:
+        headers["List-Unsubscribe"] = f"<{site.address}{SETTINGS}>"
     return EmailMessage(
         subject=_subject(occasion),
-        body=_body(notice),
+        body=_letter(notice) if is_letter else _body(notice),
         from_email=site.mail_from,
         to=[address],
-        headers={
-            "Message-ID": f"<{notice.pk}@{urlsplit(site.address).hostname}>",
-            "List-Unsubscribe": f"<{site.address}{SETTINGS}>",
-            "Auto-Submitted": "auto-generated",
-        },
+        headers=headers,
     )
 
 
 def _subject(occasion: Occasion) -> str:
+    if occasion.kind == Occasion.Kind.LETTER:
+        return " ".join(f"{occasion.title}: {occasion.organization.name}".split())
     number = f" at {occasion.resolution}" if occasion.resolution else ""
     place = occasion.project.name if occasion.project else occasion.organization.name
     return " ".join(f"{occasion.state_words}{number}: {occasion.title}, {place}".split())
@@ -176,6 +206,17 @@ def _body(notice: Notice) -> str:
         --\x20
         You get this mail because {_reason(notice)}.
         Choose which mails you get: {site.address}{SETTINGS}
+        """)
+
+
+def _letter(notice: Notice) -> str:
+    occasion, site = notice.occasion, configuration()
+    why = "own the organization" if notice.user else "are named as the address for its invoices"
+    return f"{occasion.title}\n\n{occasion.message}\n\n{site.address}{occasion.address}\n" + dedent(f"""
+        Organization: {occasion.organization.name}
+        --\x20
+        You get this mail because you {why}. It belongs to the service, so no choice of mails switches it off.
+        Questions: {site.contact_words}
         """)
 
 

@@ -23,16 +23,19 @@ class Occasion(DeletableRecord):
         DONE = "done"
         FAILED = "failed"
         NEEDS_YOU = "needs_you", "needs you"
+        LETTER = "letter"
 
     class Subject(models.TextChoices):
         RUN = "run"
         JOB = "job"
         WEBHOOK = "webhook"
+        ORGANIZATION = "organization"
 
     ADDRESSES: ClassVar[dict[str, str]] = {
         Subject.RUN: "/runs/{}/",
         Subject.JOB: "/jobs/{}/",
         Subject.WEBHOOK: "/organization/webhook/",
+        Subject.ORGANIZATION: "/organization/",
     }
     STATES: ClassVar[dict[str, str]] = {
         "done": "Done",
@@ -42,21 +45,23 @@ class Occasion(DeletableRecord):
         "failed": "Failed",
         "waiting": "Needs you",
         "off": "Switched off",
+        "letter": "",
     }
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", null=True)
     kind = models.CharField(max_length=12, choices=Kind)
-    subject = models.CharField(max_length=8, choices=Subject)
+    subject = models.CharField(max_length=12, choices=Subject)
     subject_id = models.CharField(max_length=ID_LENGTH)
     title = models.CharField(max_length=120)
     standing = models.CharField(max_length=12)
     resolution_angstrom = models.FloatField(null=True)
     message = models.TextField(blank=True)
+    path = models.CharField(max_length=200, blank=True)
 
     @property
     def address(self) -> str:
         """Where the page of its subject is, below the address of the platform."""
-        return self.ADDRESSES[self.subject].format(self.subject_id)
+        return self.path or self.ADDRESSES[self.subject].format(self.subject_id)
 
     @property
     def state_words(self) -> str:
@@ -71,7 +76,7 @@ class Occasion(DeletableRecord):
 
 
 class Notice(TenantRecord):
-    """That a person is told of an occasion: on the pages, and by mail.
+    """That a person is told of an occasion: on the pages, and by mail; without a person, by a mail to ``email``.
 
     A mail is ``sending`` from before its first byte until the server has answered. One that is found so was cut off in
     between; nobody can know whether it went out, and it is not sent again.
@@ -86,7 +91,8 @@ class Notice(TenantRecord):
         GIVEN_UP = "given_up"
 
     occasion = models.ForeignKey(Occasion, on_delete=models.CASCADE, related_name="notices")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", null=True)
+    email = models.EmailField(blank=True)
     read_at = models.DateTimeField(null=True)
     mail = models.CharField(max_length=8, choices=Mail, default=Mail.WAITING)
     mail_tries = models.PositiveSmallIntegerField(default=0)

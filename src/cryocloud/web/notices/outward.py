@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -25,6 +26,7 @@ from cryocloud.web.core.errors import Refused
 DEADLINE_S = 10.0
 LOOK_UP_S = 5.0
 ANSWER_BYTES = 4096
+READ_BYTES = 1 << 20
 URL_LENGTH = 500
 # What the standard library takes for public: relays and the doors through which clouds tell secrets to their machines.
 NEVER = tuple(
@@ -53,18 +55,42 @@ def check_url(text: str) -> str:
     return url
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-    """The status of the answer."""
+    """The status of the answer; what it says is not looked at."""
+    with _asked("POST", url, body, headers) as answer:
+        with suppress(OSError, http.client.HTTPException):
+            answer.read(ANSWER_BYTES)
+        return answer.status
+
+
+def exchange(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    """The whole answer; one that is too long or is cut off is ``NotCalled``."""
+    with _asked(method, url, body, headers) as answer:
+        told = answer.read(READ_BYTES + 1)
+        if len(told) > READ_BYTES:
+            raise NotCalled(f"its answer is longer than {READ_BYTES:,} bytes")
+        return Answer(answer.status, told)
+
+
+@contextmanager
+def _asked(
+    method: str, url: str, body: bytes, headers: Mapping[str, str]
+) -> Iterator[http.client.HTTPResponse]:
     parts = _parts(url)
     addresses = _addresses(parts)
     try:
         with _connected(parts, addresses) as connection:
             target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-            connection.request("POST", target, body, dict(headers))
-            answer = connection.getresponse()
-            with suppress(OSError, http.client.HTTPException):
-                answer.read(ANSWER_BYTES)
-            return answer.status
+            connection.request(method, target, body, dict(headers))
+            yield connection.getresponse()
     except ssl.SSLCertVerificationError as error:
         raise NotCalled("its certificate is not valid for this name") from error
     except ssl.SSLError as error:

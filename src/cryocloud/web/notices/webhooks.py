@@ -44,7 +44,7 @@ def set_webhook(*, actor: Actor, organization: Organization, url: str) -> tuple[
     spend("webhook", organization.pk, amount=60, window_s=3600)
     checked = check_url(url)
     with transaction.atomic():
-        Organization.objects.select_for_update().get(pk=organization.pk)
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         found = Webhook.unscoped.filter(organization=organization).first()
         secret = "" if found else _new_secret()
         webhook = found or Webhook(organization=organization, sealed_secret=seal(SEALED_FOR, secret))

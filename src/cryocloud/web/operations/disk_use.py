@@ -25,7 +25,7 @@ def disk_use() -> list[Use]:
     stored = StoredObject.unscoped.all()
     in_trash = Q(file__dataset__trashed_at__isnull=False) | (Q(file__isnull=False) & ~Q(file__deletion_id=""))
     site = configuration()
-    own = [site.database, *site.home.glob("db.sqlite3-*"), *(site.home / "logs").glob("*.log*")]
+    own = [site.database_file, *site.home.glob("db.sqlite3-*"), *(site.home / "logs").glob("*.log*")]
     return [
         Use("datasets, the trash included", _sum(stored)),
         Use("of that in the trash", _sum(stored.filter(in_trash))),

@@ -16,10 +16,12 @@ from cryocloud.web.accounts.models import User
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import NotFound, Refused
+from cryocloud.web.core.leases import wait_in_line
 from cryocloud.web.core.secret_words import hash_of, new_secret
 from cryocloud.web.organizations.models import Membership, Organization, Role
 
 NAME_LENGTH = 120
+LINE = "first-operator"
 
 
 def _hash_file() -> Path:
@@ -56,7 +58,8 @@ def create_first_operator(
 ) -> User:
     """The operator, owner of the first organization. The link is used up."""
     texts = {"name": name.strip(), "email": email.strip().lower(), "organization": organization_name.strip()}
-    with transaction.atomic():  # IMMEDIATE: two that use the link at the same time come one after the other
+    with transaction.atomic():
+        wait_in_line(LINE)
         check_first_link(secret)
         _check(texts, password)
         user = User.objects.create_user(texts["email"], password, name=texts["name"], is_operator=True)

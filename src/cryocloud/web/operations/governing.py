@@ -57,7 +57,7 @@ def set_plan(*, actor: Actor, organization: Organization, plan: Plan, reason: st
     """State and limits at once; what is different is written down with the reason."""
     require_operator(actor)
     require_second_factor(actor, "Changing a plan")
-    held = Organization.objects.select_for_update().get(pk=organization.pk)
+    held = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     wanted = asdict(plan)
     changes = {
         name: [getattr(held, name), value] for name, value in wanted.items() if getattr(held, name) != value
@@ -82,7 +82,7 @@ def set_plan(*, actor: Actor, organization: Organization, plan: Plan, reason: st
 def _locked(actor: Actor, person: User, purpose: str) -> User:
     require_operator(actor)
     require_second_factor(actor, purpose)
-    return User.objects.select_for_update().get(pk=person.pk)
+    return User.objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
 def _checked(reason: str) -> str:

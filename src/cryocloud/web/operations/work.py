@@ -158,7 +158,11 @@ def try_again(*, actor: Actor, task_id: str) -> None:
     require_operator(actor)
     states = BackgroundTask.State
     with transaction.atomic():
-        task = BackgroundTask.objects.select_for_update().filter(pk=task_id, state=states.FAILED).first()
+        task = (
+            BackgroundTask.objects.select_for_update(no_key=True)
+            .filter(pk=task_id, state=states.FAILED)
+            .first()
+        )
         if task is None:
             raise Conflict("This task is not given up: it has ended, or is tried again by itself.")
         task.state, task.tries, task.run_after, task.finished_at = states.READY, 0, now(), None

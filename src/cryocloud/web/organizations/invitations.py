@@ -32,6 +32,7 @@ ADDRESS_LENGTH_MAX = 254
 @transaction.atomic
 def invite_member(*, actor: Actor, organization: Organization, email: str, role: Role) -> Invitation:
     """Offer a membership; an earlier offer to the same address ends. The mail is sent in the background."""
+    _hold_members(organization.id)
     access.require_governor(actor, organization.id, inviter_needs(role))
     if role >= Role.ADMIN:
         require_second_factor(actor, f"Inviting an {role.label}")
@@ -52,6 +53,11 @@ def invite_member(*, actor: Actor, organization: Organization, email: str, role:
     _record("invitation.made", actor, invitation)
     send_invitation.enqueue(invitation.id)
     return invitation
+
+
+def _hold_members(organization_id: str) -> None:
+    """Changes to the members of one organization happen one after the other."""
+    Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
 
 
 def inviter_needs(role: Role) -> Role:
@@ -142,6 +148,9 @@ def accept_invitation(*, actor: Actor, secret: str) -> Organization:
         raise Forbidden("A token cannot accept invitations. Log in to the pages.")
     found = invitation_of(secret)
     if found.email != actor.user.email:
+        raise NotFound
+    _hold_members(found.organization_id)
+    if not _is_still_meant(found):
         raise NotFound
     taken = Invitation.unscoped.filter(pk=found.pk, accepted_at=None, revoked_at=None).update(
         accepted_at=now()

@@ -18,7 +18,7 @@ from cryocloud.web.organizations.services import open_organization
 def make_wanted_organization(email_address: EmailAddress, **_: Any) -> None:
     """The organization named at sign-up; its trial begins with the confirmation, not with the form."""
     with transaction.atomic():
-        person = User.objects.select_for_update().get(pk=email_address.user_id)
+        person = User.objects.select_for_update(no_key=True).get(pk=email_address.user_id)
         wanted, person.wanted_organization = person.wanted_organization, ""
         person.save(update_fields=["wanted_organization"])
         if wanted:

@@ -37,7 +37,7 @@ def create_organization(*, actor: Actor, name: str) -> Organization:
     """A further organization, to which the actor is switched."""
     if actor.token:
         raise Forbidden("A token reaches one organization and cannot make another. Log in to the pages.")
-    User.objects.select_for_update().get(pk=actor.user.pk)
+    User.objects.select_for_update(no_key=True).get(pk=actor.user.pk)
     require_may_create(actor)
     return open_organization(actor=actor, name=name)
 
@@ -132,7 +132,7 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
 def _lock(actor: Actor, membership: Membership, *, needs: Role) -> Membership:
     """The membership as it is now; changes to the members of one organization happen one after the other."""
     access.require_role(actor, membership.organization_id, needs)
-    Organization.objects.select_for_update().get(pk=membership.organization_id)
+    Organization.objects.select_for_update(no_key=True).get(pk=membership.organization_id)
     held = Membership.unscoped.select_related("organization").filter(pk=membership.pk).first()
     if held is None:
         raise NotFound

@@ -89,7 +89,7 @@ def standing(organization: Organization, moment: datetime | None = None) -> Stan
 @transaction.atomic
 def settle(organization_id: str) -> Organization:
     """Write down what the clock has brought about, each change under its own moment; the row is held."""
-    held = Organization.objects.select_for_update().get(pk=organization_id)
+    held = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
     moment = now()
     while held.state_until is not None and held.state_until <= moment:
         following, reason = OF_THE_CLOCK[State(held.state)]

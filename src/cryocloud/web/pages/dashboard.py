@@ -21,10 +21,11 @@ from cryocloud.web.runs.models import Job
 
 PAGE_SIZE = 18
 ACTIVE_SHOWN = 8
-ACTIVE = (Job.State.RUNNING, Job.State.QUEUED)
+ACTIVE = (Job.State.RUNNING, Job.State.QUEUED, Job.State.PAUSED)
 STATES_SHOWN = (
     (Job.State.RUNNING, "running"),
     (Job.State.QUEUED, "queued"),
+    (Job.State.PAUSED, "paused"),
     (Job.State.DONE, "done"),
     (Job.State.EXCEPTIONS, "with exceptions"),
     (Job.State.FAILED, "failed"),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.accounts.answers import find_answer, keep_answer
+from cryocloud.web.accounts.answers import NONE_YET, claim_answer, keep_answer
 from cryocloud.web.core.secret_words import new_secret
 
 FIELD = "order_key"
@@ -34,10 +34,10 @@ def order_once(request: HttpRequest, actor: Actor, act: Callable[[], str]) -> Ht
     order = _content(request)
     place = f"form:{key}:{hashlib.sha256(order).hexdigest()}"
     with transaction.atomic():
-        kept = find_answer(actor, place, order)
-        if kept is None:
+        kept = claim_answer(actor, place, order)
+        if kept.status == NONE_YET:
             address = act()
-            keep_answer(actor, place, order, status=302, content=address)
+            keep_answer(kept, status=302, content=address)
             return redirect(address)
     messages.info(
         request, "This order had been sent already; this is what it started. Nothing was started twice."

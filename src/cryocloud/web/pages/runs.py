@@ -81,7 +81,7 @@ def run_live(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     """The steps of a run at work; once it has ended the whole page is fetched again."""
     found = get(actor, Run, run_id)
     answer = render(request, "runs/run_steps.html", _run_context(actor, found))
-    if found.state != Run.State.RUNNING:
+    if found.state not in (Run.State.RUNNING, Run.State.PAUSED) or found.state != request.GET.get("state", found.state):
         answer["HX-Refresh"] = "true"
     return answer
 
@@ -99,6 +99,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "section": "dashboard",
         "project": found.project,
         "run": found,
+        "is_open": found.state in Run.OPEN,
         "steps": steps,
         "conclusions": [one for one in found.decisions if one.get("job") not in known],
         "numbers": _numbers(found.key_numbers, lead),

@@ -23,6 +23,7 @@ def create_project(*, actor: Actor, organization: Organization, name: str, descr
     access.require_role(actor, organization.id, Role.EDITOR)
     name, description = _checked_name(name), _checked_description(description)
     with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         present = Project.with_trash.filter(organization=organization).count()
         if present >= PROJECTS_MAX:
             raise QuotaExceeded(

@@ -95,7 +95,8 @@ class Replay:
 
 def advance_run(run_id: str) -> Job | None:
     """Make the next job, end the run, or let it ask a person; nothing unless it is running and its job has ended."""
-    run = Run.unscoped.select_for_update().select_related("project").get(pk=run_id)
+    held = Run.unscoped.select_for_update(of=("self",), no_key=True)
+    run = held.select_related("project").get(pk=run_id)
     if run.state != Run.State.RUNNING:
         return None
     replay = Replay(run)
@@ -168,7 +169,7 @@ def add_job(job: Job) -> Job:
 
 def lock_project(project_id: str) -> None:
     """Hold it, so that no two jobs or runs get the same number, and none begins in a project that is being deleted."""
-    if Project.unscoped.select_for_update().filter(pk=project_id).first() is None:
+    if Project.unscoped.select_for_update(no_key=True).filter(pk=project_id).first() is None:
         raise Conflict("The project is in the trash; restore it before you start something in it.")
 
 

@@ -18,17 +18,19 @@ class Run(DeletableRecord):
     """One execution of a workflow. Its jobs are made one after the other, as the workflow decides.
 
     It waits for a person where a result is not to be trusted: ``doubt`` says why, ``doubt_accepted_by_id`` who went
-    on all the same. Once some of its jobs are deleted (``jobs_deleted``) it can be looked at but does not go on.
+    on all the same. Once some of its jobs are deleted (``jobs_deleted``) it can be looked at but does not go on. It is
+    paused as long as its job is. ``compute_cap_s`` is what all its attempts together may be billed; None: no cap.
     """
 
     class State(models.TextChoices):
         RUNNING = "running"
         WAITING = "waiting", "needs you"
+        PAUSED = "paused"
         DONE = "done"
         FAILED = "failed"
         CANCELLED = "cancelled"
 
-    OPEN = (State.RUNNING, State.WAITING)
+    OPEN = (State.RUNNING, State.WAITING, State.PAUSED)
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
     number = models.PositiveIntegerField()
@@ -46,6 +48,7 @@ class Run(DeletableRecord):
     result_job_id = models.CharField(max_length=ID_LENGTH, blank=True)
     jobs_deleted = models.PositiveIntegerField(default=0)
     forecast = models.JSONField(default=dict)
+    compute_cap_s = models.PositiveBigIntegerField(null=True, blank=True)
     created_by_id = models.CharField(max_length=ID_LENGTH)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -66,11 +69,19 @@ class Job(DeletableRecord):
 
     A ``control`` measures what the method makes of noise. ``doubt`` says why the result is not to be trusted: by what
     the job itself found, or by what it was made from. ``forecast`` is what was foreseen when it was made.
+
+    It is paused (``paused_for`` says why) when no compute is left to it, keeps its checkpoint, and is queued again by
+    itself as soon as there is some.
     """
+
+    class PausedFor(models.TextChoices):
+        QUOTA = "quota"
+        CAP = "cap"
 
     class State(models.TextChoices):
         QUEUED = "queued"
         RUNNING = "running"
+        PAUSED = "paused"
         DONE = "done"
         EXCEPTIONS = "exceptions", "completed with exceptions"
         FAILED = "failed"
@@ -95,6 +106,7 @@ class Job(DeletableRecord):
     progress = models.FloatField(default=0.0)
     progress_message = models.CharField(max_length=200, blank=True)
     message = models.TextField(blank=True)
+    paused_for = models.CharField(max_length=8, choices=PausedFor, blank=True)
     metrics = models.JSONField(default=dict)
     decisions = models.JSONField(default=list)
     warnings = models.JSONField(default=list)
@@ -130,8 +142,8 @@ class Job(DeletableRecord):
 class Attempt(TenantRecord):
     """One try at a job, in a folder of its own: the unit that is measured.
 
-    ``stopped_for_quota_at_s`` is how long it had run when nothing was left to compute with; what it then takes to stop
-    is not billed.
+    It was submitted at ``submitted_s`` of the steady clock since the boot ``boot_id``. ``stopped_for`` says why it was
+    ordered to stop when nothing was left to compute with; what it then takes to stop is not billed.
     """
 
     class State(models.TextChoices):
@@ -149,7 +161,9 @@ class Attempt(TenantRecord):
     state = models.CharField(max_length=12, choices=State, default=State.SUBMITTED)
     fence = models.BigIntegerField()
     exit_code = models.IntegerField(null=True, blank=True)
-    stopped_for_quota_at_s = models.FloatField(null=True, blank=True)
+    boot_id = models.CharField(max_length=40, blank=True)
+    submitted_s = models.FloatField(default=0.0)
+    stopped_for = models.CharField(max_length=8, choices=Job.PausedFor, blank=True)
     message = models.TextField(blank=True)
     wall_s = models.FloatField(default=0.0)
     cpu_s = models.FloatField(default=0.0)

@@ -12,11 +12,13 @@ _KIND_OF_RUN = {
     Run.State.DONE: Occasion.Kind.DONE,
     Run.State.FAILED: Occasion.Kind.FAILED,
     Run.State.WAITING: Occasion.Kind.NEEDS_YOU,
+    Run.State.PAUSED: Occasion.Kind.NEEDS_YOU,
 }
 _KIND_OF_JOB = {
     Job.State.DONE: Occasion.Kind.DONE,
     Job.State.EXCEPTIONS: Occasion.Kind.DONE,
     Job.State.FAILED: Occasion.Kind.FAILED,
+    Job.State.PAUSED: Occasion.Kind.NEEDS_YOU,
 }
 
 

@@ -136,6 +136,7 @@ def cancel_job(*, actor: Actor, job: Job) -> None:
         _cancel(current)
         _audit(actor, "job.cancelled", current)
         if current.run_id and current.state == Job.State.CANCELLED:
+            Run.unscoped.filter(pk=current.run_id, state=Run.State.PAUSED).update(state=Run.State.RUNNING)
             advance_run(current.run_id)
     job.refresh_from_db()
 
@@ -145,13 +146,13 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
     access.require_role(actor, run.organization_id, Role.EDITOR)
     with transaction.atomic():
         # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
-        list(run.jobs.select_for_update().exclude(state__in=Job.ENDED))
-        current = Run.unscoped.select_for_update().get(pk=run.pk)
+        list(run.jobs.select_for_update(no_key=True).exclude(state__in=Job.ENDED).order_by("number"))
+        current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
         if current.state not in Run.OPEN:
             raise Conflict(f"Run {current.number} has ended already: {current.get_state_display()}.")
         current.state, current.message, current.finished_at = Run.State.CANCELLED, "Cancelled.", now()
         current.save()
-        for job in current.jobs.select_for_update().exclude(state__in=Job.ENDED):
+        for job in current.jobs.select_for_update(no_key=True).exclude(state__in=Job.ENDED):
             _cancel(job)
         publish_run(current)
         _audit(actor, "run.cancelled", current)
@@ -161,8 +162,9 @@ def cancel_run(*, actor: Actor, run: Run) -> None:
 def _cancel(job: Job) -> None:
     """In a transaction that holds the job's row: between this and the end of an attempt one comes first."""
     job.cancel_requested_at = job.cancel_requested_at or now()
-    if job.state == Job.State.QUEUED:
+    if job.state in (Job.State.QUEUED, Job.State.PAUSED):
         job.state, job.message, job.finished_at = Job.State.CANCELLED, "Cancelled while it waited.", now()
+        job.paused_for = ""
     else:
         job.progress_message = "stopping"
     job.save()
@@ -184,7 +186,7 @@ def retry_job(*, actor: Actor, job: Job) -> None:
         current.cancel_requested_at = current.finished_at = None
         current.retries_left = RETRIES
         current.save()
-        run = Run.unscoped.select_for_update().filter(pk=current.run_id, jobs_deleted=0).first()
+        run = Run.unscoped.select_for_update(no_key=True).filter(pk=current.run_id, jobs_deleted=0).first()
         if run is not None:
             _reopen(run)
         publish_job(current)
@@ -209,7 +211,7 @@ def retry_run(*, actor: Actor, run: Run) -> None:
         require_compute(Organization.objects.get(pk=run.organization_id))
         require_room()
         with transaction.atomic():
-            current = Run.unscoped.select_for_update().get(pk=run.pk)
+            current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
             _reopen(current)
             _audit(actor, "run.retried", current)
             advance_run(current.pk)
@@ -222,7 +224,7 @@ def accept_doubt(*, actor: Actor, run: Run) -> None:
     require_compute(Organization.objects.get(pk=run.organization_id))
     require_room()
     with transaction.atomic():
-        current = Run.unscoped.select_for_update().get(pk=run.pk)
+        current = Run.unscoped.select_for_update(no_key=True).get(pk=run.pk)
         if current.state != Run.State.WAITING:
             raise Conflict(
                 f"Run {current.number} is {current.get_state_display()}; it does not ask for anything."
@@ -285,7 +287,7 @@ def is_dispatch_paused() -> bool:
 
 
 def _locked(job: Job) -> Job:
-    current = Job.unscoped.select_for_update().filter(pk=job.pk).first()
+    current = Job.unscoped.select_for_update(no_key=True).filter(pk=job.pk).first()
     if current is None:
         raise Conflict(f"Job {job.number} has been moved to the trash meanwhile; restore it first.")
     return current

@@ -21,6 +21,9 @@ STATE_WORDS = {
     "submitted": StateWords("Submitted", "It has been handed to a computer and is about to start."),
     "running": StateWords("Running", "It is at work; you may close the browser."),
     "waiting": StateWords("Needs you", "A result is not to be trusted: you decide how the run goes on."),
+    "paused": StateWords(
+        "Paused", "No compute is left to it; what is done is kept, and it goes on by itself when there is some."
+    ),
     "done": StateWords("Done", "It has finished, and every item was used."),
     "succeeded": StateWords("Succeeded", "This try finished the job."),
     "exceptions": StateWords(
@@ -37,7 +40,18 @@ STATE_WORDS = {
     ),
 }
 OF_JOBS, OF_RUNS, OF_ATTEMPTS = Job.State.values, Run.State.values, Attempt.State.values
-STANDINGS = ("queued", "running", "waiting", "done", "exceptions", DOUBTFUL, CONTROL, "failed", "cancelled")
+STANDINGS = (
+    "queued",
+    "running",
+    "waiting",
+    "paused",
+    "done",
+    "exceptions",
+    DOUBTFUL,
+    CONTROL,
+    "failed",
+    "cancelled",
+)
 """As pages show jobs and runs."""
 
 

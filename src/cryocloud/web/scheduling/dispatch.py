@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,24 +17,25 @@ from cryocloud.compute.attempt import AttemptSpec
 from cryocloud.compute.body import COMMAND_LINE_ENVIRONMENT
 from cryocloud.compute.foreign import remove_tree
 from cryocloud.compute.isolation.confine import kept_environment
+from cryocloud.compute.isolation.graphics import GPU_DEVICES
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.isolation import confinement
 from cryocloud.web.core.leases import holds_lease
 from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.data.models import Dataset
-from cryocloud.web.metering.services import reserve_compute
+from cryocloud.web.metering.grants import Shortage, reserve
 from cryocloud.web.runs.forecasts import job_threads
 from cryocloud.web.runs.lineage import data_behind
 from cryocloud.web.runs.models import Attempt, Job
-from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.runs.notices import publish_job, tell_of_job
 from cryocloud.web.runs.references import parse_reference, resolve
 from cryocloud.web.scheduling.fairness import free_slots, job_to_start
 from cryocloud.web.scheduling.memory import memory_limit_bytes
+from cryocloud.web.scheduling.pausing import claim_of, pause_job
 from cryocloud.web.scheduling.processes import end_body
 from cryocloud.web.scheduling.records import Spent, read_spent
 
 LEASE = "scheduler"
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @dataclass(frozen=True)
@@ -48,27 +50,37 @@ class Leadership:
 
 
 def submit_next(leadership: Leadership, passed_over: set[str]) -> Attempt | None:
-    """Write the intent to run the next job; organizations that have no compute left are added to ``passed_over``."""
+    """Write the intent to run the next job; organizations that have no compute left are added to ``passed_over``.
+
+    A job whose project or run has reached its cap is paused, so that those of others come to their turn.
+    """
     while free_slots() > 0:
         job = job_to_start(passed_over)
         if job is None:
             return None
-        attempt = _submit(leadership, job.pk)
-        if attempt is not None:
-            return attempt
-        passed_over.add(job.organization_id)
+        submitted = _submit(leadership, job.pk)
+        if isinstance(submitted, Attempt):
+            return submitted
+        if submitted != Shortage.CAP:
+            passed_over.add(job.organization_id)
     return None
 
 
-def _submit(leadership: Leadership, job_id: str) -> Attempt | None:
+def _submit(leadership: Leadership, job_id: str) -> Attempt | Shortage | None:
     with transaction.atomic():
-        job = Job.unscoped.select_for_update().select_related("organization").get(pk=job_id)
+        job = Job.unscoped.select_for_update(no_key=True).select_related("organization").get(pk=job_id)
         if job.state != Job.State.QUEUED or not leadership.holds():
             return None
         number = (job.attempts.aggregate(n=Max("number"))["n"] or 0) + 1
         attempt = Attempt(organization=job.organization, job=job, number=number, fence=leadership.fence)
-        if not reserve_compute(job.organization, attempt.pk):
-            return None
+        attempt.boot_id, attempt.submitted_s = protocol.boot_id(), time.monotonic()
+        shortage = reserve(claim_of(attempt))
+        if shortage == Shortage.CAP:
+            pause_job(job, shortage)
+            job.save()
+            tell_of_job(job)
+        if shortage is not None:
+            return shortage
         attempt.save(force_insert=True)
         job.state, job.progress_message, job.message = Job.State.RUNNING, "starting", ""
         job.started_at = job.started_at or now()

@@ -11,7 +11,9 @@ from cryocloud.compute import attempt as protocol
 from cryocloud.compute.foreign import BadRecord
 from cryocloud.compute.plain_names import without_command_line
 from cryocloud.web.core.clock import now
-from cryocloud.web.metering.services import Measured, record_usage, used_up_message
+from cryocloud.web.metering.grants import Shortage
+from cryocloud.web.metering.models import UsageRecord
+from cryocloud.web.metering.services import Measured, record_usage
 from cryocloud.web.results.publishing import Publication, record_result
 from cryocloud.web.runs.advance import advance_run
 from cryocloud.web.runs.forecasts import stored_cost
@@ -19,10 +21,11 @@ from cryocloud.web.runs.log import without_places
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job, tell_of_job
 from cryocloud.web.scheduling.dispatch import Leadership, clear_scratch
+from cryocloud.web.scheduling.pausing import claim_of, pause_job
 from cryocloud.web.scheduling.records import NOTHING, Spent, bounded, read_beat, read_exit
 
 SUCCESS = (protocol.DONE, protocol.DONE_WITH_EXCEPTIONS)
-UNBILLED_CODES = (protocol.INTERNAL_ERROR, protocol.DISK_FULL, None)
+FAULT_CODES = (protocol.INTERNAL_ERROR, protocol.DISK_FULL)
 CANCELLED_TEXT = "Cancelled. A retry goes on from its last checkpoint."
 UNREADABLE = "The record of the job's end cannot be read ({problem}). It costs nothing; retry the job."
 LOST_TEXT = (
@@ -33,11 +36,15 @@ LOST_TEXT = (
 
 @dataclass(frozen=True)
 class Ending:
-    """What is known of the end; ``code`` is None where the runner left no record."""
+    """What is known of the end; ``code`` is None where the runner left no record.
+
+    ``cause`` is what the runner or the scheduler knows beyond the code.
+    """
 
     code: int | None
     message: str = ""
     spent: Spent = NOTHING
+    cause: str = ""
 
 
 def read_ending(attempt: Attempt) -> Ending | None:
@@ -46,7 +53,7 @@ def read_ending(attempt: Attempt) -> Ending | None:
         left = read_exit(attempt)
     except BadRecord as error:
         return Ending(protocol.INTERNAL_ERROR, UNREADABLE.format(problem=error), _last_beat(attempt))
-    return None if left is None else Ending(left.code, left.message, left.spent)
+    return None if left is None else Ending(left.code, left.message, left.spent, left.cause)
 
 
 def lost_ending(attempt: Attempt) -> Ending:
@@ -67,8 +74,9 @@ def end_attempt(
     """False if another scheduler leads by now, or the attempt has ended already."""
     with transaction.atomic():
         job_id = Attempt.unscoped.values_list("job_id", flat=True).get(pk=attempt_id)
-        job = Job.unscoped.select_for_update().select_related("organization").get(pk=job_id)
-        attempt = Attempt.unscoped.select_for_update().get(pk=attempt_id)
+        held = Job.unscoped.select_for_update(of=("self",), no_key=True)
+        job = held.select_related("organization").get(pk=job_id)
+        attempt = Attempt.unscoped.select_for_update(no_key=True).get(pk=attempt_id)
         if attempt.state not in Attempt.OPEN or not leadership.holds():
             return False
         ending = replace(ending, message=plain_message(ending.message))
@@ -91,7 +99,7 @@ def end_attempt(
 
 def _attempt_state(job: Job, attempt: Attempt, ending: Ending) -> Attempt.State:
     states = Attempt.State
-    stopped_on_purpose = job.cancel_requested_at is not None or attempt.stopped_for_quota_at_s is not None
+    stopped_on_purpose = job.cancel_requested_at is not None or bool(attempt.stopped_for)
     if ending.code in SUCCESS:
         return states.SUCCEEDED
     if ending.code in (None, protocol.CANCELLED):
@@ -115,8 +123,7 @@ def _settle_job(job: Job, attempt: Attempt, ending: Ending, publication: Publica
         case Attempt.State.CANCELLED if job.cancel_requested_at is not None:
             job.state, job.message = states.CANCELLED, CANCELLED_TEXT
         case Attempt.State.CANCELLED:
-            job.state, job.message = states.QUEUED, used_up_message(job.organization)
-            job.progress_message = "waits: no compute left"
+            pause_job(job, Shortage(attempt.stopped_for))
         case _ if job.retries_left > 0:
             job.retries_left -= 1
             job.state, job.progress_message = states.QUEUED, "begins again from its last checkpoint"
@@ -129,17 +136,25 @@ def _measure(job: Job, attempt: Attempt, ending: Ending) -> None:
     spent = bounded(attempt, ending.spent)
     attempt.exit_code, attempt.message, attempt.finished_at = ending.code, job.message, now()
     attempt.wall_s, attempt.cpu_s, attempt.peak_memory_bytes = spent.wall_s, spent.cpu_s, spent.memory_bytes
-    limit_s = attempt.stopped_for_quota_at_s
     record_usage(
-        job.organization_id,
+        claim_of(attempt),
         Measured(
-            attempt_id=attempt.pk,
+            job_id=job.pk,
             job_type=job.job_type,
-            wall_s=spent.wall_s,
+            boot_id=spent.boot_id,
+            from_s=spent.from_s,
+            until_s=spent.until_s,
             cpu_s=spent.cpu_s,
+            gpus=spent.gpus,
+            gpu_class=spent.gpu_class,
             peak_memory_bytes=spent.memory_bytes,
+            read_bytes=spent.read_bytes,
+            written_bytes=spent.written_bytes,
             ended=attempt.state,
-            billed_s=0.0 if _is_unbilled(attempt, ending) else min(spent.wall_s, limit_s or spent.wall_s),
+            exit_code=ending.code,
+            cause=_cause(job, attempt, ending),
+            is_fault=_is_fault(attempt, ending),
+            was_stopped=bool(attempt.stopped_for),
             started_at=attempt.started_at or attempt.created_at,
             # A later attempt goes on from a checkpoint, and is no measure of the whole job.
             counted=stored_cost(job.forecast) if attempt.number == 1 else None,
@@ -147,9 +162,28 @@ def _measure(job: Job, attempt: Attempt, ending: Ending) -> None:
     )
 
 
-def _is_unbilled(attempt: Attempt, ending: Ending) -> bool:
-    """Faults of the platform and of its machines cost nothing."""
-    return attempt.state == Attempt.State.LOST or ending.code in UNBILLED_CODES
+def _cause(job: Job, attempt: Attempt, ending: Ending) -> UsageRecord.Cause:
+    causes = UsageRecord.Cause
+    if attempt.state == Attempt.State.CANCELLED:
+        return causes.CANCELLED if job.cancel_requested_at is not None else causes(attempt.stopped_for)
+    if attempt.state == Attempt.State.LOST:
+        return causes.LOST
+    if ending.cause:
+        return causes(ending.cause)
+    of_code = {
+        protocol.DONE: causes.DONE,
+        protocol.DONE_WITH_EXCEPTIONS: causes.DONE,
+        protocol.BAD_INPUT: causes.BAD_INPUT,
+        protocol.DISK_FULL: causes.DISK,
+    }
+    return causes.FAULT if ending.code is None else of_code.get(ending.code, causes.FAULT)
+
+
+def _is_fault(attempt: Attempt, ending: Ending) -> bool:
+    """Faults of the platform, of its programs and of its machines cost nothing; a stop on purpose is none."""
+    if attempt.state == Attempt.State.CANCELLED:
+        return False
+    return attempt.state == Attempt.State.LOST or ending.code in FAULT_CODES
 
 
 def plain_message(text: str) -> str:

@@ -13,9 +13,10 @@ from cryocloud.compute.foreign import BadRecord, open_below, parse_json
 from cryocloud.compute.outcome import COUNT_MAX, is_number
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.places import attempt_folder
-from cryocloud.web.metering.services import note_running
+from cryocloud.web.metering.grants import note_use
 from cryocloud.web.runs.models import Attempt, Job
 from cryocloud.web.runs.notices import publish_job
+from cryocloud.web.scheduling.pausing import claim_of, order_stop
 from cryocloud.web.scheduling.records import read_beat
 
 READ_AT_ONCE_BYTES = 4_000_000
@@ -87,30 +88,41 @@ def follow(attempt: Attempt, reader: Reader) -> None:
             Attempt.unscoped.filter(pk=attempt.pk, state__in=Attempt.OPEN).update(
                 wall_s=beat.wall_s, cpu_s=beat.cpu_s, peak_memory_bytes=beat.memory_bytes
             )
-            note_running(attempt.pk, beat.wall_s)
+            _take_from_grant(attempt, beat.wall_s)
         if reader.changed:
             _tell(attempt.job_id, reader)
             reader.changed = False
 
 
+def _take_from_grant(attempt: Attempt, wall_s: float) -> None:
+    if attempt.stopped_for:
+        return
+    claim = claim_of(attempt)
+    shortage = note_use(claim, claim.slots * wall_s)
+    if shortage is not None:
+        order_stop(attempt.pk, shortage)
+        attempt.stopped_for = shortage
+
+
 def _tell(job_id: str, reader: Reader) -> None:
-    job = Job.unscoped.select_for_update().get(pk=job_id)
+    job = Job.unscoped.select_for_update(no_key=True).get(pk=job_id)
     if job.state != Job.State.RUNNING:
         return
     job.progress, job.exceptions = reader.progress, reader.exceptions
-    if job.cancel_requested_at is None:
+    if job.cancel_requested_at is None and not job.attempts.filter(
+        state__in=Attempt.OPEN, stopped_for__gt=""
+    ).exists():
         job.progress_message = reader.message
     job.save(update_fields=["progress", "exceptions", "progress_message"])
     publish_job(job)
 
 
-def ask_to_stop(attempt: Attempt) -> float:
-    """Leave the wish to stop where runner and job look for it; how long ago it was left, in seconds."""
+def ask_to_stop(attempt: Attempt, grace_s: float | None = None) -> None:
+    """Leave the wish to stop where runner and job look for it, once."""
     directory = protocol.Attempt(attempt_folder(attempt.pk))
     if not directory.cancel_requested():
         directory.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        directory.request_cancel()
+        directory.request_cancel(grace_s)
         runner = directory.runner()
         if runner is not None:
             runner.signal(signal.SIGTERM)
-    return now().timestamp() - directory.cancel_file.stat().st_mtime

@@ -19,6 +19,7 @@ from cryocloud.web.core import disk_room
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.leases import drop_lease, take_lease
 from cryocloud.web.core.places import attempt_folder
+from cryocloud.web.metering.grants import Shortage, give_back
 from cryocloud.web.metering.services import organizations_out_of_compute
 from cryocloud.web.results.publishing import Publication, move_result
 from cryocloud.web.runs.models import Attempt, Job
@@ -28,12 +29,16 @@ from cryocloud.web.scheduling import room
 from cryocloud.web.scheduling.dispatch import LEASE, Leadership, prepare_folder, start_runner, submit_next
 from cryocloud.web.scheduling.ending import SUCCESS, UNREADABLE, Ending, end_attempt, lost_ending, read_ending
 from cryocloud.web.scheduling.following import Reader, ask_to_stop, follow
+from cryocloud.web.scheduling.pausing import order_stop, resume_paused
 from cryocloud.web.scheduling.processes import end_body, kill_attempt
 
 FOLLOW_EVERY_S = 1.0
 BUDGET_EVERY_S = 5.0
 ROOM_EVERY_S = 3.0
 STOP_GRACE_S = 60.0
+PAUSE_GRACE_S = 120.0
+"""Unbilled, for a job that must stop because no compute is left. The runner holds to it."""
+RUNNER_LATE_S = 30.0
 STARTS_MAX = 5
 START_AGAIN_S = 10.0
 FAILING_TURNS_MAX = 20
@@ -61,6 +66,7 @@ class Scheduler:
         self.starts: dict[str, list[float]] = {}
         self.readers: dict[str, Reader] = {}
         self.followed_at_s: dict[str, float] = {}
+        self.asked_at_s: dict[str, float] = {}
         self.moving: dict[str, Future[Publication]] = {}
         # As many as slots: results that take long to move keep nobody else's waiting.
         self.mover = ThreadPoolExecutor(configuration().slots, thread_name_prefix="publish")
@@ -98,7 +104,7 @@ class Scheduler:
 
     def turn(self) -> None:
         """Everything once: attend to all open attempts, then fill the free slots."""
-        self._stop_where_compute_is_used_up()
+        self._hold_budgets()
         self._keep_room()
         for attempt in Attempt.unscoped.filter(state__in=Attempt.OPEN).select_related("job__project"):
             self._guarded(self._attend, attempt)
@@ -129,7 +135,7 @@ class Scheduler:
         """A slot is not held for ever by an attempt that cannot be attended."""
         try:
             kill_attempt(protocol.Attempt(attempt_folder(attempt.pk)))
-            self._end(attempt, Ending(protocol.INTERNAL_ERROR, NOT_ATTENDED))
+            self._end(attempt, Ending(protocol.INTERNAL_ERROR, NOT_ATTENDED, cause="platform"))
         except Exception:
             _log.exception("attempt not given up", extra={"attempt_id": attempt.pk, "job_id": attempt.job_id})
 
@@ -157,7 +163,7 @@ class Scheduler:
         if runner is not None or (starts and time.monotonic() - starts[-1] < START_AGAIN_S):
             return
         if len(starts) >= STARTS_MAX:
-            self._end(attempt, Ending(protocol.INTERNAL_ERROR, NOT_STARTED))
+            self._end(attempt, Ending(protocol.INTERNAL_ERROR, NOT_STARTED, cause="platform"))
             return
         starts.append(time.monotonic())
         prepare_folder(attempt)
@@ -170,12 +176,19 @@ class Scheduler:
 
     def _follow(self, attempt: Attempt) -> None:
         moment_s = time.monotonic()
-        unwanted = attempt.job.cancel_requested_at is not None or attempt.stopped_for_quota_at_s is not None
-        if unwanted and ask_to_stop(attempt) > STOP_GRACE_S:
-            kill_attempt(protocol.Attempt(attempt_folder(attempt.pk)))
+        if attempt.job.cancel_requested_at is not None:
+            self._stop(attempt, None, STOP_GRACE_S)
+        elif attempt.stopped_for:
+            self._stop(attempt, PAUSE_GRACE_S, PAUSE_GRACE_S + RUNNER_LATE_S)
         if moment_s - self.followed_at_s.get(attempt.pk, 0.0) >= FOLLOW_EVERY_S:
             self.followed_at_s[attempt.pk] = moment_s
             follow(attempt, self.readers.setdefault(attempt.pk, Reader()))
+
+    def _stop(self, attempt: Attempt, grace_s: float | None, kill_after_s: float) -> None:
+        ask_to_stop(attempt, grace_s)
+        asked_at_s = self.asked_at_s.setdefault(attempt.pk, time.monotonic())
+        if time.monotonic() - asked_at_s > kill_after_s:
+            kill_attempt(protocol.Attempt(attempt_folder(attempt.pk)))
 
     def _conclude(self, attempt: Attempt, ending: Ending) -> None:
         """Results are moved in a thread: hashing terabytes must not cost the lease."""
@@ -201,7 +214,7 @@ class Scheduler:
         if end_attempt(self.leadership, attempt.pk, ending, publication):
             extra = {"attempt_id": attempt.pk, "job_id": attempt.job_id, "code": ending.code}
             _log.info("ended", extra=extra | {"wall_s": ending.spent.wall_s})
-        for memory in (self.starts, self.readers, self.followed_at_s, self.failing):
+        for memory in (self.starts, self.readers, self.followed_at_s, self.asked_at_s, self.failing):
             memory.pop(attempt.pk, None)
 
     def _keep_room(self) -> None:
@@ -217,17 +230,15 @@ class Scheduler:
             self._guarded(lambda attempt: self._end(attempt, room.stop_and_clear(attempt)), filling)
         room.tell_those_who_wait()
 
-    def _stop_where_compute_is_used_up(self) -> None:
+    def _hold_budgets(self) -> None:
+        """Stop what nothing is left for, queue again what there is compute for, free what nobody holds any more."""
         moment_s = time.monotonic()
         if moment_s - self.budget_at_s < BUDGET_EVERY_S:
             return
         self.budget_at_s = moment_s
+        at_work = Attempt.unscoped.filter(state__in=Attempt.OPEN)
         for organization_id in organizations_out_of_compute():
-            open_attempts = Attempt.unscoped.filter(
-                organization_id=organization_id, state__in=Attempt.OPEN, stopped_for_quota_at_s=None
-            )
-            for attempt in open_attempts:
-                Attempt.unscoped.filter(pk=attempt.pk).update(
-                    stopped_for_quota_at_s=max(attempt.wall_s, 0.001)
-                )
-                Job.unscoped.filter(pk=attempt.job_id).update(progress_message="stops: no compute left")
+            for attempt in at_work.filter(organization_id=organization_id, stopped_for=""):
+                order_stop(attempt.pk, Shortage.QUOTA)
+        give_back(at_work.values("pk"))
+        resume_paused()

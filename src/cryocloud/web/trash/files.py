@@ -52,7 +52,7 @@ def move_files_to_trash(*, actor: Actor, dataset: Dataset, file_ids: Iterable[st
     """Put them away for 7 days; refused while a job that has not ended reads them."""
     access.require_role(actor, dataset.organization_id, Role.EDITOR)
     with transaction.atomic():
-        current = Dataset.unscoped.select_for_update().get(pk=dataset.pk)
+        current = Dataset.unscoped.select_for_update(no_key=True).get(pk=dataset.pk)
         if current.trashed_at is not None:
             raise Conflict(f"The dataset “{current.name}” is in the trash, with all its files.")
         files = chosen_files(current, file_ids)
@@ -89,7 +89,7 @@ def hide_names(deletion_id: str, *, organization_id: str) -> None:
 
 def restore_files(deletion: Deletion) -> None:
     """In the transaction that ends the deletion."""
-    dataset = Dataset.unscoped.select_for_update().filter(pk=deletion.target_id).first()
+    dataset = Dataset.unscoped.select_for_update(no_key=True).filter(pk=deletion.target_id).first()
     if dataset is None:
         raise Conflict(f"The dataset “{deletion.place}” has been deleted for good, with all its files.")
     if dataset.trashed_at is not None:

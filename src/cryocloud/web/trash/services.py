@@ -84,8 +84,8 @@ def _locked_consequences(target: Target) -> Consequences:
     first = consequences_of(target)
     ids = [job.pk for job in (*first.jobs, *first.further)]
     for portion in _portions(ids):
-        list(Job.unscoped.select_for_update().filter(pk__in=portion).order_by("number"))
-    list(Run.unscoped.select_for_update().filter(project=project_of(target)))
+        list(Job.unscoped.select_for_update(no_key=True).filter(pk__in=portion).order_by("number"))
+    list(Run.unscoped.select_for_update(no_key=True).filter(project=project_of(target)).order_by("number"))
     lock_project(project_of(target).pk)
     current = type(target).unscoped.filter(pk=target.pk).first()
     if current is None:
@@ -114,7 +114,9 @@ def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
     """All that went at once comes back at once."""
     access.require_role(actor, deletion.organization_id, needed_role(deletion.kind))
     with transaction.atomic():
-        jobs = list(Job.with_trash.select_for_update().filter(deletion_id=deletion.pk).order_by("number"))
+        jobs = list(
+            Job.with_trash.select_for_update(no_key=True).filter(deletion_id=deletion.pk).order_by("number")
+        )
         current = _locked(deletion)
         if current.purge_ordered_at is not None:
             raise Conflict(f"“{deletion.title}” is being deleted; nothing of it can be restored.")
@@ -129,7 +131,7 @@ def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
 
 
 def _locked(deletion: Deletion) -> Deletion:
-    current = Deletion.unscoped.select_for_update().filter(pk=deletion.pk).first()
+    current = Deletion.unscoped.select_for_update(no_key=True).filter(pk=deletion.pk).first()
     if current is None:
         raise Conflict(f"“{deletion.title}” is not in the trash any more.")
     return current

@@ -45,7 +45,7 @@ def free_space(*, actor: Actor, job: Job) -> Deletion:
     """Move the large files of a job to the trash; its parameters, inputs, numbers, plots and tables stay."""
     access.require_role(actor, job.organization_id, Role.EDITOR)
     with transaction.atomic():
-        current = Job.unscoped.select_for_update().filter(pk=job.pk).first()
+        current = Job.unscoped.select_for_update(no_key=True).filter(pk=job.pk).first()
         if current is None:
             raise Conflict(f"Job {job.number} is in the trash.")
         files = rebuildable_files(current)

@@ -53,7 +53,9 @@ def forget_files_of_purged_datasets() -> None:
 
 def order_removal(deletion: Deletion, *, actor: Actor | None = None) -> None:
     """Bury it and what lies in the trash within it; in the caller's transaction."""
-    for one in Deletion.unscoped.select_for_update().filter(within(deletion), purge_ordered_at=None):
+    for one in Deletion.unscoped.select_for_update(no_key=True).filter(
+        within(deletion), purge_ordered_at=None
+    ):
         one.purge_ordered_at = now()
         one.save(update_fields=["purge_ordered_at"])
         if one.kind in (Deletion.Kind.PROJECT, Deletion.Kind.RUN):

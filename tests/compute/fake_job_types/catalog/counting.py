@@ -45,4 +45,5 @@ JOB_TYPE = JobType(
     ),
     outputs=("sum.txt",),
     forecast=forecast,
+    keeps_checkpoints=True,
 )

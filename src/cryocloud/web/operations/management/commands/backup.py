@@ -33,10 +33,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         home, folder = settings.CONFIGURATION.home, options["folder"].absolute()
-        if not settings.CONFIGURATION.database.exists():
+        if not settings.CONFIGURATION.database_file.exists():
             raise CommandError(f"{home} holds no platform; name its folder with --home")
         try:
-            entries = back_up(home, settings.CONFIGURATION.database, folder)
+            entries = back_up(home, settings.CONFIGURATION.database_file, folder)
         except BackupError as error:
             self._record(BACKUP_FAILED, folder, reason=str(error))
             raise CommandError(str(error)) from None

@@ -1,0 +1,25 @@
+"""Background work of the books: the register of VAT ids is asked, documents are made, invoices are mailed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django_tasks import task
+
+from cryocloud.web.billing import vat_checks
+from cryocloud.web.billing.models import Customer
+from cryocloud.web.core.periodic import every
+from cryocloud.web.core.tasks import CALLING
+
+
+@task(priority=CALLING)
+def check_vat_id(customer_id: str, organization_id: str) -> None:
+    vat_checks.check(customer_id)
+
+
+@every(timedelta(days=1))
+def check_vat_ids() -> None:
+    """Those that are not confirmed yet, and those that may have been taken back since."""
+    customers = Customer.unscoped.exclude(vat_state=Customer.VatState.NONE)
+    for customer_id, organization_id in customers.values_list("pk", "organization_id"):
+        check_vat_id.enqueue(customer_id, organization_id=organization_id)

@@ -1,0 +1,27 @@
+"""Who wants to know what became of payments: apps above register, and are called in the transaction that books it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryocloud.web.payments.models import Payment
+
+Hear = Callable[[Payment], None]
+_on_paid: list[Hear] = []
+_on_failed: list[Hear] = []
+
+
+def register_outcome(*, on_paid: Hear, on_failed: Hear) -> None:
+    """``on_paid`` when a payment is complete; ``on_failed`` at each try that failed and when money was taken back."""
+    _on_paid.append(on_paid)
+    _on_failed.append(on_failed)
+
+
+def tell_paid(payment: Payment) -> None:
+    for hear in _on_paid:
+        hear(payment)
+
+
+def tell_failed(payment: Payment) -> None:
+    for hear in _on_failed:
+        hear(payment)

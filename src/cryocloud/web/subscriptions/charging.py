@@ -1,0 +1,119 @@
+"""What a subscription is invoiced for, and whether its invoices are paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryocloud.web.billing.invoicing import DraftLine, credit_invoice, issue_invoice, open_cents
+from cryocloud.web.billing.models import Invoice
+from cryocloud.web.metering.reports import storage_of, usage_of
+from cryocloud.web.payments.models import Payment, ProviderName
+from cryocloud.web.payments.refunds import refund_payments
+from cryocloud.web.payments.services import cancel_payment, method_of, request_payment
+from cryocloud.web.subscriptions.calendar import Span
+from cryocloud.web.subscriptions.models import Subscription
+from cryocloud.web.subscriptions.pricing import Kept, overage_lines
+
+
+def lines_of_use(held: Subscription, month: Span) -> list[DraftLine]:
+    """What was used in a month beyond the plan."""
+    used = usage_of(held.organization_id, month.from_at, month.until_at)
+    stored = storage_of(held.organization_id, month.from_at, month.until_at)
+    return overage_lines(
+        held.plan,
+        month,
+        billed_s=used.billed_s,
+        kept=Kept(stored.byte_hours, stored.hours),
+        limit_cents=held.spending_limit_cents,
+    )
+
+
+def charge(held: Subscription, lines: Sequence[DraftLine], at: datetime, occasion: str) -> Invoice | None:
+    """Invoice what fell due at a moment and ask for the money; None where it comes to nothing."""
+    invoice = invoice_lines(held, lines, at, occasion)
+    if invoice is not None and open_cents(invoice) > 0:
+        by_transfer = held.provider == ProviderName.MANUAL
+        request_payment(invoice, None if by_transfer else method_of(held.organization))
+    return invoice
+
+
+def invoice_lines(
+    held: Subscription, lines: Sequence[DraftLine], at: datetime, occasion: str
+) -> Invoice | None:
+    if sum(line.net_cents for line in lines) == 0:
+        return None
+    return issue_invoice(
+        held.organization,
+        lines,
+        key=f"subscription:{held.pk}:{occasion}:{at.isoformat()}",
+        due_at=at + timedelta(days=held.due_days),
+        subscription_id=held.pk,
+    )
+
+
+def invoices_of(held: Subscription) -> list[Invoice]:
+    """Without credit notes, oldest first."""
+    rows = Invoice.unscoped.filter(subscription_id=held.pk, kind=Invoice.Kind.INVOICE)
+    return list(rows.order_by("issued_at", "sequence"))
+
+
+@dataclass(frozen=True)
+class Debt:
+    """An invoice, from when on it is overdue unless it was settled before, and when that was.
+
+    ``overdue_at`` is None while a payment is under way that the customer need not do anything for. Of money that could
+    not be taken, the failure itself tells; what the clock finds is the transfer that has not come.
+    """
+
+    invoice: Invoice
+    overdue_at: datetime | None
+    settled_at: datetime | None
+    is_transfer: bool
+
+    def is_late(self, moment: datetime) -> bool:
+        if self.overdue_at is None or self.overdue_at > moment:
+            return False
+        return self.settled_at is None or self.settled_at > moment
+
+
+def debts_of(held: Subscription) -> list[Debt]:
+    return [_debt(invoice) for invoice in invoices_of(held)]
+
+
+def _debt(invoice: Invoice) -> Debt:
+    payment = Payment.unscoped.filter(invoice=invoice).order_by("created_at").last()
+    credit = Invoice.unscoped.filter(corrects=invoice).first()
+    settled = [moment for moment in (payment and payment.paid_at, credit and credit.issued_at) if moment]
+    return Debt(
+        invoice,
+        _overdue_at(payment) if payment else None,
+        min(settled, default=None),
+        payment is not None and payment.first_failed_at is None,
+    )
+
+
+def _overdue_at(payment: Payment) -> datetime | None:
+    if payment.first_failed_at is not None:
+        return payment.first_failed_at
+    is_charged = payment.provider != ProviderName.MANUAL and payment.method_id is not None
+    return None if is_charged else payment.invoice.due_at
+
+
+def first_paid_at(held: Subscription) -> datetime | None:
+    paid = Payment.unscoped.filter(invoice__subscription_id=held.pk, paid_at__isnull=False)
+    return paid.order_by("paid_at").values_list("paid_at", flat=True).first()
+
+
+def credit_all(held: Subscription, reason: str) -> None:
+    """Take back every invoice; what was still to be paid of them is to be paid no more."""
+    for invoice in invoices_of(held):
+        credit_invoice(invoice, key=f"subscription:{held.pk}:credit:{invoice.pk}", reason=reason)
+        cancel_payment(invoice)
+
+
+def give_back_all(held: Subscription) -> None:
+    """What was paid for the subscription, VAT and overage included, the way it came."""
+    payments = Payment.unscoped.filter(invoice__subscription_id=held.pk).order_by("created_at")
+    refund_payments(list(payments), f"subscription:{held.pk}")
