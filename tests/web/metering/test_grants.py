@@ -31,7 +31,9 @@ HOUR_S = 3600
 
 
 def held_s(organization):
-    return Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("granted_s", default=0))["s"]
+    return Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("granted_s", default=0))[
+        "s"
+    ]
 
 
 def end(claimed, measured_s, *, was_stopped=False):
@@ -233,5 +235,7 @@ def used(organization):
 def test_a_claim_is_told_apart_by_its_attempt(lab):
     first = claim(lab)
     grants.reserve(first)
-    assert end(replace(first, attempt_id="another"), 10.0) == 10, "one that was never heard of is billed what is free"
+    assert end(replace(first, attempt_id="another"), 10.0) == 10, (
+        "one that was never heard of is billed what is free"
+    )
     assert held_s(lab) == 60

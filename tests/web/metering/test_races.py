@@ -81,7 +81,9 @@ def queue_of(count: int) -> tuple[Organization, list[str]]:
 
 def spent_and_held_s(organization: Organization) -> int:
     billed = UsageRecord.unscoped.filter(organization=organization).aggregate(s=Sum("billed_s"))["s"]
-    held = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("granted_s", default=0))["s"]
+    held = Reservation.unscoped.filter(organization=organization).aggregate(s=Sum("granted_s", default=0))[
+        "s"
+    ]
     return int(billed + held)
 
 
