@@ -9,7 +9,8 @@ from django.test import Client
 from cryocloud.web.core.tasks import run_next
 from cryocloud.web.payments.models import Charge, Method, Payment
 from cryocloud.web.payments.tasks import move_payments
-from payment_double import PaymentDouble, stripe_event
+from payment_dialect_stripe import stripe_event
+from payment_double import PaymentDouble
 
 GROSS_CENTS = 59_290  # 490.00 EUR and 21 % of it
 

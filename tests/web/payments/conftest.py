@@ -12,7 +12,8 @@ import pytest
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.configuration import configuration
 from cryocloud.web.payments import outcomes
-from payment_double import WEBHOOK_SECRET, PaymentDouble
+from payment_dialect_stripe import WEBHOOK_SECRET
+from payment_double import PaymentDouble
 from web_books import issue, make_customer
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"

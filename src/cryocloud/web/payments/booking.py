@@ -51,7 +51,7 @@ def book_return(charge: Charge, invoice: Invoice, *, until_cents: int, cents: in
 def book_line(line: StatementLine) -> None:
     """Money that came in by transfer, before anybody knows what for."""
     book(
-        f"line:{line.key}",
+        f"line:{line.pk}",
         {BANK: line.amount_cents, UNALLOCATED: -line.amount_cents},
         text=f"Transfer of {line.booked_on.isoformat()}",
     )
@@ -60,7 +60,7 @@ def book_line(line: StatementLine) -> None:
 def book_set_aside(line: StatementLine, cents: int) -> None:
     """It was not for us, such as a transfer between accounts of the seller."""
     book(
-        f"aside:{line.key}",
+        f"aside:{line.pk}",
         {UNALLOCATED: cents, BANK: -cents},
         text=f"Transfer of {line.booked_on.isoformat()} is kept elsewhere in the books",
     )
@@ -98,4 +98,13 @@ def book_refund_executed(refund: Refund) -> None:
         {REFUNDS_PAYABLE: refund.amount_cents, cash(refund.provider): -refund.amount_cents},
         text=f"Refund {refund.pk} carried out",
         organization_id=refund.organization_id or "",
+    )
+
+
+def book_payout(line: StatementLine, cents: int, provider: str) -> None:
+    """Money that a provider held for the seller has come to the bank account."""
+    book(
+        f"payout:{line.pk}",
+        {UNALLOCATED: cents, cash(provider): -cents},
+        text=f"Payout of {provider} of {line.booked_on.isoformat()}",
     )

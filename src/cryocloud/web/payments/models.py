@@ -150,7 +150,8 @@ class Charge(TenantRecord):
 class Statement(models.Model):
     """A file of the bank, once for ever by its content."""
 
-    sha256 = models.CharField(primary_key=True, max_length=64)
+    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=new_id, editable=False)
+    sha256 = models.CharField(max_length=64, unique=True)
     name = models.CharField(max_length=WORDS_LENGTH)
     content = models.BinaryField()
     uploaded_by_id = models.CharField(max_length=ID_LENGTH)
@@ -165,7 +166,8 @@ class StatementLine(models.Model):
         WAITING = "waiting", "to be matched"
         SET_ASIDE = "set_aside", "not ours"
 
-    key = models.CharField(primary_key=True, max_length=64)
+    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=new_id, editable=False)
+    key = models.CharField(max_length=64, unique=True)
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines")
     booked_on = models.DateField()
     amount_cents = models.BigIntegerField()

@@ -47,6 +47,9 @@ def order_refund(
         provider=charge.provider if charge else ProviderName.MANUAL,
         amount_cents=amount_cents,
         is_surplus=is_surplus,
+        name=line.name if line else "",
+        iban=line.iban if line else "",
+        bic=line.bic if line else "",
     )
     book_refund_ordered(refund)
     record_event(

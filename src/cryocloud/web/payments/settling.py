@@ -10,6 +10,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.payments.alarms import raise_alarm
 from cryocloud.web.payments.booking import book_charge, book_fee, book_return
+from cryocloud.web.payments.letters import write_failure
 from cryocloud.web.payments.models import Charge, Method, Payment, ProviderName
 from cryocloud.web.payments.outcomes import tell_failed, tell_paid
 from cryocloud.web.payments.providers.base import Outcome, Told, ToldMethod
@@ -103,6 +104,7 @@ def _book_later_news(payment: Payment, charge: Charge, told: Told) -> None:
         payment.first_failed_at = payment.first_failed_at or now()
         payment.save()
         tell_failed(payment)
+        write_failure(payment, charge)
 
 
 def _failed(payment: Payment, charge: Charge, told: Told) -> None:
@@ -123,6 +125,7 @@ def _failed(payment: Payment, charge: Charge, told: Told) -> None:
     payment.next_try_at = _next_try(payment)
     payment.save()
     tell_failed(payment)
+    write_failure(payment, charge)
 
 
 def _resting(payment: Payment) -> str:

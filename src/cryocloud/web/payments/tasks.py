@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.periodic import every
 from cryocloud.web.payments import charging, refunds
 from cryocloud.web.payments.events import SETTLED_WITHIN, act_on
+from cryocloud.web.payments.letters import remind
 from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
 from cryocloud.web.payments.providers.base import ProviderDown
 
 AT_ONCE = 200
+Id = TypeVar("Id", str, int)
 
 _log = logging.getLogger("cryocloud.payments")
 
@@ -32,7 +35,12 @@ def move_payments() -> None:
     _each("refund", under_way.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], refunds.carry_out)
 
 
-def _each(kind: str, ids: Iterable[str], act: Callable[[str], object]) -> None:
+@every(timedelta(hours=1))
+def remind_of_transfers() -> None:
+    remind()
+
+
+def _each(kind: str, ids: Iterable[Id], act: Callable[[Id], object]) -> None:
     """One that fails does not keep the others waiting."""
     for one in ids:
         try:
