@@ -21,6 +21,7 @@ WORDS = {
     "secret": "x",
     "pk": "1",
     "person": "x",
+    "request_key": "x",
     "organization": "x",
 }
 NAMES = {"plots": "fsc.png", "previews": "index.json", "job-types": "pick", "workflows": "spa"}

@@ -1,4 +1,4 @@
-"""Random histories of one organization, close to the moments at which something changes: for the oracle and the platform."""
+"""Random histories of one organization, close to the moments at which something changes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PLANS = {
 }
 # Moments at which clocks change, days that most years lack, ends of years; with the minute before and after.
 LAST_SUNDAYS = (
-    (2027, 3, 28), (2027, 10, 31), (2028, 3, 26), (2028, 10, 29), (2029, 3, 25), (2029, 10, 28), (2030, 3, 31), (2030, 10, 27),
-    (2031, 3, 30), (2031, 10, 26), (2032, 3, 28), (2032, 10, 31),
+    (2027, 3, 28), (2027, 10, 31), (2028, 3, 26), (2028, 10, 29), (2029, 3, 25), (2029, 10, 28), (2030, 3, 31),
+    (2030, 10, 27), (2031, 3, 30), (2031, 10, 26), (2032, 3, 28), (2032, 10, 31),
 )  # fmt: skip
 DAYS = (
-    (2027, 1, 29), (2027, 1, 30), (2027, 1, 31), (2027, 2, 28), (2027, 3, 31), (2027, 8, 31), (2027, 12, 31), (2028, 1, 30),
-    (2028, 2, 29), (2028, 2, 28), (2028, 12, 31), (2029, 1, 1), (2030, 2, 28), (2031, 12, 31), (2032, 2, 29),
+    (2027, 1, 29), (2027, 1, 30), (2027, 1, 31), (2027, 2, 28), (2027, 3, 31), (2027, 8, 31), (2027, 12, 31),
+    (2028, 1, 30), (2028, 2, 29), (2028, 2, 28), (2028, 12, 31), (2029, 1, 1), (2030, 2, 28), (2031, 12, 31), (2032, 2, 29),
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def random_history(
     oracle, history = Oracle(PLANS, vat, start), []
     moment = start
     for _ in range(events):
-        moment = _next_moment(draw, oracle, moment)
+        moment = _next_moment(draw, oracle, moment, far=60 * DAY if with_storage else 800 * DAY)
         oracle.pass_time(moment)
         event = _event(draw, oracle, moment, with_storage=with_storage)
         oracle.play(moment, *event)
@@ -70,13 +70,13 @@ def random_history(
     return vat, start, history
 
 
-def _next_moment(draw: random.Random, oracle: Oracle, moment: int) -> int:
-    coming = [one for one in _edges(oracle) if moment - 1 <= one < moment + 800 * DAY]
+def _next_moment(draw: random.Random, oracle: Oracle, moment: int, *, far: int) -> int:
+    coming = [one for one in _edges(oracle) if moment - 1 <= one < moment + far]
     if coming and draw.random() < 0.6:
         edge = min(coming) if draw.random() < 0.7 else draw.choice(coming)
         chosen = edge + draw.choice((-1, -1, 0, 0, 0, 1, 1, 3 * DAY))
     elif draw.random() < 0.1:
-        later = [one for one in SHARP if one > moment]
+        later = [one for one in SHARP if moment < one < moment + far]
         chosen = min(later, default=moment) + draw.choice((-1, 0, 1))
     else:
         chosen = moment + draw.choice(

@@ -1,12 +1,12 @@
-"""What trial, plans, use, payments and refunds come to, told a second time: plain Python and fractions, no product code.
+"""What trial, plans, use, payments and refunds come to, told a second time in plain Python and fractions.
 
-It follows the written rules, not the platform's code. Moments are whole seconds UTC since 1970. A history is a list of
+It follows the written rules and imports nothing of the platform. Moments are whole seconds UTC since 1970. A history is a list of
 ``(moment, event, *facts)`` in order of time; ``tell`` plays it and returns everything that a person could see of it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -177,6 +177,7 @@ class Oracle:
         self.levels: list[tuple[int, int]] = [(signed_up_at, 0)]
         self.gaps: list[tuple[int, int]] = []
         self.told = Told()
+        self._now = signed_up_at
 
     # What happens by itself
 
@@ -304,7 +305,8 @@ class Oracle:
         return sum(seconds for at, seconds in self.uses if start <= at < end)
 
     def _level(self, moment: int) -> int:
-        return self.levels[bisect_right(self.levels, (moment, FOREVER)) - 1][1]
+        """What lay there just before."""
+        return self.levels[max(0, bisect_left(self.levels, (moment, 0)) - 1)][1]
 
     def _stored(self, start: int, end: int) -> tuple[int, int]:
         """Byte-hours, and full hours of the span. Hours of a standstill count with the smaller of their neighbors."""
@@ -345,6 +347,7 @@ class Oracle:
     # What people do
 
     def play(self, moment: int, event: str, *facts) -> None:
+        self._now = moment
         self.pass_time(moment)
         self.told.answers.append(getattr(self, f"on_{event}")(moment, *facts) or "done")
         self.told.included.append(self.span(moment))
@@ -439,7 +442,9 @@ class Oracle:
 
     def on_standstill(self, at: int, seconds: int) -> None:
         """From now on nobody looks and nothing is sampled for so long."""
-        self.gaps.append((at, at + seconds))
+        if self.gaps and at < self.gaps[-1][1] // HOUR * HOUR + HOUR:
+            at = self.gaps.pop()[0]  # no full hour lies between the two
+        self.gaps.append((at, self._now + seconds))
 
     def on_transfer(self, at: int) -> str:
         waiting = [one for one in self.told.documents if one.is_open and not one.by_card]

@@ -17,6 +17,7 @@ from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.metering.grants import Claim, reserve
 from cryocloud.web.metering.models import StorageHour, UsageRecord
 from cryocloud.web.metering.services import Measured, record_usage
+from cryocloud.web.metering.storage_hours import note_hour
 from cryocloud.web.organizations.models import Membership, Organization, Role, StateChange
 from cryocloud.web.organizations.states import settle
 from cryocloud.web.payments.booking import book_line
@@ -55,13 +56,23 @@ class StandingClock:
 class Played:
     """One organization of the platform, moved through a history."""
 
-    def __init__(self, owner: Any, operator: Any, clock: StandingClock, start: int, vat_percent: int) -> None:
+    def __init__(
+        self,
+        owner: Any,
+        operator: Any,
+        clock: StandingClock,
+        start: int,
+        vat_percent: int,
+        *,
+        has_storage: bool,
+    ) -> None:
         self.owner, self.operator, self.clock = owner, operator, clock
         clock.seconds = start
         self.organization = Organization.objects.create(name="Lab", trial_started_at=moment_of(start))
         Membership.unscoped.create(organization=self.organization, user=owner.user, role=Role.OWNER)
         make_customer(self.organization, **EUROPE[vat_percent])
-        self.level, self.sampled_until = 0, start // HOUR
+        self.level, self.has_storage, self.sampled_until = 0, has_storage, (start - 1) // HOUR
+        self.stood_until: int | None = None
         self.answers: list[str] = []
         self.included: list[tuple[int, int, int]] = []
 
@@ -82,6 +93,7 @@ class Played:
 
     def play(self, seconds: int, event: str, *facts: Any) -> None:
         self.clock.seconds = seconds
+        self.sample(seconds)
         self.come_round()
         try:
             answer = getattr(self, f"on_{event}")(*facts)
@@ -93,21 +105,34 @@ class Played:
         self.included.append((seconds_of(given.from_at), seconds_of(given.until_at), given.compute_s))
 
     def come_round(self) -> None:
-        """The worker looks what is due of this organization."""
+        """The worker looks what is due of this organization, until nothing is."""
         settle(self.organization.pk)
         for held in Subscription.unscoped.filter(
             organization=self.organization, due_at__lte=self.clock.present()
         ):
             advance(held.pk)
+        settle(self.organization.pk)
 
     def sample(self, until: int) -> None:
-        """The sampler was there at each full hour up to and with this moment."""
-        hours = range(self.sampled_until + 1, until // HOUR + 1)
+        """The sampler was there at each full hour up to and with this moment, but for those of a standstill."""
+        first, last = self.sampled_until + 1, until // HOUR
+        if not self.has_storage or last < first:
+            return
+        if self.stood_until is not None:
+            # The first hour after a standstill fills up what was missed.
+            back = self.stood_until // HOUR + 1
+            if last < back:
+                return
+            self.stood_until, first = None, back + 1
+            note_hour(self.organization.pk, moment_of(back * HOUR), self.level)
         StorageHour.unscoped.bulk_create(
             StorageHour(organization=self.organization, hour=moment_of(one * HOUR), size_bytes=self.level)
-            for one in hours
+            for one in range(first, last + 1)
         )
-        self.sampled_until = max(self.sampled_until, until // HOUR)
+        self.sampled_until = last
+
+    def on_standstill(self, distance: int) -> None:
+        self.stood_until = self.clock.seconds + distance
 
     def on_look(self) -> None:
         """Nothing but the clock."""
@@ -154,8 +179,8 @@ class Played:
         if reserve(claim) is not None:
             return "refused"
         measured = Measured(
-            job_id="", job_type="refine", boot_id="", from_s=0.0, until_s=float(seconds), cpu_s=0.0, gpus=0, gpu_class="",
-            peak_memory_bytes=1, read_bytes=0, written_bytes=0, ended="succeeded", exit_code=0,
+            job_id="", job_type="refine", boot_id="", from_s=0.0, until_s=float(seconds), cpu_s=0.0, gpus=0,
+            gpu_class="", peak_memory_bytes=1, read_bytes=0, written_bytes=0, ended="succeeded", exit_code=0,
             cause=UsageRecord.Cause.choices[0][0], is_fault=False, was_stopped=False,
             started_at=self.clock.present() - timedelta(seconds=float(seconds)),
         )  # fmt: skip
@@ -217,10 +242,15 @@ class Played:
     # What came of it
 
     def states(self) -> list[tuple[str, int]]:
-        rows = StateChange.unscoped.filter(organization=self.organization)
-        found = [(row.after, seconds_of(row.at), row.created_at) for row in rows]
-        order = {"ended": 0, "retrieval": 1}
-        return [one[:2] for one in sorted(found, key=lambda one: (one[1], one[2], order.get(one[0], -1)))]
+        """In the order in which one led to the next, also where several came at one moment."""
+        rows = list(StateChange.unscoped.filter(organization=self.organization).order_by("at"))
+        found, stands = [], "trial"
+        while rows:
+            following = next(row for row in rows if row.before == stands)
+            rows.remove(following)
+            stands = following.after
+            found.append((following.after, seconds_of(following.at)))
+        return found
 
     def documents(self) -> list[tuple]:
         rows = list(
@@ -236,9 +266,11 @@ class Played:
         if row.corrects_id:
             return (lines, row.net_cents, row.vat_cents, numbers[row.corrects_id])
         payment = Payment.unscoped.filter(invoice=row).first()
-        times = (
-            (payment.paid_at, payment.first_failed_at, payment.next_try_at) if payment else (None, None, None)
-        )
+        if payment is None:
+            times = (None, None, None)
+        else:
+            again_at = payment.next_try_at if payment.first_failed_at else None
+            times = (payment.paid_at, payment.first_failed_at, again_at)
         return (lines, row.net_cents, row.vat_cents, seconds_of(row.due_at), *map(seconds_of, times))
 
     def totals(self) -> dict[str, int]:
