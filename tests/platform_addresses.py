@@ -23,6 +23,8 @@ WORDS = {
     "person": "x",
     "request_key": "x",
     "organization": "x",
+    "year": "2026",
+    "number": "1",
 }
 NAMES = {"plots": "fsc.png", "previews": "index.json", "job-types": "pick", "workflows": "spa"}
 MISSING = "a" * 26

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cryocloud.web.accounts.models import ApiToken, User
+from cryocloud.web.billing.models import Customer, Invoice, InvoiceSeries
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.ids import new_id
 from cryocloud.web.core.places import (
@@ -90,6 +91,7 @@ def make_world(member: Any) -> World:
         "artifact_id": artifact,
         "deletion_id": _deletion(member),
         "notice_id": _notice(own, member, project, run),
+        "invoice_id": _invoice(own),
     }
     return World({name: row.pk for name, row in rows.items()})
 
@@ -99,6 +101,46 @@ def _deletion(member: Any) -> Deletion:
         organization=member.organization, created_by_id=member.user.pk, name="A failure"
     )
     return move_to_trash(actor=member.actor, target=project)
+
+
+def _invoice(own: dict[str, Any]) -> Invoice:
+    """As if something had been sold once: nothing need be for sale now."""
+    Customer.unscoped.create(
+        **own,
+        kind="business",
+        name="Lab",
+        street="Street 1",
+        city="Utrecht",
+        country="NL",
+        email="pay@lab.example",
+    )
+    seller = {"name": "Seller", "street": "Street 2", "postal_code": "1", "city": "Delft", "country": "NL"}
+    series, _ = InvoiceSeries.objects.get_or_create(code="EX", year=2026, defaults={"last": 1})
+    count = Invoice.unscoped.count() + 1
+    return Invoice.unscoped.create(
+        **own,
+        key=new_id(),
+        series=series,
+        sequence=count,
+        number=f"EX-2026-{count:06d}",
+        kind=Invoice.Kind.INVOICE,
+        issued_at=now(),
+        issued_on=now().date(),
+        due_at=now(),
+        seller=seller | {"iban": "NL91ABNA0417164300"},
+        customer=seller | {"vat_id": "", "po_number": ""},
+        lines=[],
+        currency="EUR",
+        treatment="domestic",
+        vat=[{"country": "NL", "treatment": "domestic", "rate_bp": 2100, "net_cents": 100, "vat_cents": 21}],
+        net_cents=100,
+        vat_cents=21,
+        gross_cents=121,
+        keep_until=now().date(),
+        pdf=CONTENT,
+        ubl=CONTENT,
+        documents_at=now(),
+    )
 
 
 def _file(own: dict[str, Any], dataset: Dataset) -> DatasetFile:

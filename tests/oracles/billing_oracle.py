@@ -1,7 +1,7 @@
 """What trial, plans, use, payments and refunds come to, told a second time in plain Python and fractions.
 
-It follows the written rules and imports nothing of the platform. Moments are whole seconds UTC since 1970. A history is a list of
-``(moment, event, *facts)`` in order of time; ``tell`` plays it and returns everything that a person could see of it.
+It follows the written rules and imports nothing of the platform. Moments are whole seconds UTC since
+1970. A history is a list of ``(moment, event, *facts)`` in order of time; ``tell`` plays it and returns everything that a person could see of it.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def stranger(make_member: Callable[..., Member]) -> Member:
 
 @pytest.fixture(scope="session", autouse=True)
 def tables_can_be_emptied() -> None:
-    """Between tests with transactions of their own, those whose rows are only ever added too; their guards come back."""
+    """Between tests with transactions of their own, also where rows are only ever added; the guards come back."""
     empty = SQLite.execute_sql_flush
 
     def without_guards(operations: SQLite, sql_list: list[str]) -> None:

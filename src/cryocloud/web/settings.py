@@ -201,5 +201,6 @@ LOGGING = {
         "uvicorn.access": {"handlers": [], "propagate": False},
         "mail": {"level": "WARNING"},  # aiosmtpd would write down who mails to whom
         "django.request": {"level": "ERROR"},
+        "fontTools": {"level": "WARNING"},
     },
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -9,6 +11,7 @@ from allauth.mfa.models import Authenticator
 from cryocloud.web.accounts.models import User
 from cryocloud.web.audit.models import AuditEvent
 from cryocloud.web.data.models import Dataset
+from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
 from platform_world import make_world
@@ -98,7 +101,7 @@ def test_operators_do_not_close_themselves_and_need_a_second_factor(operator, ow
 
 
 def plan(**given):
-    return {"state": "active", "reason": "grant of 2026"} | given
+    return {"reason": "grant of 2026"} | given
 
 
 def test_plan_and_limits_are_set_by_hand_and_hold(operator, owner):
@@ -108,15 +111,15 @@ def test_plan_and_limits_are_set_by_hand_and_hold(operator, owner):
     assert operator.client.post(path, given).status_code == 302
     found = Organization.objects.get(pk=owner.organization.pk)
     assert (found.state, found.compute_hours_max, found.storage_bytes_max, found.files_max, found.slots_max) == (
-        "active", 500, 1_500_000_000, None, 2,
+        "trial", 500, 1_500_000_000, None, 2,
     )  # fmt: skip
     told = owner.api("GET", f"/organizations/{owner.organization.pk}/storage").json()
-    assert (told["limit_bytes"], told["limit_files"]) == (1_500_000_000, None)
+    assert (told["limit_bytes"], told["limit_files"]) == (1_500_000_000, 100_000)
     page = text_of(operator, path)
     assert 'value="1.5"' in page and "500 h 00 min" in page
     assert "compute_hours_max as the plan → 500" in page and "reason: grant of 2026" in page
-    event = AuditEvent.objects.get(verb="organization.plan_set")
-    assert event.actor_id == operator.user.pk and event.detail["changes"]["state"] == ["trial", "active"]
+    event = AuditEvent.objects.get(verb="organization.limits_set")
+    assert event.actor_id == operator.user.pk and event.detail["changes"]["slots_max"] == [None, 2]
 
 
 @pytest.mark.parametrize(
@@ -126,8 +129,7 @@ def test_plan_and_limits_are_set_by_hand_and_hold(operator, owner):
         ({"compute_hours_max": "-1"}, "greater than or equal to 0"),
         ({"compute_hours_max": "many"}, "Enter a whole number"),
         ({"storage_gb_max": "nan"}, "Enter a number"),
-        ({"state": "gold"}, "not one of the available choices"),
-        ({"state": "trial"}, "Nothing is different"),
+        ({}, "Nothing is different"),
     ],
 )
 def test_what_cannot_be_a_plan_is_refused_beside_its_field(operator, owner, given, words):
@@ -138,12 +140,58 @@ def test_what_cannot_be_a_plan_is_refused_beside_its_field(operator, owner, give
         assert "grant of 2026" in answer.content.decode()
 
 
+def step(operator, organization, **given):
+    given = {f"step-{name}": value for name, value in ({"reason": "grant of 2026"} | given).items()}
+    return operator.client.post(f"/operator/organizations/{organization.pk}/state/", given)
+
+
 def test_an_ended_organization_is_read_only(operator, owner):
-    path = f"/operator/organizations/{owner.organization.pk}/"
-    operator.client.post(path, plan(state="trial_ended"))
+    assert step(operator, owner.organization, step="end_trial").status_code == 302
     body = {"name": "New", "organization_id": owner.organization.pk}
-    assert owner.api("POST", "/datasets", body).status_code == 403
+    assert owner.api("POST", "/datasets", body).status_code == 409
     assert owner.client.get("/dashboard/").status_code == 200
+
+
+def test_a_trial_is_prolonged_with_a_reason_and_its_owner_is_told(operator, owner):
+    until = owner.organization.state_until + timedelta(days=20)
+    words = until.strftime("%Y-%m-%dT%H:%M")
+    assert step(operator, owner.organization, step="prolong", until=words).status_code == 302
+    found = Organization.objects.get(pk=owner.organization.pk)
+    assert (found.state, found.state_until) == ("trial", until.replace(second=0, microsecond=0))
+    assert allowance(found).until_at == found.state_until
+    page = owner.client.get("/organization/").content.decode()
+    assert "grant of 2026" in page and "by <bdi>the operator</bdi>" in page
+    assert "State changed: Trial" in owner.client.get("/notices/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"step": "prolong"}, "Say until when, in UTC"),
+        ({"step": "prolong", "until": "2020-01-01T00:00"}, "give a later moment"),
+        ({"step": "prolong", "until": "soon"}, "Enter a valid date/time"),
+        ({"step": "close"}, "not one of the available choices"),
+        ({"step": "activate", "reason": ""}, "This field is required"),
+    ],
+)
+def test_a_step_that_does_not_exist_is_refused_and_changes_nothing(operator, owner, given, words):
+    before = Organization.objects.filter(pk=owner.organization.pk).values().get()
+    answer = step(operator, owner.organization, **given)
+    assert answer.status_code == 422 and words in answer.content.decode()
+    assert Organization.objects.filter(pk=owner.organization.pk).values().get() == before
+
+
+def test_without_a_plan_an_organization_is_activated_ended_and_closed_by_hand(operator, owner):
+    for chosen, state in (
+        ("activate", "active"),
+        ("end", "retrieval"),
+        ("activate", "active"),
+        ("end", "retrieval"),
+    ):
+        assert step(operator, owner.organization, step=chosen).status_code == 302
+        assert Organization.objects.get(pk=owner.organization.pk).state == state
+    assert step(operator, owner.organization, step="close").status_code == 302
+    assert owner.client.get("/dashboard/").status_code == 403
 
 
 def test_organizations_are_found_by_name_id_and_member(operator, owner, stranger):

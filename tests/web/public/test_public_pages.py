@@ -77,14 +77,14 @@ def test_pages_ask_nothing_of_other_sites_and_carry_no_inline_script_or_style(cl
 @pytest.mark.requirement("SUP-02")
 def test_the_figures_of_the_questions_come_from_the_configuration(client, monkeypatch):
     said = text_of(client.get("/faq/"))
-    for figure in ("30 days", "20 hours", "2 TB", "100 %"):
+    for figure in ("30 days", "20 hours", "2 TB"):
         assert figure in said
     with_settings(
         monkeypatch,
         trial_days=45,
         trial_compute_hours=7,
         trial_storage_bytes=3_500 * 10**9,
-        refund_days=14,
+        retrieval_days=14,
         contact="help@facility.example",
     )
     for address in ("/faq/", "/plans/", "/"):

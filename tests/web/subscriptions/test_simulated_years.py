@@ -1,4 +1,4 @@
-"""Random years of an organization, told by the platform and by an oracle without its code: 0 cents and 0 seconds off."""
+"""Random years of an organization, told by the platform and by an oracle without its code: 0 cents, 0 s off."""
 
 from __future__ import annotations
 

@@ -58,6 +58,15 @@ BODIES = {
     "choose_for_project": {"choice": "follow"},
     "set_webhook": {"url": "https://1.1.1.1/hook"},
     "switch_webhook": {"on": False},
+    "set_customer": {
+        "kind": "business",
+        "name": "Other",
+        "street": "Street 3",
+        "postal_code": "3512 JE",
+        "city": "Utrecht",
+        "country": "NL",
+        "email": "x@lab.example",
+    },
 }
 TENANT_PAGES = [page for page in pages() if any(name.endswith("_id") for name in page.parameters)]
 OPERATIONS = operations()

@@ -20,6 +20,7 @@ from cryocloud.web.core.errors import PlatformError, Refused
 
 AREAS = (
     "organizations",
+    "invoices",
     "datasets",
     "projects",
     "runs",

@@ -241,7 +241,7 @@ def preview_dataset_deletion(request: HttpRequest, dataset_id: str) -> dict[str,
 def trash_dataset(request: HttpRequest, dataset_id: str) -> Dataset:
     """Move it to the trash, from where it is deleted after 7 days."""
     caller = actor(request)
-    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR)
+    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     return services.trash_dataset(actor=caller, dataset=dataset)
 
 
@@ -251,7 +251,7 @@ def trash_dataset(request: HttpRequest, dataset_id: str) -> Dataset:
 def restore_dataset(request: HttpRequest, dataset_id: str) -> Dataset:
     """Take it out of the trash."""
     caller = actor(request)
-    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR)
+    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     return services.restore_dataset(actor=caller, dataset=dataset)
 
 
@@ -259,7 +259,7 @@ def restore_dataset(request: HttpRequest, dataset_id: str) -> Dataset:
 def purge_dataset(request: HttpRequest, dataset_id: str) -> Status[None]:
     """Delete a dataset that is in the trash now; its bytes are gone within minutes and cannot be restored."""
     caller = actor(request)
-    dataset = access.get(caller, Dataset, dataset_id, needs=Role.ADMIN)
+    dataset = access.get(caller, Dataset, dataset_id, needs=Role.ADMIN, purpose=access.Purpose.READ)
     services.purge_dataset(actor=caller, dataset=dataset)
     return Status(202, None)
 
@@ -284,7 +284,7 @@ def list_dataset_files(request: HttpRequest, dataset_id: str, query: Query[FileQ
 def trash_files(request: HttpRequest, dataset_id: str, body: FilesIn) -> Deletion:
     """Move files to the trash, from where they are deleted after 7 days; not while a job reads them."""
     caller = actor(request)
-    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR)
+    dataset = access.get(caller, Dataset, dataset_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     return move_files_to_trash(actor=caller, dataset=dataset, file_ids=body.files)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page
+from cryocloud.web.api.answers import ERRORS, Page, PageQuery, one_page, written_out
 from cryocloud.web.api.credentials import actor
 from cryocloud.web.data.storage import storage_limit, storage_used
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
+from cryocloud.web.organizations.state_words import following_of, meaning_of, name_of
+from cryocloud.web.organizations.states import standing
 
 router = Router(tags=["organizations"])
 
@@ -41,7 +43,13 @@ class OrganizationFacts(Schema):
 
     id: str
     name: str
-    state: str
+    state: Annotated[Organization.State, written_out(Organization.State)]
+    state_since: datetime
+    state_until: datetime | None = Field(
+        description="When the clock alone will change it; null: never by itself"
+    )
+    state_name: str = Field(description="In the words of the pages and mails")
+    state_note: str = Field(description="What it means, what comes next, and how to go on")
     role: RoleName
     created_at: datetime
 
@@ -163,7 +171,8 @@ def list_members(request: HttpRequest, organization_id: str, query: Query[PageQu
     """Everybody who belongs to it."""
     who = actor(request)
     organization = access.get_organization(who, organization_id)
-    page = one_page(access.within(who, Membership, organization).select_related("user"), query)
+    members = access.within(who, Membership, organization, purpose=access.Purpose.GOVERN)
+    page = one_page(members.select_related("user"), query)
     return page | {"items": [_member(membership) for membership in page["items"]]}
 
 
@@ -171,7 +180,7 @@ def list_members(request: HttpRequest, organization_id: str, query: Query[PageQu
 def change_member_role(request: HttpRequest, membership_id: str, body: NewRole) -> Any:
     """Another role. Only owners make owners, and an organization keeps at least one."""
     who = actor(request)
-    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN)
+    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     services.change_role(actor=who, membership=membership, role=Role[body.role.upper()])
     membership.refresh_from_db()
     return _member(membership)
@@ -181,7 +190,7 @@ def change_member_role(request: HttpRequest, membership_id: str, body: NewRole) 
 def remove_member(request: HttpRequest, membership_id: str) -> Any:
     """End a membership; what the person made stays with the organization."""
     who = actor(request)
-    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN)
+    membership = access.get(who, Membership, membership_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     services.remove_member(actor=who, membership=membership)
     return Status(204, None)
 
@@ -221,17 +230,21 @@ def invite_member(request: HttpRequest, organization_id: str, body: NewInvitatio
 def revoke_invitation(request: HttpRequest, invitation_id: str) -> Any:
     """Take an offer back."""
     who = actor(request)
-    invitation = access.get(who, Invitation, invitation_id, needs=Role.ADMIN)
+    invitation = access.get(who, Invitation, invitation_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     invitations.revoke_invitation(actor=who, invitation=invitation)
     return Status(204, None)
 
 
 def _organization(who: Actor, organization: Organization) -> dict[str, Any]:
-    role = access.role_in(who, organization.id)
+    role, found = access.role_in(who, organization.id), standing(organization)
     return {
         "id": organization.id,
         "name": organization.name,
-        "state": organization.state,
+        "state": found.state,
+        "state_since": found.since,
+        "state_until": found.until,
+        "state_name": name_of(found),
+        "state_note": " ".join(filter(None, (meaning_of(found), following_of(found)))),
         "role": role.label if role else "viewer",
         "created_at": organization.created_at,
     }

@@ -241,7 +241,7 @@ def set_job_notes(request: HttpRequest, job_id: str, body: NotesIn) -> Job:
 def cancel_job(request: HttpRequest, job_id: str) -> Job:
     """A queued job is cancelled at once; a running one soon after."""
     caller = actor(request)
-    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     services.cancel_job(actor=caller, job=job)
     return job
 
@@ -319,7 +319,7 @@ def get_run(request: HttpRequest, run_id: str) -> Run:
 @router.post("/runs/{run_id}/cancel", response={200: RunDetail, **ERRORS}, operation_id="cancel_run")
 def cancel_run(request: HttpRequest, run_id: str) -> Run:
     caller = actor(request)
-    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     services.cancel_run(actor=caller, run=run)
     return run
 

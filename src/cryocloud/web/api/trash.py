@@ -91,7 +91,7 @@ def preview_project_deletion(request: HttpRequest, project_id: str) -> dict[str,
 def trash_project(request: HttpRequest, project_id: str) -> Deletion:
     """Move a project with its runs and jobs to the trash, from where it is deleted after 7 days."""
     caller = actor(request)
-    project = access.get(caller, Project, project_id, needs=Role.ADMIN)
+    project = access.get(caller, Project, project_id, needs=Role.ADMIN, purpose=access.Purpose.READ)
     return services.move_to_trash(actor=caller, target=project)
 
 
@@ -107,7 +107,7 @@ def preview_run_deletion(request: HttpRequest, run_id: str) -> dict[str, Any]:
 def trash_run(request: HttpRequest, run_id: str, body: TrashIn) -> Deletion:
     """Move a run with its jobs to the trash, from where it is deleted after 7 days."""
     caller = actor(request)
-    run = access.get(caller, Run, run_id, needs=Role.EDITOR)
+    run = access.get(caller, Run, run_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     return services.move_to_trash(actor=caller, target=run, along=body.along)
 
 
@@ -123,7 +123,7 @@ def preview_job_deletion(request: HttpRequest, job_id: str) -> dict[str, Any]:
 def trash_job(request: HttpRequest, job_id: str, body: TrashIn) -> Deletion:
     """Move a job to the trash, from where it is deleted after 7 days."""
     caller = actor(request)
-    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     return services.move_to_trash(actor=caller, target=job, along=body.along)
 
 
@@ -131,7 +131,7 @@ def trash_job(request: HttpRequest, job_id: str, body: TrashIn) -> Deletion:
 def free_space(request: HttpRequest, job_id: str) -> Deletion:
     """Move the large files of a job, which `clone_job` can make again, to the trash; all else of it stays."""
     caller = actor(request)
-    job = access.get(caller, Job, job_id, needs=Role.EDITOR)
+    job = access.get(caller, Job, job_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     return services.free_space(actor=caller, job=job)
 
 
@@ -151,7 +151,7 @@ def list_trash(request: HttpRequest, organization_id: str, query: Query[PageQuer
 def restore_deletion(request: HttpRequest, deletion_id: str) -> Status[None]:
     """Bring back all that went to the trash at once."""
     caller = actor(request)
-    deletion = access.get(caller, Deletion, deletion_id, needs=Role.EDITOR)
+    deletion = access.get(caller, Deletion, deletion_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     services.restore_deletion(actor=caller, deletion=deletion)
     return Status(204, None)
 
@@ -160,6 +160,6 @@ def restore_deletion(request: HttpRequest, deletion_id: str) -> Status[None]:
 def purge_deletion(request: HttpRequest, deletion_id: str) -> Status[None]:
     """Delete it for good now; its bytes are gone within minutes and cannot be restored."""
     caller = actor(request)
-    deletion = access.get(caller, Deletion, deletion_id, needs=Role.ADMIN)
+    deletion = access.get(caller, Deletion, deletion_id, needs=Role.ADMIN, purpose=access.Purpose.READ)
     services.purge_deletion(actor=caller, deletion=deletion)
     return Status(202, None)

@@ -35,6 +35,7 @@ NEEDED = {
 }
 WITHOUT_POSTAL_CODES = {"IE"}
 EVIDENCE_YEARS = 10
+LETTERS = ((0x20, 0x52F), (0x1E00, 0x1FFF), (0x2010, 0x2027), (0x20AC, 0x20AC), (0x2116, 0x2116))
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,10 @@ def checked_details(details: Details) -> Details:
         given = getattr(clean, name)
         if len(given) > longest:
             wrong[name] = f"This has {len(given)} characters; give at most {longest}."
+        elif not all(_is_printable(letter) for letter in given):
+            wrong[name] = (
+                f"Write “{given[:60]}” in Latin, Greek or Cyrillic letters; documents can show no others."
+            )
     if clean.kind not in Customer.Kind.values:
         wrong["kind"] = "Say whether a business or a private person pays."
     if clean.country and clean.country not in COUNTRIES:
@@ -165,6 +170,11 @@ def _checked_numbers(details: Details, wrong: dict[str, str]) -> Details:
         except WrongNumber as error:
             wrong["iban"] = f"{error}."
     return kept
+
+
+def _is_printable(letter: str) -> bool:
+    """Whether the font of the documents has it."""
+    return any(first <= ord(letter) <= last for first, last in LETTERS)
 
 
 def _one_line(text: str) -> str:

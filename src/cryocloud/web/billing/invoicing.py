@@ -222,7 +222,14 @@ def _store(
         number=invoice.number,
         gross_cents=invoice.gross_cents,
     )
+    _order_documents(invoice)
     return invoice
+
+
+def _order_documents(invoice: Invoice) -> None:
+    from cryocloud.web.billing.tasks import make_documents
+
+    make_documents.enqueue(invoice.pk, organization_id=invoice.organization_id)
 
 
 def keep_until(issued_on: date, treatment: Treatment) -> date:

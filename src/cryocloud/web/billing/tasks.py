@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from django_tasks import task
 
-from cryocloud.web.billing import vat_checks
-from cryocloud.web.billing.models import Customer
+from cryocloud.web.billing import documents, vat_checks
+from cryocloud.web.billing.models import Customer, Invoice
 from cryocloud.web.core.periodic import every
-from cryocloud.web.core.tasks import CALLING
+from cryocloud.web.core.tasks import CALLING, DRAWING
 
 
 @task(priority=CALLING)
@@ -23,3 +23,16 @@ def check_vat_ids() -> None:
     customers = Customer.unscoped.exclude(vat_state=Customer.VatState.NONE)
     for customer_id, organization_id in customers.values_list("pk", "organization_id"):
         check_vat_id.enqueue(customer_id, organization_id=organization_id)
+
+
+@task(priority=DRAWING)
+def make_documents(invoice_id: str, organization_id: str) -> None:
+    documents.make(invoice_id)
+
+
+@every(timedelta(hours=1))
+def make_missing_documents() -> None:
+    """What was not ordered, or could not be made and may work by now."""
+    missing = Invoice.unscoped.filter(documents_at=None)
+    for invoice_id, organization_id in missing.values_list("pk", "organization_id"):
+        make_documents.enqueue(invoice_id, organization_id=organization_id)

@@ -11,6 +11,7 @@ class PlatformError(Exception):
 
     status = 500
     remedy = ""
+    remedy_words = "Set it up"
 
 
 class NotFound(PlatformError):
@@ -42,6 +43,20 @@ class Conflict(PlatformError):
     """Impossible in the present state, such as cancelling what has ended."""
 
     status = 409
+
+
+class TakesNothing(Conflict):
+    """The organization may be read at present, but nothing may be added or changed."""
+
+    remedy = "/organization/"
+    remedy_words = "See what holds and until when"
+
+
+class Closed(Forbidden):
+    """The data of the organization cannot be reached any more."""
+
+    remedy = "/organization/"
+    remedy_words = "See what holds now"
 
 
 class QuotaExceeded(PlatformError):

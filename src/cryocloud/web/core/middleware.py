@@ -80,5 +80,10 @@ class plain_errors:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, PlatformError):
             return None
-        shown = {"message": str(error), "status": error.status, "remedy": error.remedy}
+        shown = {
+            "message": str(error),
+            "status": error.status,
+            "remedy": error.remedy,
+            "remedy_words": error.remedy_words,
+        }
         return render(request, "error.html", shown, status=error.status)

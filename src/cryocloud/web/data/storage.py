@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Count, Sum
 
-from cryocloud.web.configuration import configuration
 from cryocloud.web.core.disk_room import require_room
-from cryocloud.web.core.errors import Forbidden, QuotaExceeded
+from cryocloud.web.core.errors import QuotaExceeded, TakesNothing
 from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
+from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.organizations.states import standing
+from cryocloud.web.organizations.state_words import why_nothing_added
+from cryocloud.web.organizations.states import State, standing
 
+PAID_UP_TO = 2
+"""Times what a plan with a price for storage includes: to there it is paid for, beyond nothing is written."""
 _REMEDY = "Delete what you no longer need and empty the trash, or ask for more storage."
 
 
@@ -52,9 +55,14 @@ class StorageLimit:
 
 
 def storage_limit(organization: Organization) -> StorageLimit:
+    """As the trial or the plan says, more than a plan includes if that has a price; or as an operator has set it."""
+    given = allowance(organization)
     of_plan = StorageLimit(None, None)
-    if organization.state != Organization.State.ACTIVE:
-        of_plan = StorageLimit(configuration().trial_files, configuration().trial_storage_bytes)
+    if given is not None:
+        is_paid = (
+            given.storage_cents_a_terabyte_month is not None and standing(organization).state == State.ACTIVE
+        )
+        of_plan = StorageLimit(given.files, given.storage_bytes * (PAID_UP_TO if is_paid else 1))
     by_hand = StorageLimit(organization.files_max, organization.storage_bytes_max)
     return StorageLimit(
         of_plan.files if by_hand.files is None else by_hand.files,
@@ -62,11 +70,21 @@ def storage_limit(organization: Organization) -> StorageLimit:
     )
 
 
+def require_free_storage(organization: Organization) -> None:
+    """Refuse work that writes where everything that may be kept is kept."""
+    limit, used = storage_limit(organization), storage_used(organization)
+    if limit.size_bytes is not None and used.size_bytes >= limit.size_bytes:
+        raise QuotaExceeded(
+            f"{intcomma(used.size_bytes)} bytes are kept, and the plan holds {intcomma(limit.size_bytes)}. {_REMEDY}"
+        )
+
+
 def reserve_storage(organization_id: str, *, files: int, size_bytes: int) -> None:
     """Raise unless that much more fits; the caller's transaction holds the organization until it has used it."""
     organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
-    if not standing(organization).may_compute:
-        raise Forbidden("The trial of this organization has ended: its data can be read, but nothing added.")
+    found = standing(organization)
+    if not found.may_add or found.is_under_review:
+        raise TakesNothing(why_nothing_added(organization, found))
     require_room()
     limit, used = storage_limit(organization), storage_used(organization)
     left_files, left_bytes = _left(limit.files, used.files), _left(limit.size_bytes, used.size_bytes)

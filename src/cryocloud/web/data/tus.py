@@ -297,7 +297,7 @@ def _checksum(header: str) -> tuple[Any, bytes] | None:
 
 
 def _upload(actor: Actor, upload_id: str) -> Upload:
-    upload = access.get(actor, Upload, upload_id, needs=Role.EDITOR)
+    upload = access.get(actor, Upload, upload_id, needs=Role.EDITOR, purpose=access.Purpose.READ)
     if upload.source:
         raise NotFound
     if upload.state == Upload.State.ABORTED:

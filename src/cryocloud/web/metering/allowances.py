@@ -8,15 +8,18 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.metering.models import Allowance
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.organizations.states import State, standing
+from cryocloud.web.organizations.states import Standing, State, standing
 
 
 def allowance(organization: Organization, moment: datetime | None = None) -> Allowance | None:
     """What is in force; None where nothing limits the organization: it is active and has never had a plan."""
     moment = moment or now()
-    state = standing(organization, moment).state
+    found = standing(organization, moment)
+    state = found.state
+    if found.is_under_review:
+        return _nothing(organization, moment)
     if state == State.TRIAL:
-        return _of_trial(organization)
+        return _of_trial(organization, found)
     given = Allowance.unscoped.filter(organization=organization)
     in_force = given.filter(from_at__lte=moment, until_at__gt=moment).first()
     if in_force is not None and state in (State.ACTIVE, State.PAST_DUE):
@@ -42,12 +45,12 @@ def end_allowance(organization_id: str, moment: datetime) -> None:
     current.filter(from_at__gte=moment).delete()
 
 
-def _of_trial(organization: Organization) -> Allowance:
+def _of_trial(organization: Organization, found: Standing) -> Allowance:
     site, begin = configuration(), organization.trial_started_at
     return Allowance(
         organization=organization,
         from_at=begin,
-        until_at=begin + timedelta(days=site.trial_days),
+        until_at=found.until or begin + timedelta(days=site.trial_days),
         plan_code="trial",
         plan_name="Trial",
         compute_s=site.trial_compute_hours * 3600,

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet, Sum
@@ -70,7 +71,7 @@ def note_use(claim: Claim, used_s: float) -> Shortage | None:
         return None
     with transaction.atomic():
         free_s, shortage = free_compute_s(claim)
-        row = held.select_for_update().first()
+        row = held.select_for_update(no_key=True).first()
         if row is None:
             return None
         wanted_s = math.ceil(used_s) + AHEAD_S * claim.slots - row.granted_s
@@ -82,9 +83,9 @@ def note_use(claim: Claim, used_s: float) -> Shortage | None:
 
 @transaction.atomic
 def stop_granting(organization_id: str, attempt_id: str) -> None:
-    """An attempt that must stop keeps what it has used; the rest is free for others, and its last minutes cost nothing."""
+    """An attempt that must stop keeps what it has used; the rest is free, and what it takes to stop costs nothing."""
     _lock(organization_id)
-    row = Reservation.unscoped.select_for_update().filter(attempt_id=attempt_id).first()
+    row = Reservation.unscoped.select_for_update(no_key=True).filter(attempt_id=attempt_id).first()
     if row is not None:
         row.granted_s = min(row.granted_s, math.floor(row.used_s))
         row.save(update_fields=["granted_s"])
@@ -109,7 +110,7 @@ def settle(claim: Claim, measured_s: float, *, was_stopped: bool, moment: dateti
     return int(max(0, min(math.floor(measured_s), most_s)))
 
 
-def give_back(attempt_ids_at_work: QuerySet[object, object]) -> int:
+def give_back(attempt_ids_at_work: QuerySet[Any, Any]) -> int:
     """What is held for attempts that are gone is free again; those that have just begun are left alone."""
     gone = Reservation.unscoped.exclude(attempt_id__in=attempt_ids_at_work)
     return gone.filter(created_at__lt=now() - ORPHANED_AFTER).delete()[0]
@@ -138,7 +139,7 @@ def free_compute_s(
 
 
 def _lock(organization_id: str) -> Organization:
-    return Organization.objects.select_for_update().get(pk=organization_id)
+    return Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
 
 
 def _billed_s(records: QuerySet[UsageRecord]) -> int:

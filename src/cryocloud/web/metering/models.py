@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 from cryocloud.web.core.ids import ID_LENGTH
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import Record, TenantRecord
 
 
 class UsageRecord(TenantRecord):
@@ -90,6 +90,24 @@ class StorageHour(TenantRecord):
 
     class Meta(TenantRecord.Meta):
         constraints = (models.UniqueConstraint(fields=["organization", "hour"], name="one_sample_an_hour"),)
+
+
+class Reconciliation(Record):
+    """One night's comparison of what is counted as storage with what lies in the store.
+
+    ``differences`` are the first of those ``differing``, each with organization, name, counted and found bytes; found
+    is None for what is not there.
+    """
+
+    finished_at = models.DateTimeField()
+    files = models.BigIntegerField()
+    counted_bytes = models.BigIntegerField()
+    found_bytes = models.BigIntegerField()
+    differing = models.PositiveIntegerField()
+    differences = models.JSONField(default=list)
+
+    class Meta:
+        indexes = (models.Index(fields=["-finished_at"]),)
 
 
 class Allowance(TenantRecord):

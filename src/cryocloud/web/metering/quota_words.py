@@ -8,7 +8,8 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.metering.limits import compute_limit
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.organizations.states import State, Standing, standing
+from cryocloud.web.organizations.state_words import moment_words, why_nothing_added
+from cryocloud.web.organizations.states import Standing, State, standing
 from cryocloud.web.terms import CURRENCY, billing
 
 
@@ -16,13 +17,17 @@ def used_up_words(organization: Organization) -> str:
     """For an organization that may use nothing more now."""
     held = standing(organization)
     if not held.may_compute:
-        return _of_state(held)
+        return why_nothing_added(organization, held)
     limit = compute_limit(organization)
     hours = (limit.included_s or 0) / 3600
     if held.state == State.TRIAL:
-        return f"The {hours:,.0f} hours of compute of the trial are used up. Results stay. To go on, {_ask('choose a plan')}."
+        remedy = f"Results stay. To go on, {_ask('choose a plan')}."
+        return f"The {hours:,.0f} hours of compute of the trial are used up. {remedy}"
     return " ".join(
-        [f"The {hours:,.0f} hours of compute of the plan are used up.", *_of_plan(organization, held, limit.until_at)]
+        [
+            f"The {hours:,.0f} hours of compute of the plan are used up.",
+            *_of_plan(organization, held, limit.until_at),
+        ]
     )
 
 
@@ -40,22 +45,8 @@ def _of_plan(organization: Organization, held: Standing, until_at: datetime | No
     return [*words, f"To go on, {_ask('choose a larger plan')}."]
 
 
-def _of_state(held: Standing) -> str:
-    until = "" if held.until is None else f" until {moment_words(held.until)}"
-    match held.state:
-        case State.TRIAL_ENDED:
-            return f"The trial is over. Data can be read and fetched{until}. To compute, {_ask('choose a plan')}."
-        case State.ENDED | State.RETRIEVAL:
-            return f"The plan has ended. Data can be read and fetched{until}. To compute, {_ask('choose a plan')}."
-    return "The organization is closed; nothing runs any more."
-
-
 def _ask(choice: str) -> str:
     """What to do: where plans are sold they are chosen in the settings, elsewhere people are asked."""
     if billing() is None:
         return f"write to {configuration().contact_words}"
     return f"an owner can {choice} in the settings of the organization"
-
-
-def moment_words(moment: datetime) -> str:
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"

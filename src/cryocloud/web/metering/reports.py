@@ -29,7 +29,9 @@ class StorageUse:
     hours: int
 
 
-def records_of(organization_id: str, from_at: datetime | None, until_at: datetime | None) -> QuerySet[UsageRecord]:
+def records_of(
+    organization_id: str, from_at: datetime | None, until_at: datetime | None
+) -> QuerySet[UsageRecord]:
     """Of attempts that ended in the half-open span, oldest first; None: without that end."""
     rows = UsageRecord.unscoped.filter(organization_id=organization_id)
     if from_at is not None:

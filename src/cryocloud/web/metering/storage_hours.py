@@ -16,13 +16,17 @@ def full_hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
+def is_noted(organization_id: str, moment: datetime) -> bool:
+    return StorageHour.unscoped.filter(organization_id=organization_id, hour=full_hour(moment)).exists()
+
+
 @transaction.atomic
 def note_hour(organization_id: str, moment: datetime, size_bytes: int) -> int:
     """The sample of this hour, if there is none yet; how many were added.
 
     Hours that were missed meanwhile, while the platform stood still, get the smaller of their two neighbors.
     """
-    Organization.objects.select_for_update().get(pk=organization_id)
+    Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
     hour = full_hour(moment)
     own = StorageHour.unscoped.filter(organization_id=organization_id)
     before = own.filter(hour__lte=hour).order_by("-hour").first()

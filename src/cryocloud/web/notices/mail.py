@@ -7,7 +7,7 @@ off between is ``unsure`` and not sent again; SMTP has no way to ask. Its notice
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 from textwrap import dedent
@@ -32,9 +32,19 @@ LIFE = timedelta(days=2)
 LETTER_LIFE = timedelta(days=21)
 PAUSES_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
 SETTINGS = "/settings/notices/"
+Attachment = tuple[str, bytes, str]
+"""Name of the file, its bytes, and their media type."""
 _Mail = Notice.Mail
 _NEEDS = {Occasion.Subject.WEBHOOK: Role.ADMIN, Occasion.Subject.ORGANIZATION: Role.OWNER}
 _log = logging.getLogger("cryocloud.notices")
+
+
+_attachments: list[Callable[[Occasion], list[Attachment]]] = []
+
+
+def register_attachments(find: Callable[[Occasion], list[Attachment]]) -> None:
+    """``find(occasion)`` gives what is attached to the mails of a letter."""
+    _attachments.append(find)
 
 
 def tell(occasion: Occasion, user_ids: Iterable[str]) -> None:
@@ -181,6 +191,7 @@ def _message(notice: Notice, address: str) -> EmailMessage:
         from_email=site.mail_from,
         to=[address],
         headers=headers,
+        attachments=[one for find in _attachments for one in find(occasion)] if is_letter else [],
     )
 
 

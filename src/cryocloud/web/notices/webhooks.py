@@ -40,7 +40,7 @@ def calls_of(webhook: Webhook) -> QuerySet[Call]:
 
 def set_webhook(*, actor: Actor, organization: Organization, url: str) -> tuple[Webhook, str]:
     """Give it an address; the secret of a new one is told this once, of one that was there it stays and is not told."""
-    access.require_governor(actor, organization.pk)
+    access.require_governor(actor, organization.pk, purpose=access.Purpose.ADD)
     spend("webhook", organization.pk, amount=60, window_s=3600)
     checked = check_url(url)
     with transaction.atomic():
@@ -57,7 +57,7 @@ def set_webhook(*, actor: Actor, organization: Organization, url: str) -> tuple[
 @transaction.atomic
 def renew_secret(*, actor: Actor, webhook: Webhook) -> str:
     """A new secret, told this once; the old one signs nothing from now on."""
-    access.require_governor(actor, webhook.organization_id)
+    access.require_governor(actor, webhook.organization_id, purpose=access.Purpose.ADD)
     secret = _new_secret()
     Webhook.unscoped.filter(pk=webhook.pk).update(sealed_secret=seal(SEALED_FOR, secret))
     _record(actor, "webhook.secret_renewed", webhook)
@@ -67,7 +67,8 @@ def renew_secret(*, actor: Actor, webhook: Webhook) -> str:
 @transaction.atomic
 def switch_webhook(*, actor: Actor, webhook: Webhook, on: bool) -> None:
     """What happens while it is off is not told later."""
-    access.require_governor(actor, webhook.organization_id)
+    purpose = access.Purpose.ADD if on else access.Purpose.GOVERN
+    access.require_governor(actor, webhook.organization_id, purpose=purpose)
     Webhook.unscoped.filter(pk=webhook.pk).update(is_on=on, failing_since=None)
     _record(actor, "webhook.switched_on" if on else "webhook.switched_off", webhook)
 
@@ -81,7 +82,7 @@ def remove_webhook(*, actor: Actor, webhook: Webhook) -> None:
 
 @transaction.atomic
 def send_test(*, actor: Actor, webhook: Webhook) -> Call:
-    access.require_governor(actor, webhook.organization_id)
+    access.require_governor(actor, webhook.organization_id, purpose=access.Purpose.ADD)
     if not webhook.is_on:
         raise Conflict("The webhook is switched off. Switch it on, then send a test.")
     spend("webhook", webhook.organization_id, amount=60, window_s=3600)

@@ -18,10 +18,9 @@ REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an organization may; a limit of None is that of its state."""
+class Limits:
+    """What an organization may; a limit of None is that of its trial or plan."""
 
-    state: str
     compute_hours_max: int | None
     storage_bytes_max: int | None
     files_max: int | None
@@ -41,7 +40,7 @@ def close_account(*, actor: Actor, person: User, reason: str) -> None:
         raise Conflict("This is your own account. Another operator can close it, or: cryocloud deactivate.")
     if not held.is_active:
         raise Conflict(f"The account of {held.email} is closed already.")
-    deactivate_person(person=held, actor=actor, reason=_checked(reason))
+    deactivate_person(person=held, actor=actor, reason=checked_reason(reason))
 
 
 @transaction.atomic
@@ -49,27 +48,27 @@ def reopen_account(*, actor: Actor, person: User, reason: str) -> None:
     held = _locked(actor, person, "Reopening an account")
     if held.is_active:
         raise Conflict(f"The account of {held.email} is open already.")
-    reactivate_person(person=held, actor=actor, reason=_checked(reason))
+    reactivate_person(person=held, actor=actor, reason=checked_reason(reason))
 
 
 @transaction.atomic
-def set_plan(*, actor: Actor, organization: Organization, plan: Plan, reason: str) -> None:
-    """State and limits at once; what is different is written down with the reason."""
+def set_limits(*, actor: Actor, organization: Organization, limits: Limits, reason: str) -> None:
+    """The limits; what is different is written down with the reason."""
     require_operator(actor)
-    require_second_factor(actor, "Changing a plan")
+    require_second_factor(actor, "Changing limits")
     held = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-    wanted = asdict(plan)
+    wanted = asdict(limits)
     changes = {
         name: [getattr(held, name), value] for name, value in wanted.items() if getattr(held, name) != value
     }
     if not changes:
         raise Refused("Nothing is different from what holds now.")
-    said = _checked(reason)
+    said = checked_reason(reason)
     for name in changes:
         setattr(held, name, wanted[name])
     held.save(update_fields=list(changes))
     record_event(
-        "organization.plan_set",
+        "organization.limits_set",
         organization_id=held.pk,
         target=held,
         actor_id=actor.user.pk,
@@ -85,7 +84,7 @@ def _locked(actor: Actor, person: User, purpose: str) -> User:
     return User.objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
-def _checked(reason: str) -> str:
+def checked_reason(reason: str) -> str:
     said = " ".join(reason.split())
     if not said:
         raise Refused("A reason is needed.", {"reason": "Say why; it stands in the audit log."})

@@ -23,9 +23,12 @@ from cryocloud.web.core.disk_room import Room, room
 from cryocloud.web.core.models import BackgroundTask, Lease
 from cryocloud.web.core.tasks import CALLING, DRAWING, MAILING, MOVING, READING, REMOVING
 from cryocloud.web.data.models import Upload
+from cryocloud.web.metering.models import Reconciliation
 from cryocloud.web.operations.disk_use import Use, disk_use
 from cryocloud.web.operations.health import PROCESSES
 from cryocloud.web.operations.history import BACKUP_FAILED, BACKUP_MADE, last_backup
+from cryocloud.web.operations.reconciliation import last_reconciliation
+from cryocloud.web.operations.reviews import reviews
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.models import Attempt, Job
 
@@ -84,9 +87,11 @@ class Overview:
     tasks_failed: int
     people: int
     organizations: int
+    reviews_open: int
     uses: list[Use]
     backup_made: AuditEvent | None
     backup_failed: AuditEvent | None
+    reconciliation: Reconciliation | None
 
     @property
     def is_open_to_jobs(self) -> bool:
@@ -110,9 +115,11 @@ def overview() -> Overview:
         tasks_failed=BackgroundTask.objects.filter(state=BackgroundTask.State.FAILED).count(),
         people=User.objects.count(),
         organizations=Organization.objects.count(),
+        reviews_open=reviews(is_open=True).count(),
         uses=disk_use(),
         backup_made=made,
         backup_failed=failed if failed and (made is None or failed.pk > made.pk) else None,
+        reconciliation=last_reconciliation(),
     )
 
 

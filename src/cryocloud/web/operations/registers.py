@@ -12,6 +12,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 
 from cryocloud.web.accounts.models import ApiToken, User
 from cryocloud.web.accounts.second_factor import FACTORS
+from cryocloud.web.billing.models import Invoice, VatCheck
 from cryocloud.web.data.services import storage_limit, storage_used
 from cryocloud.web.data.storage import Storage, StorageLimit
 from cryocloud.web.metering.services import compute_limit_s, running_compute_s, used_compute_s
@@ -126,3 +127,17 @@ def measured(organizations: list[Organization]) -> list[Tenant]:
 def members_of(organization: Organization) -> QuerySet[Membership]:
     rows = Membership.unscoped.filter(organization=organization).select_related("user")
     return rows.order_by("-role", "user__name", "pk")
+
+
+def invoices_found(text: str) -> QuerySet[Invoice]:
+    """By a part of the number, of the organization's name or of who pays, newest first; without their documents."""
+    rows = Invoice.unscoped.select_related("organization").defer("ubl").order_by("-issued_at", "-sequence")
+    wanted = (
+        Q(number__icontains=text) | Q(organization__name__icontains=text) | Q(customer__name__icontains=text)
+    )
+    return rows.filter(wanted) if text else rows
+
+
+def vat_checks_found() -> QuerySet[VatCheck]:
+    """What the register of VAT ids said, newest first."""
+    return VatCheck.unscoped.select_related("organization").order_by("-at", "-pk")

@@ -33,7 +33,7 @@ ADDRESS_LENGTH_MAX = 254
 def invite_member(*, actor: Actor, organization: Organization, email: str, role: Role) -> Invitation:
     """Offer a membership; an earlier offer to the same address ends. The mail is sent in the background."""
     _hold_members(organization.id)
-    access.require_governor(actor, organization.id, inviter_needs(role))
+    access.require_governor(actor, organization.id, inviter_needs(role), purpose=access.Purpose.ADD)
     if role >= Role.ADMIN:
         require_second_factor(actor, f"Inviting an {role.label}")
     address = _address(email)

@@ -27,7 +27,7 @@ class Organization(Record):
     """The tenant. The figures are limits that an operator has set by hand; None: as the plan says.
 
     ``state`` is as it was last written down, ``organizations.states.standing`` tells what holds at this second;
-    ``state_until`` is the moment at which the clock alone will change it.
+    ``state_until`` is the moment at which the clock alone will change it. A trial under review has not begun.
     """
 
     class State(models.TextChoices):
@@ -45,6 +45,7 @@ class Organization(Record):
     state_since = models.DateTimeField(default=now)
     state_until = models.DateTimeField(null=True, blank=True)
     trial_started_at = models.DateTimeField(default=now)
+    is_under_review = models.BooleanField(default=False)
     compute_hours_max = models.PositiveIntegerField(null=True, blank=True)
     storage_bytes_max = models.PositiveBigIntegerField(null=True, blank=True)
     files_max = models.PositiveBigIntegerField(null=True, blank=True)
@@ -58,7 +59,8 @@ class Organization(Record):
 
     def save(self, *arguments: Any, **options: Any) -> None:
         """A new organization in its trial gets the end of it."""
-        if self._state.adding and self.state == self.State.TRIAL and self.state_until is None:
+        begins = self._state.adding and self.state == self.State.TRIAL and not self.is_under_review
+        if begins and self.state_until is None:
             self.state_since = self.trial_started_at
             self.state_until = self.trial_started_at + timedelta(days=configuration().trial_days)
         super().save(*arguments, **options)
@@ -75,6 +77,33 @@ class StateChange(TenantRecord):
 
     class Meta(TenantRecord.Meta):
         indexes = (models.Index(fields=["organization", "at"]),)
+
+
+class TrialTaken(TenantRecord):
+    """Who has begun a trial with an organization: the person, and the hash of their mailbox in its plainest form."""
+
+    person_id = models.CharField(max_length=ID_LENGTH, db_index=True)
+    mailbox_hash = models.CharField(max_length=64, db_index=True)
+
+
+class TrialReview(TenantRecord):
+    """A trial that somebody has to look at, because its owner has had one. A decision is never changed."""
+
+    class Decision(models.TextChoices):
+        OPEN = "open"
+        GRANTED = "granted"
+        REFUSED = "refused"
+        MOOT = "moot"
+
+    asked_by_id = models.CharField(max_length=ID_LENGTH)
+    suspicion = models.CharField(max_length=500)
+    decision = models.CharField(max_length=8, choices=Decision, default=Decision.OPEN)
+    decided_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    decided_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta(TenantRecord.Meta):
+        constraints = (models.UniqueConstraint(fields=["organization"], name="one_review"),)
 
 
 class Membership(TenantRecord):

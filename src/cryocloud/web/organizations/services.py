@@ -16,7 +16,8 @@ from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.grants import end_grants
 from cryocloud.web.organizations.invitations import accept_invitation, invite_member, revoke_invitation
-from cryocloud.web.organizations.models import Membership, Organization, Role
+from cryocloud.web.organizations.models import Membership, Organization, Role, TrialReview
+from cryocloud.web.organizations.trials import begins_with_trial, note_trial, suspicion_about
 
 __all__ = (
     "accept_invitation",
@@ -29,7 +30,7 @@ __all__ = (
     "revoke_invitation",
     "switch_organization",
 )
-TRIALS_OWNED_MAX = 3
+REVIEWS_OPEN_MAX = 3
 
 
 @transaction.atomic
@@ -45,8 +46,15 @@ def create_organization(*, actor: Actor, name: str) -> Organization:
 @transaction.atomic
 def open_organization(*, actor: Actor, name: str) -> Organization:
     """A new organization, in its trial where there are trials, owned by the actor; the sign-up has been allowed."""
-    state = Organization.State.TRIAL if configuration().has_trials else Organization.State.ACTIVE
-    organization = Organization.objects.create(name=clean_name(name, field="name"), state=state)
+    has_trial = begins_with_trial(actor.user)
+    suspicion = suspicion_about(actor.user) if has_trial else ""
+    organization = Organization.objects.create(
+        name=clean_name(name, field="name"),
+        state=Organization.State.TRIAL if has_trial else Organization.State.ACTIVE,
+        is_under_review=bool(suspicion),
+    )
+    if has_trial:
+        note_trial(organization, actor.user, suspicion)
     Membership.unscoped.create(organization=organization, user=actor.user, role=Role.OWNER)
     _switch(actor.user, organization.id)
     _record("organization.created", actor, organization, organization)
@@ -54,22 +62,20 @@ def open_organization(*, actor: Actor, name: str) -> Organization:
 
 
 def require_may_create(actor: Actor) -> None:
-    """Where only invited people may sign up, only operators make organizations; and nobody collects trials."""
-    site = configuration()
-    if not (site.sign_up_open or actor.user.is_operator):
+    """Where only invited people may sign up, only operators make organizations."""
+    if not (configuration().sign_up_open or actor.user.is_operator):
         raise Forbidden("Here, only the operator makes organizations.")
-    owned = Membership.unscoped.filter(
-        user=actor.user, role=Role.OWNER, organization__state=Organization.State.TRIAL
-    ).count()
-    if owned >= TRIALS_OWNED_MAX and not actor.user.is_operator:
+    waiting = TrialReview.unscoped.filter(asked_by_id=actor.user.pk, decision=TrialReview.Decision.OPEN)
+    if waiting.count() >= REVIEWS_OPEN_MAX:
         raise Conflict(
-            f"You own {owned} organizations in their trial. For another one, write to {site.contact_words}."
+            f"The trials of {REVIEWS_OPEN_MAX} of your organizations are under review. Wait for the decision, which is "
+            "mailed to you, then make another one."
         )
 
 
 @transaction.atomic
 def rename_organization(*, actor: Actor, organization: Organization, name: str) -> None:
-    access.require_governor(actor, organization.id)
+    access.require_governor(actor, organization.id, purpose=access.Purpose.ADD)
     organization.name = clean_name(name, field="name")
     organization.save(update_fields=["name"])
     _record("organization.renamed", actor, organization, organization)
@@ -77,7 +83,7 @@ def rename_organization(*, actor: Actor, organization: Organization, name: str) 
 
 @transaction.atomic
 def switch_organization(*, actor: Actor, organization: Organization) -> None:
-    access.require_role(actor, organization.id, Role.VIEWER)
+    access.require_role(actor, organization.id, Role.VIEWER, access.Purpose.GOVERN)
     _switch(actor.user, organization.id)
 
 
@@ -131,7 +137,7 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
 
 def _lock(actor: Actor, membership: Membership, *, needs: Role) -> Membership:
     """The membership as it is now; changes to the members of one organization happen one after the other."""
-    access.require_role(actor, membership.organization_id, needs)
+    access.require_role(actor, membership.organization_id, needs, access.Purpose.GOVERN)
     Organization.objects.select_for_update(no_key=True).get(pk=membership.organization_id)
     held = Membership.unscoped.select_related("organization").filter(pk=membership.pk).first()
     if held is None:

@@ -15,7 +15,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken
 from cryocloud.web.accounts.services import TOKEN_DAYS, make_token, rename_person, revoke_token, usable_tokens
 from cryocloud.web.core.errors import Refused
-from cryocloud.web.organizations.access import governs_any, organizations_of, require_role
+from cryocloud.web.organizations.access import Purpose, governs_any, organizations_of, require_role
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import members_only
@@ -81,7 +81,7 @@ def tokens(request: HttpRequest, actor: Actor) -> HttpResponse:
     if form.is_valid():
         given = form.cleaned_data
         governs = given["scope"] == ApiToken.Scope.ADMIN
-        require_role(actor, given["organization"], Role.ADMIN if governs else Role.VIEWER)
+        require_role(actor, given["organization"], Role.ADMIN if governs else Role.VIEWER, Purpose.GOVERN)
         try:
             made, secret = make_token(
                 actor=actor,

@@ -12,6 +12,7 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.notices.services import unread_count
 from cryocloud.web.organizations.access import organizations_of, owns_any
 from cryocloud.web.organizations.models import Organization
+from cryocloud.web.pages.standing import Shown, shown_standing
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "organizations": own,
         "lacks_second_factor": SimpleLazyObject(lambda: _lacks_second_factor(request)),
         "current_organization": SimpleLazyObject(lambda: _current(request, list(own))),
+        "current_standing": SimpleLazyObject(lambda: _standing(request, list(own))),
         "unread_notices": SimpleLazyObject(lambda: _unread_notices(request)),
     }
 
@@ -40,6 +42,11 @@ def _lacks_second_factor(request: HttpRequest) -> bool:
     """Owners are reminded on every page until they have one."""
     user = getattr(request, "user", None)
     return isinstance(user, User) and not has_second_factor(user) and owns_any(Actor(user))
+
+
+def _standing(request: HttpRequest, own: list[Organization]) -> Shown | None:
+    current = _current(request, own)
+    return None if current is None else shown_standing(current)
 
 
 def _current(request: HttpRequest, own: list[Organization]) -> Organization | None:

@@ -11,8 +11,6 @@ from django.db.models import Case, Count, IntegerField, Max, OuterRef, Q, Subque
 
 from cryocloud.catalog.metrics import spoken_number
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.configuration import configuration
-from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.organizations.access import within
 from cryocloud.web.organizations.models import Organization
@@ -119,12 +117,6 @@ def active_jobs(actor: Actor, organization: Organization) -> tuple[list[Job], in
     first = Case(When(state=Job.State.RUNNING, then=Value(0)), default=Value(1), output_field=IntegerField())
     shown = rows.select_related("project").order_by(first, "created_at")[:ACTIVE_SHOWN]
     return list(shown), rows.count()
-
-
-def trial_days_left(organization: Organization) -> int | None:
-    if organization.state != Organization.State.TRIAL:
-        return None
-    return max(0, configuration().trial_days - (now() - organization.trial_started_at).days)
 
 
 def sample_dataset(actor: Actor, organization: Organization) -> Dataset | None:

@@ -11,7 +11,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.data import services
 from cryocloud.web.data.models import Dataset
-from cryocloud.web.organizations.access import get
+from cryocloud.web.organizations.access import Purpose, get
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.trash.files import chosen_files, jobs_using_files, move_files_to_trash
@@ -22,7 +22,7 @@ JOBS_SHOWN = 20
 @require_http_methods(["GET", "POST"])
 @members_only
 def delete(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
-    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR)
+    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR, purpose=Purpose.READ)
     if request.method == "POST":
         services.trash_dataset(actor=actor, dataset=dataset)
         messages.success(
@@ -47,7 +47,7 @@ def delete(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
 @members_only
 def delete_files(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
     """The files that were ticked: first what would go, then, confirmed, the way to the trash."""
-    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR)
+    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR, purpose=Purpose.READ)
     ids = request.POST.getlist("file")
     refusal = ""
     if request.POST.get("confirmed"):
@@ -81,7 +81,7 @@ def delete_files(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpRes
 @require_POST
 @members_only
 def restore(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
-    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR)
+    dataset = get(actor, Dataset, dataset_id, needs=Role.EDITOR, purpose=Purpose.READ)
     services.restore_dataset(actor=actor, dataset=dataset)
     messages.success(request, f"“{dataset.name}” is back.")
     return redirect("dataset", dataset_id=dataset.pk)
@@ -90,7 +90,7 @@ def restore(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse
 @require_http_methods(["GET", "POST"])
 @members_only
 def purge(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse:
-    dataset = get(actor, Dataset, dataset_id, needs=Role.ADMIN)
+    dataset = get(actor, Dataset, dataset_id, needs=Role.ADMIN, purpose=Purpose.READ)
     if request.method == "GET":
         context = {
             "section": "datasets",

@@ -19,7 +19,7 @@ from cryocloud.web.core.events import latest_event_id
 from cryocloud.web.data import services
 from cryocloud.web.data.models import Dataset, DatasetFile, Upload
 from cryocloud.web.data.server_folders import granted_folders
-from cryocloud.web.organizations.access import get, require_role, role_in, within
+from cryocloud.web.organizations.access import get, may_add, require_role, role_in, within
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dataset_files, dataset_trash
 from cryocloud.web.pages.gauges import storage_gauges
@@ -57,7 +57,7 @@ def datasets(request: HttpRequest, actor: Actor) -> HttpResponse:
         "storage": storage,
         "files": files,
         "trashed": within(actor, Dataset, organization).exclude(trashed_at=None).count(),
-        "may_edit": _may_edit(actor, organization.id),
+        "may_edit": may_add(actor, organization.id),
     }
     return render(request, "datasets/list.html", context)
 
@@ -129,17 +129,14 @@ def dataset(request: HttpRequest, actor: Actor, dataset_id: str) -> HttpResponse
         "refused": uploads.filter(state=Upload.State.ABORTED, problem__contains="SHA-256").order_by(
             "-created_at"
         )[:UNFINISHED_SHOWN],
-        "may_edit": _may_edit(actor, found.organization_id) and found.trashed_at is None,
+        "may_edit": found.trashed_at is None and may_add(actor, found.organization_id),
+        "may_delete": found.trashed_at is None
+        and (role_in(actor, found.organization_id) or 0) >= Role.EDITOR,
         "purge_due_at": services.purge_due_at(found),
         "last_event_id": latest_event_id(),
         "server_folders": granted_folders(found.organization_id),
     }
     return render(request, "datasets/dataset.html", context)
-
-
-def _may_edit(actor: Actor, organization_id: str) -> bool:
-    role = role_in(actor, organization_id)
-    return role is not None and role >= Role.EDITOR
 
 
 def _given_profile(request: HttpRequest) -> dict[str, Any]:

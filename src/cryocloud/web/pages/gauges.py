@@ -39,19 +39,26 @@ class Gauge:
 
     @property
     def level(self) -> str:
-        if self.limit is None or self.share < NEAR:
+        if not self.limit or self.share < NEAR:
             return ""
-        return "bad" if self.left <= 0 else "warning"
+        return "bad" if self._is_used_up else "warning"
+
+    @property
+    def _is_used_up(self) -> bool:
+        """Also where what is left is spoken as nothing."""
+        return self.left <= 0 or self.spoken(self.left) == self.spoken(0)
 
     @property
     def left_words(self) -> str:
         if self.limit is None:
             return "no limit"
-        return f"{self.spoken(self.left)} left" if self.left > 0 else "nothing left"
+        if not self.limit:
+            return "none included"
+        return "nothing left" if self._is_used_up else f"{self.spoken(self.left)} left"
 
     @property
     def used_words(self) -> str:
-        of = "" if self.limit is None else f" of {self.spoken(self.limit)}"
+        of = "" if not self.limit else f" of {self.spoken(self.limit)}"
         return f"{self.spoken(self.used)} used{of}"
 
     @property

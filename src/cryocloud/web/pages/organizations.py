@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from math import ceil
 from urllib.parse import urlencode
 
 from django import forms
@@ -18,13 +16,14 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.guessing import count_wrong_secret, place_of
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.sign_up import SIGN_UP_PERMIT
-from cryocloud.web.configuration import configuration
-from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
 from cryocloud.web.organizations import access, invitations, services
 from cryocloud.web.organizations.grants import grants_ending
 from cryocloud.web.organizations.models import Invitation, Membership, Organization, Role
+from cryocloud.web.organizations.states import standing
+from cryocloud.web.organizations.trials import begins_with_trial, suspicion_about
 from cryocloud.web.pages.refusals import show_refusal
+from cryocloud.web.pages.standing import shown_standing, state_history
 from cryocloud.web.pages.visitor import current_organization, members_only
 
 ACCEPTED = "accepted_invitation"
@@ -69,15 +68,18 @@ def organization(request: HttpRequest, actor: Actor) -> HttpResponse:
             messages.success(request, f"The invitation to {given['email']} is on its way.")
             return redirect("organization")
     elif request.method == "POST":
-        access.require_role(actor, current.id, Role.ADMIN)
+        access.require_governor(actor, current.id, purpose=access.Purpose.ADD)
     shown = _members_page(actor, current, own) | {"form": form}
     return render(request, "organizations/organization.html", shown, status=422 if form.errors else 200)
 
 
 def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, object]:
-    members = access.within(actor, Membership, current).select_related("user").order_by("-role", "user__name")
-    site = configuration()
-    ends_at = current.trial_started_at + timedelta(days=site.trial_days)
+    members = (
+        access.within(actor, Membership, current, purpose=access.Purpose.GOVERN)
+        .select_related("user")
+        .order_by("-role", "user__name")
+    )
+    found = standing(current)
     return {
         "section": "organization",
         "organization": current,
@@ -85,8 +87,10 @@ def _members_page(actor: Actor, current: Organization, own: Role) -> dict[str, o
         "own_role": own.label,
         "manages": own >= Role.ADMIN,
         "open_invitations": invitations.open_invitations(current) if own >= Role.ADMIN else [],
-        "trial_ends_at": ends_at,
-        "trial_days_left": max(0, ceil((ends_at - now()) / timedelta(days=1))),
+        "now": shown_standing(current),
+        "history": state_history(current),
+        "adds": found.may_add,
+        "owns": own == Role.OWNER,
         "roles": ROLE_WORDS,
     }
 
@@ -126,7 +130,13 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
         else:
             messages.success(request, "The organization is made, and you own it.")
             return redirect("/dashboard/")
-    shown = {"section": "organization", "form": form}
+    has_trial = begins_with_trial(actor.user)
+    shown = {
+        "section": "organization",
+        "form": form,
+        "has_trial": has_trial,
+        "is_reviewed": has_trial and bool(suspicion_about(actor.user)),
+    }
     return render(request, "organizations/new.html", shown, status=422 if form.errors else 200)
 
 
@@ -150,7 +160,7 @@ def rename(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_POST
 @members_only
 def role(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse:
-    member = access.get(actor, Membership, membership_id, needs=Role.ADMIN)
+    member = access.get(actor, Membership, membership_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     wanted = request.POST.get("role", "")
     if wanted not in {str(value) for value in Role.values}:
         raise Refused(f"“{wanted[:20]}” is no role.")
@@ -169,10 +179,10 @@ def role(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: HttpRequest, actor: Actor, membership_id: str) -> HttpResponse:
     """Asks first; with the own membership it is leaving."""
-    member = access.get(actor, Membership, membership_id)
+    member = access.get(actor, Membership, membership_id, purpose=access.Purpose.GOVERN)
     own = member.user_id == actor.user.pk
     if not own:
-        access.require_role(actor, member.organization_id, Role.ADMIN)
+        access.require_role(actor, member.organization_id, Role.ADMIN, access.Purpose.GOVERN)
     if request.method == "POST":
         organization_name, person = member.organization.name, str(member.user)
         services.remove_member(actor=actor, membership=member)
@@ -190,7 +200,7 @@ def remove(request: HttpRequest, actor: Actor, membership_id: str) -> HttpRespon
 @require_POST
 @members_only
 def revoke(request: HttpRequest, actor: Actor, invitation_id: str) -> HttpResponse:
-    invitation = access.get(actor, Invitation, invitation_id, needs=Role.ADMIN)
+    invitation = access.get(actor, Invitation, invitation_id, needs=Role.ADMIN, purpose=access.Purpose.GOVERN)
     invitations.revoke_invitation(actor=actor, invitation=invitation)
     messages.success(request, f"The invitation to {invitation.email} is withdrawn.")
     return redirect("organization")

@@ -15,13 +15,14 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Refused
 from cryocloud.web.data.sample import sample_files
 from cryocloud.web.notices.services import project_choice
-from cryocloud.web.organizations.access import get, require_role, role_in
+from cryocloud.web.organizations.access import get, may_add, require_role, role_in
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import dashboard as numbers
 from cryocloud.web.pages.gauges import compute_gauge, storage_gauges
 from cryocloud.web.pages.in_trash import or_in_trash
 from cryocloud.web.pages.job_graph import SLIM, WIDE, draw, graph_of
 from cryocloud.web.pages.job_words import key_number, sources_of
+from cryocloud.web.pages.standing import shown_standing
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects import services
 from cryocloud.web.projects.models import Project
@@ -52,7 +53,6 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
         archived=archived,
     )
     jobs, active = numbers.active_jobs(actor, organization)
-    role = role_in(actor, organization.id)
     compute, (storage, files) = compute_gauge(organization), storage_gauges(organization)
     context = {
         "section": "dashboard",
@@ -64,8 +64,8 @@ def dashboard(request: HttpRequest, actor: Actor) -> HttpResponse:
         "compute": compute,
         "storage": storage,
         "shortages": [one.warning for one in (compute, storage, files) if one.warning],
-        "trial_days_left": numbers.trial_days_left(organization),
-        "may_edit": role is not None and role >= Role.EDITOR,
+        "now": shown_standing(organization),
+        "may_edit": may_add(actor, organization.id),
     }
     if context["is_first_visit"]:
         context["sample"] = numbers.sample_dataset(actor, organization)
@@ -176,10 +176,12 @@ def _work_of(request: HttpRequest, actor: Actor, found: Project) -> dict[str, An
     nodes, links = graph_of(drawn, sources_of(actor, drawn))
     listed: Page[Job] = Paginator(rows.select_related("run"), JOBS_PER_PAGE).get_page(page_number(request))
     role = role_in(actor, found.organization_id) or 0
+    adds = may_add(actor, found.organization_id)
     return {
         "project": found,
-        "may_edit": role >= Role.EDITOR and found.archived_at is None,
-        "may_archive": role >= Role.ADMIN,
+        "may_edit": adds and found.archived_at is None,
+        "may_archive": adds and role >= Role.ADMIN,
+        "may_delete": role >= Role.ADMIN,
         "runs": found.runs.order_by("-number")[:RUNS_SHOWN],
         "jobs": [(job, key_number(job)) for job in listed],
         "job_page": listed,

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.cookies import inventory
+from cryocloud.web.pages.offer import plan_cards
 from cryocloud.web.pages.policy import current_policy
 from cryocloud.web.pages.questions import questions
 
@@ -16,7 +17,7 @@ from cryocloud.web.pages.questions import questions
 @require_safe
 def start(request: HttpRequest) -> HttpResponse:
     excerpt = [one for one in questions(configuration()) if one.is_for_the_start_page]
-    return render(request, "public/start.html", {"questions": excerpt})
+    return render(request, "public/start.html", {"questions": excerpt, "cards": plan_cards()})
 
 
 @require_safe
@@ -26,7 +27,7 @@ def faq(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def plans(request: HttpRequest) -> HttpResponse:
-    return render(request, "public/plans.html", {"section": "plans"})
+    return render(request, "public/plans.html", {"section": "plans", "cards": plan_cards()})
 
 
 @require_safe

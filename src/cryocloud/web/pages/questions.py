@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from cryocloud.web import terms
 from cryocloud.web.configuration import Configuration
 from cryocloud.web.pages.templatetags.wording import bytes_text
 
@@ -19,43 +20,73 @@ class Question:
 
 
 def questions(site: Configuration) -> list[Question]:
-    about_plans = _about_the_trial(site) if site.has_trials else []
-    return [*about_plans, *_about_the_work(), *_about_the_data(site), *_about_help(site)]
-
-
-def _about_the_trial(site: Configuration) -> list[Question]:
+    is_sold = terms.billing() is not None
     return [
-        Question(
-            "Is there a free trial?",
-            format_html(
-                "<p>Yes. Signing up starts a trial of {} days with the full application. It includes {} hours of "
-                "compute and {} of storage. There is nothing to set up and no card to enter.</p><p>After the trial you "
-                "change to a paid subscription, or write to us about a custom plan. Your data stay where they are, "
-                "without interruption.</p>",
-                site.trial_days,
-                site.trial_compute_hours,
-                bytes_text(site.trial_storage_bytes),
-            ),
-            is_for_the_start_page=True,
-        ),
-        Question(
-            "What counts as an hour of compute?",
-            format_html(
-                "<p>One hour during which one node works on your job, counted to the second. Jobs that fail for a "
-                "reason of ours cost nothing. {} are counted in decimal bytes and include results and the trash.</p>",
-                bytes_text(site.trial_storage_bytes),
-            ),
-        ),
-        Question(
-            "How does the risk-free period work?",
-            format_html(
-                "<p>If a paid plan does not satisfy you, cancel it within {} days and you get 100 % back. "
-                "You deactivate the subscription yourself, in the settings of your account.</p>",
-                site.refund_days,
-            ),
-            is_for_the_start_page=True,
-        ),
+        *([_about_the_trial(site, is_sold)] if site.has_trials else []),
+        *([_about_hours()] if site.has_trials or is_sold else []),
+        *([_about_the_end_of_the_trial(site, is_sold)] if site.has_trials else []),
+        *([_about_refunds(site)] if is_sold and site.refund_days else []),
+        *_about_the_work(),
+        *_about_the_data(site),
+        *_about_help(site),
     ]
+
+
+def _about_the_trial(site: Configuration, is_sold: bool) -> Question:
+    return Question(
+        "Is there a free trial?",
+        format_html(
+            "<p>Yes. Signing up starts a trial of {} days with the full application. It includes {} hours of compute "
+            "and {} of storage. There is nothing to set up and no card to enter.</p><p>{}</p>",
+            site.trial_days,
+            site.trial_compute_hours,
+            bytes_text(site.trial_storage_bytes),
+            "During the trial or after it you choose a plan, or write to us about a custom one. Your data stay where "
+            "they are, without interruption."
+            if is_sold
+            else f"To go on after it, write to {site.contact_words}.",
+        ),
+        is_for_the_start_page=True,
+    )
+
+
+def _about_hours() -> Question:
+    return Question(
+        "What counts as an hour of compute?",
+        mark_safe(
+            "<p>One hour is one slot for one hour: a job takes one slot, or as many as the GPUs that it uses. Seconds "
+            "are counted exactly, and jobs that fail for a reason of ours cost nothing. Storage is counted in decimal "
+            "bytes (1 TB is 1,000,000,000,000 bytes) and includes results and the trash.</p>"
+        ),
+    )
+
+
+def _about_the_end_of_the_trial(site: Configuration, is_sold: bool) -> Question:
+    return Question(
+        "What happens to my data after the trial?",
+        format_html(
+            "<p>For {} days you can see, download and delete everything, but add and compute nothing. {} Then the "
+            "organization is closed, and its data cannot be reached any more. We mail you before each of these dates, "
+            "and its page shows them.</p>",
+            site.retrieval_days,
+            "With a plan everything goes on as it was." if is_sold else "",
+        ),
+    )
+
+
+def _about_refunds(site: Configuration) -> Question:
+    return Question(
+        "How does the risk-free period work?",
+        format_html(
+            "<p>If a paid plan does not satisfy you, deactivate it within {} days of your first payment and you get "
+            "100 % of everything paid back, once for an organization. You deactivate it yourself, in the settings of "
+            "your account; after these days it ends with the period that is paid. Data can then be fetched for {} "
+            "days.</p>",
+            site.refund_days,
+            site.retrieval_days,
+        ),
+        is_for_the_start_page=True,
+    )
 
 
 def _about_the_work() -> list[Question]:

@@ -17,7 +17,7 @@ from cryocloud.catalog.units import NOT_KNOWN
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, QuotaExceeded
 from cryocloud.web.notices.services import read_notices
-from cryocloud.web.organizations.access import get, role_in, visible
+from cryocloud.web.organizations.access import Purpose, get, may_add, role_in, visible
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages import orders
 from cryocloud.web.pages.forecast_words import foreseen_of_job, foreseen_of_run, time_left_of
@@ -81,7 +81,9 @@ def run_live(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
     """The steps of a run at work; once it has ended the whole page is fetched again."""
     found = get(actor, Run, run_id)
     answer = render(request, "runs/run_steps.html", _run_context(actor, found))
-    if found.state not in (Run.State.RUNNING, Run.State.PAUSED) or found.state != request.GET.get("state", found.state):
+    if found.state not in (Run.State.RUNNING, Run.State.PAUSED) or found.state != request.GET.get(
+        "state", found.state
+    ):
         answer["HX-Refresh"] = "true"
     return answer
 
@@ -112,7 +114,7 @@ def _run_context(actor: Actor, found: Run) -> dict[str, Any]:
         "waiting": waiting_of(jobs[-1]) if jobs else None,
         "done": sum(job.state in Job.SUCCEEDED for job in jobs),
         "set_aside": sum(job.exceptions for job in jobs),
-        "may_edit": _may_edit(actor, found),
+        **_rights(actor, found.organization_id),
     }
 
 
@@ -128,9 +130,9 @@ def _class_gallery(jobs: list[Job]) -> str:
     return next((f"/jobs/{job.pk}/look/classes/" for job in classified), "")
 
 
-def _may_edit(actor: Actor, record: Run | Job) -> bool:
-    role = role_in(actor, record.organization_id)
-    return role is not None and role >= Role.EDITOR
+def _rights(actor: Actor, organization_id: str) -> dict[str, bool]:
+    role = role_in(actor, organization_id) or 0
+    return {"may_edit": may_add(actor, organization_id), "may_delete": role >= Role.EDITOR}
 
 
 @require_GET
@@ -155,7 +157,7 @@ def job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
         "foreseen": foreseen_of_job(actor, found),
         "attempts": attempt_lines(actor, found),
         "exceptions": exception_rows(found),
-        "may_edit": _may_edit(actor, found),
+        **_rights(actor, found.organization_id),
         "log": log_tail(found, LOG_TAIL_BYTES),
         "cloned_from": visible(actor, Job).filter(pk=found.cloned_from_id).first(),
     }
@@ -212,7 +214,7 @@ def write_notes(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse
 @require_POST
 @members_only
 def cancel_job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
-    found = get(actor, Job, job_id, needs=Role.EDITOR)
+    found = get(actor, Job, job_id, needs=Role.EDITOR, purpose=Purpose.READ)
     _try(request, lambda: services.cancel_job(actor=actor, job=found))
     return redirect("job", job_id=found.pk)
 
@@ -228,7 +230,7 @@ def retry_job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
 @require_POST
 @members_only
 def cancel_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
-    found = get(actor, Run, run_id, needs=Role.EDITOR)
+    found = get(actor, Run, run_id, needs=Role.EDITOR, purpose=Purpose.READ)
     _try(request, lambda: services.cancel_run(actor=actor, run=found))
     return redirect("run", run_id=found.pk)
 

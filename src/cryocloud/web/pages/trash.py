@@ -16,7 +16,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, QuotaExceeded, Refused
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.services import TRASH_KEPT, contents_of, purge_due_at
-from cryocloud.web.organizations.access import get, role_in, within
+from cryocloud.web.organizations.access import Purpose, get, role_in, within
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.projects.models import Project
@@ -125,19 +125,19 @@ def _count(number: int, noun: str) -> str:
 @require_http_methods(["GET", "POST"])
 @members_only
 def delete_project(request: HttpRequest, actor: Actor, project_id: str) -> HttpResponse:
-    return _delete(request, actor, get(actor, Project, project_id, needs=Role.ADMIN))
+    return _delete(request, actor, get(actor, Project, project_id, needs=Role.ADMIN, purpose=Purpose.READ))
 
 
 @require_http_methods(["GET", "POST"])
 @members_only
 def delete_run(request: HttpRequest, actor: Actor, run_id: str) -> HttpResponse:
-    return _delete(request, actor, get(actor, Run, run_id, needs=Role.EDITOR))
+    return _delete(request, actor, get(actor, Run, run_id, needs=Role.EDITOR, purpose=Purpose.READ))
 
 
 @require_http_methods(["GET", "POST"])
 @members_only
 def delete_job(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
-    return _delete(request, actor, get(actor, Job, job_id, needs=Role.EDITOR))
+    return _delete(request, actor, get(actor, Job, job_id, needs=Role.EDITOR, purpose=Purpose.READ))
 
 
 def _delete(request: HttpRequest, actor: Actor, target: Target) -> HttpResponse:
@@ -176,7 +176,7 @@ def _delete(request: HttpRequest, actor: Actor, target: Target) -> HttpResponse:
 @members_only
 def free_space(request: HttpRequest, actor: Actor, job_id: str) -> HttpResponse:
     """The large files of a job that it can make again: what would go, at what cost, then the way to the trash."""
-    job = get(actor, Job, job_id, needs=Role.EDITOR)
+    job = get(actor, Job, job_id, needs=Role.EDITOR, purpose=Purpose.READ)
     files, refusal = services.rebuildable_files(job), ""
     try:
         if request.method == "POST":
@@ -225,7 +225,7 @@ def compute_again(request: HttpRequest, actor: Actor, job_id: str) -> HttpRespon
 @require_POST
 @members_only
 def restore_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> HttpResponse:
-    deletion = get(actor, Deletion, deletion_id, needs=Role.EDITOR)
+    deletion = get(actor, Deletion, deletion_id, needs=Role.EDITOR, purpose=Purpose.READ)
     try:
         services.restore_deletion(actor=actor, deletion=deletion)
     except Conflict as error:
@@ -238,7 +238,7 @@ def restore_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> Ht
 @require_http_methods(["GET", "POST"])
 @members_only
 def purge_deletion(request: HttpRequest, actor: Actor, deletion_id: str) -> HttpResponse:
-    deletion = get(actor, Deletion, deletion_id, needs=Role.ADMIN)
+    deletion = get(actor, Deletion, deletion_id, needs=Role.ADMIN, purpose=Purpose.READ)
     if request.method == "GET":
         context = {
             "section": "organization",

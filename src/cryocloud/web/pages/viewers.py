@@ -16,7 +16,6 @@ from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.core.ranged import ranged_response
 from cryocloud.web.core.zip_stream import zip_response
 from cryocloud.web.organizations import access
-from cryocloud.web.organizations.models import Role
 from cryocloud.web.organizations.watch import while_allowed
 from cryocloud.web.pages.visitor import members_only
 from cryocloud.web.projects.models import Project
@@ -73,8 +72,7 @@ def _tables(job: Job, viewer: str, index: dict[str, Any]) -> dict[str, Any]:
 
 def _editing(actor: Actor, job: Job, viewer: str) -> dict[str, Any]:
     """What of a result may be changed by hand into a new job."""
-    role = access.role_in(actor, job.organization_id)
-    may_edit = role is not None and role >= Role.EDITOR and not job.control
+    may_edit = access.may_add(actor, job.organization_id) and not job.control
     editing: dict[str, Any] = {"may_edit": may_edit, "may_pick": may_edit and bool(micrographs_of(job))}
     if viewer == "curation" and job.job_type == "curate":
         before = parse_reference(str(job.inputs.get("input", "")))

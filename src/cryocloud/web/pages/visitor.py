@@ -18,6 +18,7 @@ from cryocloud.web.data.models import Dataset, DatasetFile
 from cryocloud.web.organizations.access import get_organization, organizations_of, visible
 from cryocloud.web.organizations.models import Membership, Organization
 from cryocloud.web.organizations.services import switch_organization
+from cryocloud.web.payments.models import Payment
 from cryocloud.web.projects.models import Project
 from cryocloud.web.runs.models import Job, Run
 
@@ -28,6 +29,7 @@ _SHOWN: dict[str, type[TenantRecord]] = {
     "run_id": Run,
     "job_id": Job,
     "membership_id": Membership,
+    "payment_id": Payment,
 }
 ORGANIZATION_FIELD = "organization"
 NO_ORGANIZATION = (

@@ -14,6 +14,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.notices import webhooks
 from cryocloud.web.notices.outward import URL_LENGTH
+from cryocloud.web.organizations import access
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization, members_only
 
@@ -35,6 +36,8 @@ class AddressForm(forms.Form):
 def webhook(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, and what became of the last calls; a new secret is on the page that answers, and never again."""
     current = current_organization(request, actor)
+    if request.method == "POST":
+        access.require_governor(actor, current.pk, purpose=access.Purpose.ADD)
     found = webhooks.webhook_of(actor, current)
     form = AddressForm(request.POST or None, initial={"url": found.url if found else ""})
     secret = ""

@@ -267,3 +267,11 @@ class Difference(models.Model):
     found_at = models.DateTimeField(default=now)
     seen_at = models.DateTimeField(default=now)
     gone_at = models.DateTimeField(null=True)
+
+
+class Comparison(models.Model):
+    """That ledger, invoices, bank and providers were compared, and how many differences there were."""
+
+    ended_at = models.DateTimeField(default=now)
+    differences = models.PositiveIntegerField()
+    new = models.PositiveIntegerField()

@@ -14,6 +14,7 @@ from cryocloud.web.payments.events import SETTLED_WITHIN, act_on
 from cryocloud.web.payments.letters import remind
 from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
 from cryocloud.web.payments.providers.base import ProviderDown
+from cryocloud.web.payments.reconciliation import reconcile
 
 AT_ONCE = 200
 Id = TypeVar("Id", str, int)
@@ -33,6 +34,11 @@ def move_payments() -> None:
     events = ProviderEvent.objects.filter(settled_at=None, received_at__lte=moment - SETTLED_WITHIN)
     _each("event", events.order_by("received_at").values_list("pk", flat=True)[:AT_ONCE], act_on)
     _each("refund", under_way.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], refunds.carry_out)
+
+
+@every(timedelta(hours=24))
+def compare_money() -> None:
+    reconcile()
 
 
 @every(timedelta(hours=1))

@@ -15,6 +15,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.models import Lease
+from cryocloud.web.data.storage import require_free_storage
 from cryocloud.web.metering.services import require_compute
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
@@ -113,7 +114,9 @@ def _require_open(actor: Actor, project: Project) -> None:
     access.require_role(actor, project.organization_id, Role.EDITOR)
     if project.archived_at is not None:
         raise Conflict("The project is archived; restore it before you start something in it.")
-    require_compute(Organization.objects.get(pk=project.organization_id))
+    organization = Organization.objects.get(pk=project.organization_id)
+    require_compute(organization)
+    require_free_storage(organization)
     require_room()
     _require_short_queue(project.organization_id)
 
@@ -128,7 +131,7 @@ def _require_short_queue(organization_id: str) -> None:
 
 def cancel_job(*, actor: Actor, job: Job) -> None:
     """A queued job ends at once; a running one is asked to stop, and keeps its checkpoint."""
-    access.require_role(actor, job.organization_id, Role.EDITOR)
+    access.require_role(actor, job.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         current = _locked(job)
         if current.state in Job.ENDED:
@@ -143,7 +146,7 @@ def cancel_job(*, actor: Actor, job: Job) -> None:
 
 def cancel_run(*, actor: Actor, run: Run) -> None:
     """No further job is made; the one at work is asked to stop."""
-    access.require_role(actor, run.organization_id, Role.EDITOR)
+    access.require_role(actor, run.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         # Jobs are locked before their run everywhere, so that no two transactions wait for each other.
         list(run.jobs.select_for_update(no_key=True).exclude(state__in=Job.ENDED).order_by("number"))

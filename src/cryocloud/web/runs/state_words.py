@@ -22,7 +22,8 @@ STATE_WORDS = {
     "running": StateWords("Running", "It is at work; you may close the browser."),
     "waiting": StateWords("Needs you", "A result is not to be trusted: you decide how the run goes on."),
     "paused": StateWords(
-        "Paused", "No compute is left to it; what is done is kept, and it goes on by itself when there is some."
+        "Paused",
+        "No compute is left to it; what is done is kept, and it goes on by itself when there is some.",
     ),
     "done": StateWords("Done", "It has finished, and every item was used."),
     "succeeded": StateWords("Succeeded", "This try finished the job."),

@@ -109,9 +109,10 @@ def _tell(job_id: str, reader: Reader) -> None:
     if job.state != Job.State.RUNNING:
         return
     job.progress, job.exceptions = reader.progress, reader.exceptions
-    if job.cancel_requested_at is None and not job.attempts.filter(
-        state__in=Attempt.OPEN, stopped_for__gt=""
-    ).exists():
+    if (
+        job.cancel_requested_at is None
+        and not job.attempts.filter(state__in=Attempt.OPEN, stopped_for__gt="").exists()
+    ):
         job.progress_message = reader.message
     job.save(update_fields=["progress", "exceptions", "progress_message"])
     publish_job(job)

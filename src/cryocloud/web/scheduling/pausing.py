@@ -16,7 +16,9 @@ from cryocloud.web.runs.notices import publish_job, publish_run, tell_of_run
 
 STARTS = "It starts by itself as soon as there is compute for it."
 GOES_ON = "It goes on by itself, from its last checkpoint, as soon as there is compute for it."
-BEGINS_ANEW = "It keeps no checkpoint: as soon as there is compute it begins anew by itself, and that counts again."
+BEGINS_ANEW = (
+    "It keeps no checkpoint: as soon as there is compute it begins anew by itself, and that counts again."
+)
 STOPPING = {Shortage.QUOTA: "stops: no compute left", Shortage.CAP: "stops: the cap is reached"}
 PAUSED = {Shortage.QUOTA: "paused: quota", Shortage.CAP: "paused: cap"}
 
@@ -42,7 +44,7 @@ def _claim(job: Job, attempt_id: str) -> Claim:
 @transaction.atomic
 def order_stop(attempt_id: str, shortage: Shortage) -> None:
     """From now on nothing is billed; the job has its grace to write a checkpoint."""
-    attempt = Attempt.unscoped.select_for_update().get(pk=attempt_id)
+    attempt = Attempt.unscoped.select_for_update(no_key=True).get(pk=attempt_id)
     if attempt.stopped_for or attempt.state not in Attempt.OPEN:
         return
     stop_granting(attempt.organization_id, attempt.pk)
@@ -78,13 +80,15 @@ def resume_paused() -> None:
     """Queue again what has compute for a first minute of all its slots; as often as one likes."""
     paused = Job.unscoped.filter(state=Job.State.PAUSED)
     for organization in Organization.objects.filter(pk__in=paused.values("organization_id").distinct()):
-        for job_id in paused.filter(organization=organization).order_by("created_at", "pk").values_list("pk", flat=True):
+        for job_id in (
+            paused.filter(organization=organization).order_by("created_at", "pk").values_list("pk", flat=True)
+        ):
             _resume(job_id)
 
 
 @transaction.atomic
 def _resume(job_id: str) -> None:
-    job = Job.unscoped.select_for_update().get(pk=job_id)
+    job = Job.unscoped.select_for_update(no_key=True).get(pk=job_id)
     if job.state != Job.State.PAUSED:
         return
     claim = _claim(job, "")
@@ -98,7 +102,11 @@ def _resume(job_id: str) -> None:
 
 
 def _carry_over(job: Job, before: Run.State, after: Run.State, message: str) -> None:
-    run = Run.unscoped.select_for_update().filter(pk=job.run_id, state=before).first() if job.run_id else None
+    run = (
+        Run.unscoped.select_for_update(no_key=True).filter(pk=job.run_id, state=before).first()
+        if job.run_id
+        else None
+    )
     if run is not None:
         run.state, run.message = after, message
         run.save(update_fields=["state", "message"])

@@ -132,7 +132,9 @@ def _read(attempt: Attempt, name: str) -> dict[str, Any] | None:
 def _spent(attempt: Attempt, left: dict[str, Any], memory: str) -> Spent:
     found: dict[str, Any] = {name: left.get(name) for name in ("wall_s", "cpu_s", memory)}
     # Runners of earlier versions did not tell these.
-    found |= {name: left.get(name, 0) for name in ("from_s", "until_s", "read_bytes", "written_bytes", "gpus")}
+    found |= {
+        name: left.get(name, 0) for name in ("from_s", "until_s", "read_bytes", "written_bytes", "gpus")
+    }
     if not all(is_number(number) and number >= 0 for number in found.values()):
         raise BadRecord("a record has no seconds that can be")
     boot_id, gpu_class = left.get("boot_id", ""), left.get("gpu_class", "")

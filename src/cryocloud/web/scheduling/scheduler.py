@@ -22,7 +22,7 @@ from cryocloud.web.core.places import attempt_folder
 from cryocloud.web.metering.grants import Shortage, give_back
 from cryocloud.web.metering.services import organizations_out_of_compute
 from cryocloud.web.results.publishing import Publication, move_result
-from cryocloud.web.runs.models import Attempt, Job
+from cryocloud.web.runs.models import Attempt
 from cryocloud.web.runs.references import InputGone
 from cryocloud.web.runs.services import is_dispatch_paused
 from cryocloud.web.scheduling import room

@@ -9,7 +9,7 @@ from django.db import transaction
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.billing.customers import customer_of
+from cryocloud.web.billing.customers import require_sellable
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
@@ -107,7 +107,7 @@ def order(
     """In the transaction of who chooses; an order that was not paid gives way."""
     if provider not in offered():
         raise Refused("Unknown way to pay.", {"provider": f"“{provider[:20]}” is not offered here."})
-    customer_of(organization)
+    require_sellable(organization)
     stands = settle(organization.pk)
     live = subscription_of(stands)
     if live is not None:

@@ -12,7 +12,8 @@ from django.db.models import Max, QuerySet
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.billing.customers import customer_of
+from cryocloud.web.billing.customers import require_sellable
+from cryocloud.web.billing.models import Customer
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.plain_text import clean_name
@@ -91,13 +92,15 @@ def accept_quote(*, actor: Actor, quote: Quote, name: str, content_sha256: str) 
     """By an owner, who types their name. What they saw has the hash that they send."""
     require_owner(actor, quote.organization, "Accepting a quote")
     said = clean_name(name, field="name")
-    customer_of(quote.organization)
+    require_sellable(quote.organization)
     held = Quote.unscoped.select_for_update().select_related("organization").get(pk=quote.pk)
     _require_open(held)
     if content_sha256 != held.content_sha256:
         raise Conflict("This is not what the quote says. Load its page again and read it once more.")
     held.accepted_at, held.accepted_by_id, held.accepted_name = now(), actor.user.pk, said
     held.save()
+    if held.po_number:
+        Customer.unscoped.filter(organization=held.organization).update(po_number=held.po_number)
     letters.tell_quote_accepted(held)
     _record("quote.accepted", held, actor, number=held.number, name=said, sha256=held.content_sha256)
     live = subscription_of(held.organization)
@@ -121,7 +124,8 @@ def withdraw_quote(*, actor: Actor, quote: Quote, reason: str) -> Quote:
 
 def quotes_of(actor: Actor, organization: Organization) -> QuerySet[Quote]:
     """Newest first, for those who govern the organization."""
-    return access.within(actor, Quote, organization, needs=Role.ADMIN).order_by("-created_at")
+    access.require_governor(actor, organization.pk, Role.ADMIN)
+    return access.within(actor, Quote, organization).order_by("-created_at")
 
 
 def standing_of(quote: Quote) -> str:

@@ -50,7 +50,7 @@ def jobs_using_files(dataset: Dataset, files: Sequence[DatasetFile]) -> list[Job
 
 def move_files_to_trash(*, actor: Actor, dataset: Dataset, file_ids: Iterable[str]) -> Deletion:
     """Put them away for 7 days; refused while a job that has not ended reads them."""
-    access.require_role(actor, dataset.organization_id, Role.EDITOR)
+    access.require_role(actor, dataset.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         current = Dataset.unscoped.select_for_update(no_key=True).get(pk=dataset.pk)
         if current.trashed_at is not None:

@@ -58,7 +58,7 @@ def needed_role(kind: str) -> Role:
 def move_to_trash(*, actor: Actor, target: Target, along: bool = False) -> Deletion:
     """Put it away for 7 days; ``along`` takes the jobs with it that others made from its results."""
     kind, project = _KINDS[type(target)], project_of(target)
-    access.require_role(actor, target.organization_id, needed_role(kind))
+    access.require_role(actor, target.organization_id, needed_role(kind), access.Purpose.READ)
     with transaction.atomic():
         going = _locked_consequences(target)
         going.require_possible(along=along)
@@ -112,7 +112,7 @@ def _take_away(deletion: Deletion, target: Target, jobs: list[Job]) -> None:
 
 def restore_deletion(*, actor: Actor, deletion: Deletion) -> None:
     """All that went at once comes back at once."""
-    access.require_role(actor, deletion.organization_id, needed_role(deletion.kind))
+    access.require_role(actor, deletion.organization_id, needed_role(deletion.kind), access.Purpose.READ)
     with transaction.atomic():
         jobs = list(
             Job.with_trash.select_for_update(no_key=True).filter(deletion_id=deletion.pk).order_by("number")
@@ -173,7 +173,7 @@ def _count_in_runs(jobs: Iterable[Job], sign: int) -> None:
 
 def purge_deletion(*, actor: Actor, deletion: Deletion) -> None:
     """Delete it for good now, without waiting; the worker removes the bytes."""
-    access.require_role(actor, deletion.organization_id, Role.ADMIN)
+    access.require_role(actor, deletion.organization_id, Role.ADMIN, access.Purpose.READ)
     with transaction.atomic():
         order_removal(_locked(deletion), actor=actor)
 

@@ -43,7 +43,7 @@ def require_freeable(job: Job, files: Sequence[Artifact]) -> None:
 
 def free_space(*, actor: Actor, job: Job) -> Deletion:
     """Move the large files of a job to the trash; its parameters, inputs, numbers, plots and tables stay."""
-    access.require_role(actor, job.organization_id, Role.EDITOR)
+    access.require_role(actor, job.organization_id, Role.EDITOR, access.Purpose.READ)
     with transaction.atomic():
         current = Job.unscoped.select_for_update(no_key=True).filter(pk=job.pk).first()
         if current is None:

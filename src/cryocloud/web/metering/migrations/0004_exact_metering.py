@@ -4,13 +4,15 @@ import cryocloud.web.core.clock
 import cryocloud.web.core.ids
 import django.db.models.deletion
 import django.db.models.manager
+from typing import Any
+
 from django.db import migrations, models
 
 
 CAUSES = {"succeeded": "done", "cancelled": "cancelled", "lost": "lost"}
 
 
-def complete_records(apps, schema_editor):
+def complete_records(apps: Any, schema_editor: Any) -> None:
     """What can be told of earlier attempts; what was billed stays as it was."""
     records = apps.get_model("metering", "UsageRecord").unscoped
     attempts = apps.get_model("runs", "Attempt").unscoped
@@ -27,7 +29,7 @@ def complete_records(apps, schema_editor):
         record.save()
 
 
-def carry_over_reservations(apps, schema_editor):
+def carry_over_reservations(apps: Any, schema_editor: Any) -> None:
     attempts = apps.get_model("runs", "Attempt").unscoped
     for held in apps.get_model("metering", "Reservation").unscoped.iterator():
         held.granted_s = int(held.reserved_s)

@@ -10,7 +10,19 @@ from django.views.decorators.http import require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.operations.health import problems
 from cryocloud.web.operations.overview import overview
-from cryocloud.web.pages.operator import history, mail, organizations, people, requests, work
+from cryocloud.web.pages.operator import (
+    bank,
+    books,
+    contracts,
+    history,
+    mail,
+    organizations,
+    payments,
+    people,
+    requests,
+    reviews,
+    work,
+)
 from cryocloud.web.pages.operator.door import operators_only
 
 
@@ -26,7 +38,12 @@ urlpatterns: list[URLPattern] = [
     *people.urlpatterns,
     *organizations.urlpatterns,
     *requests.urlpatterns,
+    *contracts.urlpatterns,
+    *reviews.urlpatterns,
     *work.urlpatterns,
     *mail.urlpatterns,
+    *books.urlpatterns,
+    *payments.urlpatterns,
+    *bank.urlpatterns,
     *history.urlpatterns,
 ]

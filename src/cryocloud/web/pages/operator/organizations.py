@@ -1,4 +1,4 @@
-"""Organizations: members, use, and the plan and limits that an operator sets by hand."""
+"""Organizations: members, use, the steps from state to state, and the limits that an operator sets by hand."""
 
 from __future__ import annotations
 
@@ -12,28 +12,23 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
-from cryocloud.web.core.errors import NotFound, Refused
-from cryocloud.web.operations.governing import REASON_LENGTH, Plan, set_plan
+from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.operations.governing import REASON_LENGTH, Limits, set_limits
 from cryocloud.web.operations.history import Wanted, events, told
 from cryocloud.web.operations.registers import measured, members_of, organizations_found
+from cryocloud.web.operations.states_by_hand import steps, take_step
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.pages.operator.door import operators_only
 from cryocloud.web.pages.refusals import show_refusal
+from cryocloud.web.pages.standing import shown_standing, state_history
 from cryocloud.web.pages.templatetags.wording import bytes_text
 
 PER_PAGE = 25
 EVENTS_SHOWN = 10
 GB = 10**9
-STATES = {
-    "trial": "Trial: the limits of the trial where none is set",
-    "active": "Active: no limits but those set here",
-    "trial_ended": "Ended: everything can be read, nothing added",
-    "closed": "Closed: everything can be read, nothing added",
-}
 
 
-class PlanForm(forms.Form):
-    state = forms.ChoiceField(label="Plan", choices=list(STATES.items()))
+class LimitsForm(forms.Form):
     compute_hours_max = forms.IntegerField(
         label="Compute in hours", required=False, min_value=0, max_value=10**8
     )
@@ -49,7 +44,6 @@ class PlanForm(forms.Form):
         super().__init__(
             data,  # type: ignore[arg-type]  # request.POST or None
             initial={
-                "state": organization.state,
                 "compute_hours_max": organization.compute_hours_max,
                 "storage_gb_max": None if held is None else f"{held / GB:.9f}".rstrip("0").rstrip("."),
                 "files_max": organization.files_max,
@@ -62,20 +56,38 @@ class PlanForm(forms.Form):
             ("storage_gb_max", bytes_text(site.trial_storage_bytes)),
             ("files_max", f"{site.trial_files:,} files"),
         ):
-            self.fields[field].help_text = f"In all. Empty: {trial} in a trial, no limit when active."
+            self.fields[field].help_text = f"Empty: {trial} in a trial, else as the plan says."
         self.fields["slots_max"].help_text = f"Empty: {site.slots_per_organization}, as for all others."
 
     @property
-    def plan(self) -> Plan:
+    def limits(self) -> Limits:
         given = self.cleaned_data
         storage_gb = given["storage_gb_max"]
-        return Plan(
-            state=given["state"],
+        return Limits(
             compute_hours_max=given["compute_hours_max"],
             storage_bytes_max=None if storage_gb is None else round(storage_gb * GB),
             files_max=given["files_max"],
             slots_max=given["slots_max"],
         )
+
+
+class StepForm(forms.Form):
+    step = forms.ChoiceField(label="Step")
+    until = forms.DateTimeField(
+        label="Until (UTC)",
+        required=False,
+        widget=forms.DateTimeInput({"type": "datetime-local"}),
+        help_text="Only to prolong.",
+    )
+    reason = forms.CharField(
+        label="Reason",
+        max_length=REASON_LENGTH,
+        help_text="Stands in its history, and in the mail to its owners.",
+    )
+
+    def __init__(self, organization: Organization, data: object = None) -> None:
+        super().__init__(data, prefix="step")  # type: ignore[arg-type]  # request.POST or None
+        self.fields["step"].choices = list(steps(organization).items())  # type: ignore[attr-defined]
 
 
 @require_safe
@@ -86,10 +98,10 @@ def organizations(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     shown = {
         "section": "operator",
         "page": page,
-        "tenants": measured(list(page)),
+        "tenants": [{**vars(one), "now": shown_standing(one.organization)} for one in measured(list(page))],
         "text": text,
         "state": state,
-        "states": [("", "all plans"), *Organization.State.choices],
+        "states": [("", "all states"), *Organization.State.choices],
     }
     return render(request, "operations/organizations.html", shown)
 
@@ -101,27 +113,61 @@ def organization(request: HttpRequest, actor: Actor, organization: str) -> HttpR
     found = Organization.objects.filter(pk=organization).first()
     if found is None:
         raise NotFound
-    form = PlanForm(found, request.POST or None)
+    form = LimitsForm(found, request.POST or None)
     if form.is_valid():
         try:
-            set_plan(actor=actor, organization=found, plan=form.plan, reason=form.cleaned_data["reason"])
+            set_limits(
+                actor=actor, organization=found, limits=form.limits, reason=form.cleaned_data["reason"]
+            )
         except Refused as refused:
             show_refusal(form, refused)
         else:
-            messages.success(request, f"The plan of {found.name} is changed.")
+            messages.success(request, f"The limits of {found.name} are changed.")
             return redirect("operator_organization", organization=found.pk)
-    changes = events(Wanted(verb="organization.plan_set", organization=found.pk))
+    return _show(request, found, form, StepForm(found))
+
+
+@require_http_methods(["POST"])
+@operators_only
+def step(request: HttpRequest, actor: Actor, organization: str) -> HttpResponse:
+    """One step from state to state."""
+    found = Organization.objects.filter(pk=organization).first()
+    if found is None:
+        raise NotFound
+    form = StepForm(found, request.POST)
+    if form.is_valid():
+        given = form.cleaned_data
+        try:
+            take_step(actor=actor, organization=found, **given)
+        except Refused as refused:
+            show_refusal(form, refused)
+        except Conflict as conflict:
+            form.add_error(None, str(conflict))
+        else:
+            messages.success(request, f"The state of {found.name} is changed, and its owners are told.")
+            return redirect("operator_organization", organization=found.pk)
+    return _show(request, found, LimitsForm(found), form)
+
+
+def _show(request: HttpRequest, found: Organization, limits: LimitsForm, step_form: StepForm) -> HttpResponse:
+    changes = events(Wanted(verb="organization.limits_set", organization=found.pk))
     shown = {
         "section": "operator",
         "tenant": measured([found])[0],
         "members": members_of(found),
-        "form": form,
+        "form": limits,
+        "step_form": step_form,
+        "steps": step_form.fields["step"].choices,  # type: ignore[attr-defined]  # a ChoiceField
+        "now": shown_standing(found),
+        "history": state_history(found),
         "changes": told(list(changes[:EVENTS_SHOWN])),
     }
-    return render(request, "operations/organization.html", shown, status=422 if form.errors else 200)
+    is_wrong = limits.errors or step_form.errors
+    return render(request, "operations/organization.html", shown, status=422 if is_wrong else 200)
 
 
 urlpatterns: list[URLPattern] = [
     path("operator/organizations/", organizations, name="operator_organizations"),
     path("operator/organizations/<str:organization>/", organization, name="operator_organization"),
+    path("operator/organizations/<str:organization>/state/", step, name="operator_step"),
 ]

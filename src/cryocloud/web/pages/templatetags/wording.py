@@ -11,6 +11,9 @@ from cryocloud import catalog
 from cryocloud.catalog.fields import shown_value, title
 from cryocloud.catalog.metrics import Spoken, spoken_number
 from cryocloud.catalog.range_words import duration_words, hours_words, size_words
+from cryocloud.web.billing.countries import COUNTRIES
+from cryocloud.web.billing.money import spoken as money_words
+from cryocloud.web.billing.vat import rate_text
 from cryocloud.web.core.clock import now
 from cryocloud.web.runs.models import Job
 from cryocloud.web.runs.state_words import STATE_WORDS
@@ -34,6 +37,23 @@ def bytes_text(size_bytes: float | None) -> str:
         value /= 1000
     number = f"{value:.0f}" if unit == "B" or value >= 99.5 else f"{value:.1f}".removesuffix(".0")
     return f"{number} {unit}"
+
+
+@register.filter
+def money(cents: int) -> str:
+    """As "1,234.50 EUR"."""
+    return money_words(cents)
+
+
+@register.filter
+def vat_rate(rate_bp: int) -> str:
+    """Basis points as "25.5 %"."""
+    return f"{rate_text(rate_bp)} %"
+
+
+@register.filter
+def country_name(code: str) -> str:
+    return COUNTRIES.get(code, code)
 
 
 @register.filter

@@ -1,0 +1,259 @@
+"""Choosing a plan and changing it: what it costs and what follows stands on the page that asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.billing.customers import Details, known_customer, save_customer
+from cryocloud.web.billing.money import spoken
+from cryocloud.web.configuration import configuration
+from cryocloud.web.core.errors import Busy, Conflict, Refused
+from cryocloud.web.organizations import access
+from cryocloud.web.organizations.models import Organization, Role
+from cryocloud.web.organizations.states import standing
+from cryocloud.web.pages.invoices import DetailsForm
+from cryocloud.web.pages.once import new_order_key, order_once
+from cryocloud.web.pages.plan.door import members_where_sold
+from cryocloud.web.pages.plan.prices import Prices, included, prices_for
+from cryocloud.web.pages.refusals import show_refusal
+from cryocloud.web.pages.visitor import current_organization
+from cryocloud.web.payments.models import ProviderName
+from cryocloud.web.payments.providers import offered
+from cryocloud.web.payments.services import begin_checkout
+from cryocloud.web.subscriptions import services
+from cryocloud.web.subscriptions.changes import foreseen_change
+from cryocloud.web.subscriptions.models import Interval, Subscription
+from cryocloud.web.subscriptions.orders import first_invoice, offered_plan, terms
+from cryocloud.web.subscriptions.pricing import UNITS, is_upgrade, price_cents
+from cryocloud.web.terms import Plan
+
+PROVIDER_WORDS = {
+    ProviderName.MANUAL: "Bank transfer: it begins now, and the invoice is due in {days} days",
+    ProviderName.STRIPE: "Card or direct debit through Stripe: it begins with the first payment",
+    ProviderName.MOLLIE: "Card, iDEAL or direct debit through Mollie: it begins with the first payment",
+}
+
+
+class ProviderForm(forms.Form):
+    provider = forms.ChoiceField(label="How to pay", widget=forms.RadioSelect)
+
+    def __init__(self, data: object = None) -> None:
+        super().__init__(data, initial={"provider": ProviderName.MANUAL})  # type: ignore[arg-type]  # POST or None
+        days = terms().due_days
+        self.fields["provider"].choices = [  # type: ignore[attr-defined]  # a ChoiceField
+            (name.value, PROVIDER_WORDS[name].format(days=days)) for name in offered()
+        ]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A plan on the page that lets choose."""
+
+    plan: Plan
+    included: list[str]
+    prices: list[tuple[str, str, bool]]
+    """Interval, price, and whether it is what the organization has."""
+
+
+@never_cache
+@require_safe
+@members_where_sold
+def choose(request: HttpRequest, actor: Actor) -> HttpResponse:
+    current = current_organization(request, actor)
+    access.require_role(actor, current.pk, Role.VIEWER, access.Purpose.GOVERN)
+    held, prices = _running(current), prices_for(current)
+    shown = {
+        "section": "organization",
+        "organization": current,
+        "held": held,
+        "cards": [_card(plan, prices, held) for plan in terms().offered],
+        "is_owner": access.role_in(actor, current.pk) == Role.OWNER,
+        "refund_days": configuration().refund_days,
+    }
+    return render(request, "plan/choose.html", shown)
+
+
+def _card(plan: Plan, prices: Prices, held: Subscription | None) -> Card:
+    intervals = [one for one in Interval if one == Interval.MONTHLY or plan.yearly_cents is not None]
+    own = (held.plan.code, held.interval) if held else None
+    return Card(
+        plan,
+        included(plan),
+        [
+            (one.value, f"{prices.words(price_cents(plan, one))} a {UNITS[one]}", own == (plan.code, one))
+            for one in intervals
+        ],
+    )
+
+
+@never_cache
+@members_where_sold
+@require_http_methods(["GET", "HEAD", "POST"])
+def order(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """What a choice comes to, and the button that makes it; for a plan that runs it is a change."""
+    current = current_organization(request, actor)
+    access.require_governor(actor, current.pk, Role.OWNER)
+    wanted = request.POST if request.method == "POST" else request.GET
+    plan = offered_plan(wanted.get("plan", ""), wanted.get("interval", ""))
+    held = _running(current)
+    if held is not None:
+        return _change(request, actor, held, plan, wanted["interval"])
+    return _first(request, actor, current, plan, wanted["interval"])
+
+
+def _first(
+    request: HttpRequest, actor: Actor, current: Organization, plan: Plan, interval: str
+) -> HttpResponse:
+    asks = known_customer(current) is None
+    data = request.POST or None
+    details = DetailsForm(data, {"kind": "business", "email": actor.user.email}) if asks else None
+    form, refusal = ProviderForm(data), ""
+    if form.is_valid() and (details is None or details.is_valid()):
+        try:
+            return order_once(
+                request, actor, lambda: _begin(request, actor, current, plan, interval, form, details)
+            )
+        except Refused as refused:
+            show_refusal(details or form, refused)
+        except (Conflict, Busy) as conflict:
+            refusal = str(conflict)
+    prices = prices_for(current)
+    shown = {
+        "section": "organization",
+        "organization": current,
+        "plan": plan,
+        "interval": interval,
+        "price": f"{prices.words(price_cents(plan, interval))} a {UNITS[interval]}",
+        "total": prices.total(price_cents(plan, interval)),
+        "included": included(plan),
+        "form": form,
+        "details": details,
+        "refusal": refusal,
+        "order_key": new_order_key(),
+        "shown_for": _shown_for(None),
+        "refund_days": configuration().refund_days,
+        "standing": standing(current),
+    }
+    is_wrong = form.errors or (details and details.errors) or refusal
+    return render(request, "plan/order.html", shown, status=422 if is_wrong else 200)
+
+
+def _begin(
+    request: HttpRequest,
+    actor: Actor,
+    current: Organization,
+    plan: Plan,
+    interval: str,
+    form: ProviderForm,
+    details: DetailsForm | None,
+) -> str:
+    """The address to go on at: that of the provider where the first payment is awaited."""
+    _require_as_shown(request, None)
+    if details is not None:
+        save_customer(actor=actor, organization=current, details=Details(**details.cleaned_data))
+    provider = form.cleaned_data["provider"]
+    held = services.subscribe(
+        actor=actor, organization=current, plan_code=plan.code, interval=interval, provider=provider
+    )
+    if held.state == Subscription.State.ORDERED:
+        return reverse("pay_order")
+    messages.success(
+        request, f"Plan {plan.name} has begun. The invoice follows by mail; what was running goes on."
+    )
+    return reverse("plan")
+
+
+@never_cache
+@members_where_sold
+@require_http_methods(["GET", "HEAD", "POST"])
+def pay_order(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """On to the page of the provider for an order that waits for its first payment."""
+    current = current_organization(request, actor)
+    access.require_governor(actor, current.pk, Role.OWNER)
+    held = services.subscription_of(current)
+    if held is None or held.state != Subscription.State.ORDERED:
+        return redirect("plan")
+    checkout = begin_checkout(
+        actor=actor, organization=current, invoice=first_invoice(held), provider=held.provider
+    )
+    return redirect(checkout.address)
+
+
+def _change(
+    request: HttpRequest, actor: Actor, held: Subscription, plan: Plan, interval: str
+) -> HttpResponse:
+    refusal = ""
+    if request.method == "POST":
+        try:
+            return order_once(request, actor, lambda: _make_change(request, actor, held, plan, interval))
+        except Conflict as conflict:
+            refusal = str(conflict)
+    prices, at_once = prices_for(held.organization), is_upgrade(plan, held.plan)
+    price, unused = foreseen_change(held, plan, interval)
+    shown = {
+        "section": "organization",
+        "organization": held.organization,
+        "held": held,
+        "plan": plan,
+        "interval": interval,
+        "price": f"{prices.words(price_cents(plan, interval))} a {UNITS[interval]}",
+        "included": included(plan),
+        "at_once": at_once,
+        "now_price": spoken(price),
+        "now_credit": spoken(-unused),
+        "now_total": prices.total(price - unused),
+        "holds_less": plan.storage_bytes < held.plan.storage_bytes,
+        "refusal": refusal,
+        "order_key": new_order_key(),
+        "shown_for": _shown_for(held),
+    }
+    return render(request, "plan/change.html", shown, status=409 if refusal else 200)
+
+
+def _make_change(request: HttpRequest, actor: Actor, held: Subscription, plan: Plan, interval: str) -> str:
+    _require_as_shown(request, services.advance(held.pk))
+    changed = services.change_plan(
+        actor=actor, organization=held.organization, plan_code=plan.code, interval=interval
+    )
+    if changed.next_interval:
+        messages.success(
+            request,
+            f"Plan {plan.name} is chosen; it begins on {changed.period.until_at:%-d %B %Y, %H:%M} UTC.",
+        )
+    else:
+        messages.success(request, f"Plan {plan.name} has begun. Jobs and uploads go on.")
+    return reverse("plan")
+
+
+def _shown_for(held: Subscription | None) -> str:
+    """Which contract a form was drawn for, as it stood then."""
+    return f"{held.pk}:{held.plan.code}:{held.interval}:{held.anchor}" if held else "none"
+
+
+def _require_as_shown(request: HttpRequest, held: Subscription | None) -> None:
+    """What somebody agrees to on a page is what the page said, whatever another tab did since."""
+    if request.POST.get("shown_for", "") != _shown_for(held):
+        raise Conflict(
+            "The plan was changed since this page was opened. Read once more what the change comes to."
+        )
+
+
+def _running(organization: Organization) -> Subscription | None:
+    found = services.subscription_of(organization)
+    return found if found and found.state == Subscription.State.RUNNING else None
+
+
+urlpatterns: list[URLPattern] = [
+    path("organization/plan/choose/", choose, name="choose_plan"),
+    path("organization/plan/order/", order, name="order_plan"),
+    path("organization/plan/pay/", pay_order, name="pay_order"),
+]
