@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from oracles.billing_oracle import DAY, HOUR, REFUND, Oracle, Terms, days_since_1970
+from oracles.billing_calendar import DAY, HOUR, days_since_1970
+from oracles.billing_oracle import REFUND, Oracle
+from oracles.billing_records import Terms
 
 MINUTE = 60
 PLANS = {

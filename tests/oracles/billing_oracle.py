@@ -1,167 +1,25 @@
 """What trial, plans, use, payments and refunds come to, told a second time in plain Python and fractions.
 
-It follows the written rules and imports nothing of the platform. Moments are whole seconds UTC since
-1970. A history is a list of ``(moment, event, *facts)`` in order of time; ``tell`` plays it and returns everything that a person could see of it.
+It follows the written rules and imports nothing of the platform. Moments are whole seconds UTC since 1970. A history
+is a list of ``(moment, event, *facts)`` in order of time; ``tell`` plays it and returns everything that a person could
+see of it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from zoneinfo import ZoneInfo
 
-AMSTERDAM = ZoneInfo("Europe/Amsterdam")
-DAY, HOUR = 86_400, 3_600
+from oracles.billing_calendar import DAY, HOUR, whole
+from oracles.billing_records import Contract, Document, Terms, Told
+from oracles.billing_use import Use
+
 TRIAL, READING, RETRIEVAL = 30 * DAY, 30 * DAY, 30 * DAY
 TRIAL_COMPUTE_S, TRIAL_BYTES = 20 * HOUR, 2 * 10**12
 REFUND, ORDER_KEPT, OVERDUE_BEFORE_END = 30 * DAY, 7 * DAY, 60 * DAY
 RETRIES = (1 * DAY, 3 * DAY, 5 * DAY, 7 * DAY)
 DUE = 14 * DAY
-MONTHS = {"monthly": 1, "yearly": 12}
 FOREVER = 1 << 60
-
-
-def whole(value: Fraction) -> int:
-    """Rounded to an integer, a half away from zero."""
-    size = abs(value)
-    up = size.numerator // size.denominator + (size % 1 >= Fraction(1, 2))
-    return up if value >= 0 else -up
-
-
-def days_in(year: int, month: int) -> int:
-    if month == 2:
-        is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        return 29 if is_leap else 28
-    return 30 if month in (4, 6, 9, 11) else 31
-
-
-def days_since_1970(year: int, month: int, day: int) -> int:
-    """By counting: no calendar module."""
-    leaps = (year - 1) // 4 - (year - 1) // 100 + (year - 1) // 400 - (1969 // 4 - 1969 // 100 + 1969 // 400)
-    before = sum(days_in(year, one) for one in range(1, month))
-    return (year - 1970) * 365 + leaps + before + day - 1
-
-
-def offset_at(moment: int) -> int:
-    """Seconds by which the clocks of Amsterdam are ahead of UTC."""
-    offset = datetime.fromtimestamp(moment, AMSTERDAM).utcoffset()
-    assert offset is not None
-    return int(offset.total_seconds())
-
-
-def of_wall(seconds: int) -> int:
-    """The moment at which the clocks of Amsterdam show a time, given as seconds as if they stood at UTC."""
-    shown = sorted(seconds - offset for offset in (HOUR, 2 * HOUR) if offset_at(seconds - offset) == offset)
-    if shown:
-        return shown[0]  # of a time that is shown twice, the first
-    return seconds - HOUR  # left out in spring: as much later as the clocks were moved
-
-
-def month_after(anchor: int, months: int) -> int:
-    """The same wall time so many calendar months later, in a month that lacks the day on its last one."""
-    if months == 0:
-        return anchor
-    wall = anchor + offset_at(anchor)
-    date = datetime.fromtimestamp(wall, ZoneInfo("UTC"))
-    index = date.year * 12 + date.month - 1 + months
-    year, month = index // 12, index % 12 + 1
-    day = min(date.day, days_in(year, month))
-    return of_wall(days_since_1970(year, month, day) * DAY + wall % DAY)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """A plan; rates are cents for a slot's hour, and for 10^12 bytes kept 720 hours. None: it stops there."""
-
-    code: str
-    monthly: int
-    yearly: int | None
-    compute_s: int
-    storage_bytes: int
-    compute_rate: int | None
-    storage_rate: int | None
-
-    def price(self, interval: str) -> int:
-        cents = self.monthly if interval == "monthly" else self.yearly
-        assert cents is not None
-        return cents
-
-
-@dataclass
-class Document:
-    """An invoice, or with ``of`` a credit note of that one. ``paid_at`` and so on tell of its payment."""
-
-    lines: tuple[tuple[str, int], ...]
-    net: int
-    vat: int
-    at: int
-    due: int
-    contract: int
-    by_card: bool
-    of: int | None = None
-    paid_at: int | None = None
-    first_failed_at: int | None = None
-    failures: int = 0
-    next_try_at: int | None = None
-    credited_at: int | None = None
-
-    @property
-    def gross(self) -> int:
-        return self.net + self.vat
-
-    @property
-    def is_open(self) -> bool:
-        return self.of is None and self.gross > 0 and self.paid_at is None and self.credited_at is None
-
-
-@dataclass
-class Contract:
-    """A subscription. ``stage``: ordered, running, ended, dropped."""
-
-    number: int
-    plan: Terms
-    interval: str
-    by_card: bool
-    made_at: int
-    stage: str = "ordered"
-    anchor: int = 0
-    month: int = 0
-    paid_from: int = 0
-    following: tuple[Terms, str] | None = None
-    end_wished_at: int | None = None
-    lapsed_at: int | None = None
-    limit_cents: int = 0
-    was_refunded: bool = False
-    review: str = ""
-
-    def begins(self, month: int) -> int:
-        return month_after(self.anchor, month)
-
-    @property
-    def month_end(self) -> int:
-        return self.begins(self.month + 1)
-
-    @property
-    def period(self) -> tuple[int, int]:
-        return self.begins(self.paid_from), self.begins(self.paid_from + MONTHS[self.interval])
-
-    @property
-    def is_last_month(self) -> bool:
-        return self.month_end == self.period[1]
-
-
-@dataclass
-class Told:
-    """All that came of a history."""
-
-    states: list[tuple[str, int]] = field(default_factory=list)
-    documents: list[Document] = field(default_factory=list)
-    refunded: int = 0
-    billed: list[int] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
-    included: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Oracle:
@@ -173,11 +31,8 @@ class Oracle:
         self.state, self.since = "trial", signed_up_at
         self.until = signed_up_at + TRIAL
         self.contracts: list[Contract] = []
-        self.uses: list[tuple[int, int]] = []
-        self.levels: list[tuple[int, int]] = [(signed_up_at, 0)]
-        self.gaps: list[tuple[int, int]] = []
+        self.use = Use(levels=[(signed_up_at, 0)])
         self.told = Told()
-        self._now = signed_up_at
 
     # What happens by itself
 
@@ -190,7 +45,7 @@ class Oracle:
             at, _, act = min(due, key=lambda one: one[:2])
             act(at)
 
-    def _dues(self):
+    def _dues(self) -> Iterator[tuple[int, int, Callable[[int], None]]]:
         if self.state in ("trial", "trial_ended", "retrieval"):
             yield self.until, 0, self._leave
         held = self.live
@@ -288,41 +143,16 @@ class Oracle:
     def _overage(self, held: Contract, start: int, end: int) -> list[tuple[str, int]]:
         lines, plan = [], held.plan
         if plan.compute_rate is not None:
-            over = max(0, self._billed(start, end) - plan.compute_s)
+            over = max(0, self.use.billed(start, end) - plan.compute_s)
             cents = min(held.limit_cents, whole(Fraction(over * plan.compute_rate, HOUR)))
             lines.append(("compute", cents))
         if plan.storage_rate is not None:
-            byte_hours, hours = self._stored(start, end)
+            byte_hours, hours = self.use.stored(start, end)
             over = (
                 max(Fraction(0), Fraction(byte_hours, hours) - plan.storage_bytes) if hours else Fraction(0)
             )
             lines.append(("storage", whole(over * plan.storage_rate * hours / (10**12 * 720))))
         return [line for line in lines if line[1]]
-
-    # What was used
-
-    def _billed(self, start: int, end: int) -> int:
-        return sum(seconds for at, seconds in self.uses if start <= at < end)
-
-    def _level(self, moment: int) -> int:
-        """What lay there just before."""
-        return self.levels[max(0, bisect_left(self.levels, (moment, 0)) - 1)][1]
-
-    def _stored(self, start: int, end: int) -> tuple[int, int]:
-        """Byte-hours, and full hours of the span. Hours of a standstill count with the smaller of their neighbors."""
-        first = -(-start // HOUR)
-        last = -(-end // HOUR)
-        total = 0
-        for hour in range(first, last):
-            total += self._sample(hour * HOUR)
-        return total, last - first
-
-    def _sample(self, moment: int) -> int:
-        for begin, end in self.gaps:
-            if begin < moment <= end:
-                before, after = begin // HOUR * HOUR, end // HOUR * HOUR + HOUR
-                return min(self._level(before), self._level(after))
-        return self._level(moment)
 
     # What is included
 
@@ -347,7 +177,6 @@ class Oracle:
     # What people do
 
     def play(self, moment: int, event: str, *facts) -> None:
-        self._now = moment
         self.pass_time(moment)
         self.told.answers.append(getattr(self, f"on_{event}")(moment, *facts) or "done")
         self.told.included.append(self.span(moment))
@@ -419,7 +248,7 @@ class Oracle:
             return "refused"
         spent = 0
         if held.lapsed_at is None:
-            over = max(0, self._billed(held.begins(held.month), held.month_end) - held.plan.compute_s)
+            over = max(0, self.use.billed(held.begins(held.month), held.month_end) - held.plan.compute_s)
             spent = min(held.limit_cents, whole(Fraction(over * held.plan.compute_rate, HOUR)))
         if cents < spent:
             return "refused"
@@ -429,22 +258,20 @@ class Oracle:
     def on_use(self, at: int, seconds: Fraction) -> str:
         """An attempt that took so many seconds of slots ends now; what is not left is not billed."""
         start, limit = self.limit(at)
-        left = limit - sum(billed for moment, billed in self.uses if moment >= start)
+        left = limit - sum(billed for moment, billed in self.use.attempts if moment >= start)
         if left < 1:
             return "refused"
         billed = min(seconds.numerator // seconds.denominator, left)
-        self.uses.append((at, billed))
+        self.use.attempts.append((at, billed))
         self.told.billed.append(billed)
         return "done"
 
     def on_store(self, at: int, size_bytes: int) -> None:
-        self.levels.append((at, size_bytes))
+        self.use.levels.append((at, size_bytes))
 
     def on_standstill(self, at: int, seconds: int) -> None:
         """From now on nobody looks and nothing is sampled for so long."""
-        if self.gaps and at < self.gaps[-1][1] // HOUR * HOUR + HOUR:
-            at = self.gaps.pop()[0]  # no full hour lies between the two
-        self.gaps.append((at, self._now + seconds))
+        self.use.gaps.append((at, at + seconds))
 
     def on_transfer(self, at: int) -> str:
         waiting = [one for one in self.told.documents if one.is_open and not one.by_card]

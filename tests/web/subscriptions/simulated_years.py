@@ -13,11 +13,12 @@ from django.db.models import Sum
 from cryocloud.web.billing.models import Invoice, Posting
 from cryocloud.web.core.errors import PlatformError
 from cryocloud.web.core.ids import new_id
+from cryocloud.web.data.models import StoredObject
+from cryocloud.web.data.storage import sample_storage_of
 from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.metering.grants import Claim, reserve
 from cryocloud.web.metering.models import StorageHour, UsageRecord
 from cryocloud.web.metering.services import Measured, record_usage
-from cryocloud.web.metering.storage_hours import note_hour
 from cryocloud.web.organizations.models import Membership, Organization, Role, StateChange
 from cryocloud.web.organizations.states import settle
 from cryocloud.web.payments.booking import book_line
@@ -29,7 +30,9 @@ from cryocloud.web.payments.statements import pay_with
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.advance import advance
 from cryocloud.web.subscriptions.models import RefundReview, Subscription
-from oracles.billing_oracle import HOUR, Document, Oracle
+from oracles.billing_calendar import HOUR
+from oracles.billing_oracle import Oracle
+from oracles.billing_records import Document
 from web_books import make_customer
 
 EUROPE = {0: {"country": "US", "postal_code": "02138", "city": "Cambridge", "vat_id": ""}, 21: {}}
@@ -72,7 +75,7 @@ class Played:
         Membership.unscoped.create(organization=self.organization, user=owner.user, role=Role.OWNER)
         make_customer(self.organization, **EUROPE[vat_percent])
         self.level, self.has_storage, self.sampled_until = 0, has_storage, (start - 1) // HOUR
-        self.stood_until: int | None = None
+        self.stands_until: int | None = None
         self.answers: list[str] = []
         self.included: list[tuple[int, int, int]] = []
 
@@ -92,6 +95,7 @@ class Played:
         return live or rows.order_by("created_at").last()
 
     def play(self, seconds: int, event: str, *facts: Any) -> None:
+        self.come_back(seconds)
         self.clock.seconds = seconds
         self.sample(seconds)
         self.come_round()
@@ -114,25 +118,25 @@ class Played:
         settle(self.organization.pk)
 
     def sample(self, until: int) -> None:
-        """The sampler was there at each full hour up to and with this moment, but for those of a standstill."""
-        first, last = self.sampled_until + 1, until // HOUR
-        if not self.has_storage or last < first:
-            return
-        if self.stood_until is not None:
-            # The first hour after a standstill fills up what was missed.
-            back = self.stood_until // HOUR + 1
-            if last < back:
-                return
-            self.stood_until, first = None, back + 1
-            note_hour(self.organization.pk, moment_of(back * HOUR), self.level)
-        StorageHour.unscoped.bulk_create(
-            StorageHour(organization=self.organization, hour=moment_of(one * HOUR), size_bytes=self.level)
-            for one in range(first, last + 1)
-        )
-        self.sampled_until = last
+        """The sampler was there at each full hour up to and with this moment."""
+        hours = range(self.sampled_until + 1, until // HOUR + 1)
+        if self.has_storage:
+            StorageHour.unscoped.bulk_create(
+                StorageHour(organization=self.organization, hour=moment_of(one * HOUR), size_bytes=self.level)
+                for one in hours
+            )
+        self.sampled_until = max(self.sampled_until, until // HOUR)
 
     def on_standstill(self, distance: int) -> None:
-        self.stood_until = self.clock.seconds + distance
+        self.stands_until = self.clock.seconds + distance
+
+    def come_back(self, seconds: int) -> None:
+        """After a standstill subscriptions are looked after first, and the sampler comes later."""
+        if self.stands_until is not None and seconds >= self.stands_until:
+            self.clock.seconds, self.stands_until = self.stands_until, None
+            self.come_round()
+            sample_storage_of(self.organization)
+            self.sampled_until = self.clock.seconds // HOUR
 
     def on_look(self) -> None:
         """Nothing but the clock."""
@@ -189,6 +193,11 @@ class Played:
 
     def on_store(self, size_bytes: int) -> None:
         self.level = size_bytes
+        StoredObject.unscoped.update_or_create(
+            organization=self.organization,
+            key=self.organization.pk,
+            defaults={"size_bytes": size_bytes, "sha256": ""},
+        )
 
     def _waiting(self, **which: Any) -> Payment | None:
         rows = Payment.unscoped.filter(organization=self.organization, state__in=Payment.LIVE, **which)

@@ -100,7 +100,9 @@ def test_a_plan_is_walked_from_the_trial_to_the_end(contract: Contract, seen: An
     assert "is closed since" in words_here(look, "plan-closed")
 
 
-def test_staff_writes_a_quote_and_decides_about_a_refund(contract: Contract, seen: Any, operator: Any) -> None:
+def test_staff_writes_a_quote_and_decides_about_a_refund(
+    contract: Contract, seen: Any, operator: Any
+) -> None:
     look, address = seen
     contract.subscribe()
     services.deactivate(**contract.by)

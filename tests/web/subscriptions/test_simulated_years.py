@@ -10,6 +10,7 @@ import pytest
 from django.db import transaction
 
 from cryocloud.web.configuration import configuration
+from oracles.billing_calendar import DAY, HOUR, days_since_1970, month_after
 from oracles.billing_histories import PLANS, random_history
 from oracles.billing_oracle import Oracle
 from web.subscriptions.simulated_years import Played, StandingClock, told_document, told_totals
@@ -148,3 +149,21 @@ def test_the_histories_of_some_seeds(platform):
     found = [differences(platform, seed, storage="STORAGE" in os.environ) for seed in range(first, last)]
     differ = sorted(filter(None, found), key=len)
     assert not differ, f"{len(differ)} of {last - first}:\n" + "\n\n".join(differ[:8])
+
+
+@pytest.mark.parametrize("stood_s", [70, 3 * HOUR, 3 * DAY])
+def test_a_month_that_ends_before_its_last_hours_are_sampled_is_billed_for_all_of_them(platform, stood_s):
+    """It ends 30 s after a full hour, and whoever looks after subscriptions comes before the sampler."""
+    start = days_since_1970(2027, 1, 15) * DAY + 11 * HOUR + 30
+    boundary = month_after(start, 1)
+    history = [
+        (start, "subscribe", "lab", "monthly", False),
+        (start, "transfer"),
+        (start, "store", 60 * 10**12),
+        (boundary - stood_s // 2, "standstill", stood_s),
+        (boundary + stood_s // 2, "look"),
+        (boundary + stood_s // 2 + 2 * HOUR, "look"),
+    ]
+    assert not (found := play(platform, 21, start, history, storage=True, each_step=False)[1]), "\n".join(
+        found
+    )
