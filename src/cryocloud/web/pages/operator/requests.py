@@ -44,8 +44,8 @@ def requests(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     return render(request, "operations/requests.html", shown)
 
 
-@require_POST
 @operators_only
+@require_POST
 def decide(request: HttpRequest, actor: Actor, request_key: str) -> HttpResponseBase:
     """By the wish on the form, not by the present state: a form that is sent twice does nothing twice."""
     wish, shown_state = request.POST.get("to", ""), request.POST.get("state", State.OPEN)
