@@ -24,6 +24,7 @@ WORDS = {
     "refund": "x",
     "line": "x",
     "transfer": "x",
+    "request_key": "x",
     "organization": "x",
     "subscription": "x",
     "quote": "x",

@@ -73,6 +73,12 @@ class Configuration(BaseModel):
     smtp_url: str = Field(
         "", description="smtp://user:password@host:port; mails are kept in home/mail if empty"
     )
+    inbox_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on 127.0.0.1 where a mail server hands over mails (LMTP); none if empty",
+    )
     mail_from: str = Field("CryoCloud <cryocloud@localhost>", description="Sender of all mails")
     contact: str = Field("", pattern=MAILBOX, description="Mailbox for questions, shown on the public pages")
     controller: str = Field(
@@ -262,6 +268,10 @@ def _require_controller(settings: Configuration) -> None:
             f"{PREFIX}{missing.upper()}: a platform that others reach at {settings.address} must say in its privacy "
             f"policy who runs it and where to write; set {PREFIX}CONTROLLER, {PREFIX}CONTROLLER_ADDRESS and "
             f"{PREFIX}CONTACT"
+        )
+    if settings.inbox_port is not None and not settings.contact:
+        raise ConfigurationError(
+            f"{PREFIX}INBOX_PORT: mails are taken for the mailbox in {PREFIX}CONTACT; set it too"
         )
     if (settings.policy is None) != (settings.policy_since is None):
         raise ConfigurationError(

@@ -200,6 +200,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "uvicorn.access": {"handlers": [], "propagate": False},
+        "mail": {"level": "WARNING"},  # aiosmtpd would write down who mails to whom
         "django.request": {"level": "ERROR"},
         "fontTools": {"level": "WARNING"},
     },

@@ -1,4 +1,4 @@
-"""``cryocloud up``: prepares the home, then keeps three processes alive: web, scheduler, worker.
+"""``cryocloud up``: prepares the home, then keeps its processes alive: web, scheduler, worker, and the inbox if wanted.
 
 It holds the listening socket, so that a request that comes while the web process restarts waits instead of failing,
 and a lock on the home. Jobs run in sessions of their own and are left alone when it ends.
@@ -106,7 +106,8 @@ def _children(settings: Configuration, listener: socket.socket, log_to_stderr: b
 
     descriptor = listener.fileno()
     web = child("serve", "--descriptor", str(descriptor), keep=(descriptor,))
-    return [web, child("scheduler"), child("worker")]
+    inbox = [] if settings.inbox_port is None else [child("inbox")]
+    return [web, child("scheduler"), child("worker"), *inbox]
 
 
 def _prepare(settings: Configuration, log: IO[bytes]) -> str:

@@ -11,6 +11,7 @@ PAGES = (
     "public",
     "account",
     "organizations",
+    "welcome",
     "notices",
     "webhooks",
     "plan",

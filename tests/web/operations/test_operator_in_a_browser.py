@@ -13,6 +13,7 @@ from cryocloud.web.accounts.models import User
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.models import BackgroundTask, Lease
+from cryocloud.web.inbox.models import InvitationRequest, Mail, Thread
 from cryocloud.web.operations.history import BACKUP_MADE
 from platform_server import serving
 from web.browsing import looking
@@ -21,8 +22,8 @@ from web.pages.laboratory import seed_laboratory
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 PATHS = (
     "/operator/", "/operator/people/", "/operator/people/{person}/", "/operator/organizations/",
-    "/operator/organizations/{organization}/", "/operator/reviews/", "/operator/work/", "/operator/mail/",
-    "/operator/audit/",
+    "/operator/organizations/{organization}/", "/operator/reviews/", "/operator/requests/",
+    "/operator/requests/?state=spam", "/operator/work/", "/operator/mail/", "/operator/audit/",
 )  # fmt: skip
 
 
@@ -41,7 +42,36 @@ def busy_platform(owner, make_member, home):
     record_event(
         BACKUP_MADE, organization_id="", target=owner.user, folder="/backup/night", files=812, bytes=3 * 10**9
     )
+    ask_for_invitations()
     return other
+
+
+def ask_for_invitations():
+    """Three mails: one as people write, one with hardly anything, one that was made to break the page."""
+    wide = Thread.objects.create(kind="invitation", sender="eve@evil.example", subject="W" * 300)
+    Mail.objects.create(
+        thread=wide, fingerprint="1", sender="eve@evil.example", text="x" * 5000, recipient="a@b.example"
+    )
+    bare = Thread.objects.create(kind="invitation")
+    Mail.objects.create(
+        thread=bare,
+        fingerprint="2",
+        recipient="a@b.example",
+        notes=["This mail has no sender that could be answered."],
+    )
+    asked = Thread.objects.create(
+        kind="invitation", sender="grace@uni.example", subject="May I use CryoCloud?", acknowledged_at=now()
+    )
+    for number, text in enumerate(
+        ("Dear all,\nmay I use it for apoferritin?\n\nGrace Hopper", "And my colleague?")
+    ):
+        Mail.objects.create(
+            thread=asked, fingerprint=f"g{number}", sender=asked.sender, text=text, recipient="a@b.example",
+            subject=asked.subject, attachments=1 - number, notes=["1 attachment was not kept."][number:],
+        )  # fmt: skip
+    InvitationRequest.objects.create(thread=wide, email="eve@evil.example", name="Eve " * 30)
+    InvitationRequest.objects.create(thread=bare, state="spam")
+    InvitationRequest.objects.create(thread=asked, email="grace@uni.example", name="Grace Hopper")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -62,7 +92,8 @@ def test_no_page_is_wider_than_the_screen_and_the_browser_complains_of_nothing(
         for template in PATHS:
             path = template.format(person=busy_platform.user.pk, organization=busy_platform.organization.pk)
             look.visit(path)
-            keep_picture(look.page, f"operator{path.replace('/', '_')[:21]}{width_px}_{scheme}.png")
+            name = path.replace("/", "_").replace("?", "_")
+            keep_picture(look.page, f"operator{name[:21]}{name[-5:]}{width_px}_{scheme}.png")
             wrong += [f"{path}: {said}" for said in [*look.found(), look.overflow(width_px)] if said]
     assert not wrong
 

@@ -8,15 +8,16 @@ from allauth.account.forms import SignupForm
 from allauth.core import context
 from django import forms
 from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from cryocloud.web.accounts.models import User
-from cryocloud.web.core.errors import Refused
+from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.plain_text import clean_name
 from cryocloud.web.core.rate_limits import spend
 
-# In the session of somebody who may sign up although sign-up is closed, or with one address only:
-# {"email": "" or the address of an invitation}.
+# In the session of somebody who may sign up although sign-up is closed, with one address only:
+# {"email": the address of an invitation, "joins": whether it is to an organization that exists}.
 SIGN_UP_PERMIT = "sign_up_permit"
 
 
@@ -45,11 +46,12 @@ class SignUpForm(SignupForm):  # type: ignore[misc]  # allauth publishes no type
         self.fields["email"].label = "Email"
         self.fields["password1"].help_text = "At least 10 characters. A sentence is easy to remember."
         permit = context.request.session.get(SIGN_UP_PERMIT)
-        if permit and permit["email"]:
+        if permit:
             self.fields["email"].initial = permit["email"]
             self.fields["email"].disabled = True
             self.fields["email"].help_text = "The address that was invited."
-            del self.fields["organization"]
+            if permit.get("joins", True):
+                del self.fields["organization"]
 
     def clean_name(self) -> str:
         return name_for_form(self.cleaned_data["name"], "name")
@@ -64,7 +66,13 @@ class SignUpForm(SignupForm):  # type: ignore[misc]  # allauth publishes no type
         if self.account_already_exists:
             # A known address must not be told by a quicker answer: hashing takes most of the time.
             make_password(self.cleaned_data["password1"])
-        return super().try_save(request)
+        try:
+            with transaction.atomic():
+                return super().try_save(request)
+        except IntegrityError:
+            raise Conflict(
+                "An account with this address is being made at this moment. Look for the code in your mailbox."
+            ) from None
 
     def custom_signup(self, request: HttpRequest, user: User) -> None:
         user.name = self.cleaned_data["name"]

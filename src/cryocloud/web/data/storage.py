@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Count, Sum
 
+from cryocloud.web.core.clock import now
 from cryocloud.web.core.disk_room import require_room
 from cryocloud.web.core.errors import QuotaExceeded, TakesNothing
 from cryocloud.web.data.models import StoredObject, Upload
 from cryocloud.web.data.usage import further_bytes
 from cryocloud.web.metering.allowances import allowance
+from cryocloud.web.metering.storage_hours import is_noted, note_hour
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.state_words import why_nothing_added
 from cryocloud.web.organizations.states import State, standing
@@ -44,6 +46,13 @@ def storage_used(organization: Organization) -> Storage:
         files += sign * found["files"]
         size_bytes += sign * found["size_bytes"]
     return Storage(files, size_bytes)
+
+
+def sample_storage_of(organization: Organization) -> None:
+    """What is kept at this full hour, with the hours that were missed before it."""
+    moment = now()
+    if not is_noted(organization.pk, moment):
+        note_hour(organization.pk, moment, storage_used(organization).size_bytes)
 
 
 @dataclass(frozen=True)

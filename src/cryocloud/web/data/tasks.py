@@ -24,10 +24,9 @@ from cryocloud.web.data.inspection import PREVIEW_SIZES, order_inspection, previ
 from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.data.partial_file import Busy, PartialFile, received_bytes
 from cryocloud.web.data.server_folders import open_source
-from cryocloud.web.data.storage import storage_used
+from cryocloud.web.data.storage import sample_storage_of
 from cryocloud.web.data.uploads import drop_upload, finish_upload
 from cryocloud.web.data.usage import require_unused
-from cryocloud.web.metering.storage_hours import is_noted, note_hour
 from cryocloud.web.organizations.models import Organization
 
 FILES_AT_ONCE = 200
@@ -52,12 +51,10 @@ def inspect_forgotten() -> None:
 @every(timedelta(minutes=2))
 def sample_storage() -> None:
     """What each organization keeps at this full hour."""
-    moment = now()
     for organization in (
         Organization.objects.exclude(state=Organization.State.PURGED).order_by("pk").iterator()
     ):
-        if not is_noted(organization.pk, moment):
-            note_hour(organization.pk, moment, storage_used(organization).size_bytes)
+        sample_storage_of(organization)
 
 
 @task(priority=MOVING)

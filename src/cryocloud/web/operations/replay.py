@@ -27,6 +27,8 @@ from cryocloud.web.audit.tombstones import (
 from cryocloud.web.core.clock import now
 from cryocloud.web.data.models import Dataset
 from cryocloud.web.data.tasks import remove_dataset
+from cryocloud.web.inbox.acknowledging import hold_back_acknowledgements
+from cryocloud.web.inbox.models import SignUpInvitation
 from cryocloud.web.notices.calls import switch_all_off
 from cryocloud.web.notices.mail import hold_back_mails
 from cryocloud.web.organizations.models import Invitation, Membership
@@ -61,6 +63,7 @@ def replay(*, after_restore: bool = False) -> Replayed:
     if lines or is_lost or after_restore:
         _end_all_sessions()
         hold_back_mails()
+        hold_back_acknowledgements()
         switch_all_off()
     for line in lines:
         _repeat(line)
@@ -134,6 +137,11 @@ def _end_invitation(invitation_id: str, _: dict[str, Any]) -> None:
     still_open.update(revoked_at=now())
 
 
+def _end_sign_up_invitation(invitation_id: str, _: dict[str, Any]) -> None:
+    still_open = SignUpInvitation.objects.filter(pk=invitation_id, accepted_at=None, revoked_at=None)
+    still_open.update(revoked_at=now())
+
+
 def _forget_password(user_id: str, _: dict[str, Any]) -> None:
     """The backup holds the one before; the person chooses another by a mailed code."""
     for person in User.objects.filter(pk=user_id):
@@ -178,6 +186,7 @@ def _remove_job(job_id: str, _: dict[str, Any]) -> None:
 def _end_all_grants(*_: object) -> None:
     ApiToken.objects.filter(revoked_at=None).update(revoked_at=now())
     Invitation.unscoped.filter(accepted_at=None, revoked_at=None).update(revoked_at=now())
+    SignUpInvitation.objects.filter(accepted_at=None, revoked_at=None).update(revoked_at=now())
 
 
 def _nothing(*_: object) -> None:
@@ -191,6 +200,7 @@ _ACTS: dict[str, Callable[[str, dict[str, Any]], None]] = {
     "role": _lower_role,
     "token": _revoke_token,
     "invitation": _end_invitation,
+    "sign-up invitation": _end_sign_up_invitation,
     "password": _forget_password,
     "person": _deactivate,
     "person back": _reactivate,

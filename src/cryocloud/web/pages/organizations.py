@@ -222,7 +222,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponseBase:
         request.session[ACCEPTED] = secret
         page = "account_login"
         if request.POST.get("with") == "sign_up":
-            request.session[SIGN_UP_PERMIT] = {"email": found.email}
+            request.session[SIGN_UP_PERMIT] = {"email": found.email, "joins": True}
             page = "account_signup"
         return redirect(f"{reverse(page)}?{urlencode({'next': request.path})}")
     return _show(request, found)

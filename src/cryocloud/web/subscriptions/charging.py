@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from cryocloud.web.billing.invoicing import DraftLine, credit_invoice, issue_invoice, open_cents
 from cryocloud.web.billing.models import Invoice
+from cryocloud.web.data.storage import sample_storage_of
 from cryocloud.web.metering.reports import storage_of, usage_of
 from cryocloud.web.payments.models import Payment, ProviderName
 from cryocloud.web.payments.refunds import refund_payments
@@ -18,7 +19,8 @@ from cryocloud.web.subscriptions.pricing import Kept, overage_lines
 
 
 def lines_of_use(held: Subscription, month: Span) -> list[DraftLine]:
-    """What was used in a month beyond the plan."""
+    """What was used in a month beyond the plan. Hours of storage that nobody has sampled yet are sampled first."""
+    sample_storage_of(held.organization)
     used = usage_of(held.organization_id, month.from_at, month.until_at)
     stored = storage_of(held.organization_id, month.from_at, month.until_at)
     return overage_lines(

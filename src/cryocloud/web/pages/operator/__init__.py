@@ -19,6 +19,7 @@ from cryocloud.web.pages.operator import (
     organizations,
     payments,
     people,
+    requests,
     reviews,
     work,
 )
@@ -36,6 +37,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/", operator, name="operator"),
     *people.urlpatterns,
     *organizations.urlpatterns,
+    *requests.urlpatterns,
     *contracts.urlpatterns,
     *reviews.urlpatterns,
     *work.urlpatterns,
