@@ -15,11 +15,12 @@ help: ## this list
 
 setup: $(STAMP) ## a virtual environment with everything in it
 
-# The lock is for one platform. Elsewhere: pip install --editable '.[engine,web,client,postgres,test,dev,docs]'
-$(STAMP): pyproject.toml requirements.lock
+# The lock is for one platform. Elsewhere: pip install --editable '.[engine,web,client,postgres,billing,payments,test,dev,docs]'
+$(STAMP): pyproject.toml requirements.lock requirements-data.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "requirements.lock is for Python 3.11; set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(LOCKED) || $(PIP) --extra-index-url $(TORCH_INDEX) $(LOCKED)
+	$(PIP) --no-deps --require-hashes --requirement requirements-data.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m cryocloud.compute.warm  # confined jobs take compiled kernels from there
 	touch $@

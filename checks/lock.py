@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     complaints = list(missing_pins(asked, pins))
     if "--installed" in arguments:
-        complaints += differences_from_installed(pins)
+        complaints += differences_from_installed(pins | read_lock(ROOT / "requirements-data.lock"))
     print("\n".join([*complaints, f"lock of {len(pins)} packages: {len(complaints)} complaints"]))
     return 1 if complaints else 0
 

@@ -1,6 +1,6 @@
 // Bundles every islands/NAME/main.ts to static/islands/NAME.js (and NAME.css, if it imports a style).
 import { build } from "esbuild";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const here = import.meta.dirname;
@@ -19,3 +19,8 @@ await build({
   loader: { ".svg": "text" },
   legalComments: "linked",
 });
+// Documents are set in the font of the pages.
+mkdirSync(join(out, "fonts"));
+for (const weight of ["400Regular/Inter_400Regular.ttf", "600SemiBold/Inter_600SemiBold.ttf"]) {
+  copyFileSync(join(here, "node_modules/@expo-google-fonts/inter", weight), join(out, "fonts", weight.split("/")[1]));
+}

@@ -17,7 +17,8 @@ from cryocloud.web.billing.vat import Treatment, rate_text
 if TYPE_CHECKING:
     from fpdf import FPDF
 
-FONTS = Path(__file__).parent / "fonts"
+FONTS = Path(__file__).parents[1] / "static" / "islands" / "fonts"
+"""Copied there when the islands are built."""
 INK, MUTED, ACCENT, LINE, SOFT = (19, 32, 42), (74, 91, 105), (11, 99, 128), (218, 225, 231), (245, 247, 249)
 LEFT, RIGHT, TOP, BOTTOM, COLUMN = 20.0, 190.0, 18.0, 32.0, 108.0
 QUANTITY, UNIT_PRICE = 122.0, 152.0
@@ -91,7 +92,7 @@ def _page(invoice: Invoice) -> FPDF:
     page.set_margins(LEFT, TOP, 210 - RIGHT)
     page.set_auto_page_break(True, BOTTOM)
     page.c_margin = 0
-    for style, file in (("", "Inter-Regular.ttf"), ("B", "Inter-SemiBold.ttf")):
+    for style, file in (("", "Inter_400Regular.ttf"), ("B", "Inter_600SemiBold.ttf")):
         page.add_font("Inter", style, FONTS / file)
     page.set_title(title_of(invoice))
     page.set_author(invoice.seller["name"])

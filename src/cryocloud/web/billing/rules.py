@@ -9,13 +9,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
-RULES = Path(__file__).parent / "en16931" / "CEN-EN16931-UBL.xslt"
+PACKAGE = "mcp_einvoicing_core"
+"""Ships the rules of CEN/TC 434 (EUPL 1.2) as compiled with SchXslt; of it only this file is read."""
 SVRL = "{http://purl.oclc.org/dsdl/svrl}"
 TIMEOUT_S = 120
 MESSAGES_MAX = 20
+
+
+def rules_file() -> Path | None:
+    """The rules as the package ships them; None where it is not installed. Nothing of it is imported."""
+    found = find_spec(PACKAGE)
+    folders = found.submodule_search_locations if found else None
+    path = Path(folders[0]) / "resources/schematron/en16931_base/CEN-EN16931-UBL.xslt" if folders else None
+    return path if path and path.is_file() else None
 
 
 class NotChecked(Exception):
@@ -40,8 +50,11 @@ def apply(document: str) -> list[str]:
     """In this process. A report without a single rule that fired is no yes."""
     from saxonche import PySaxonProcessor
 
+    path = rules_file()
+    if path is None:
+        raise NotChecked(f"the rules of EN 16931 are not installed (package {PACKAGE})")
     with PySaxonProcessor(license=False) as processor:
-        rules = processor.new_xslt30_processor().compile_stylesheet(stylesheet_file=str(RULES))
+        rules = processor.new_xslt30_processor().compile_stylesheet(stylesheet_file=str(path))
         report = rules.transform_to_string(xdm_node=processor.parse_xml(xml_text=document))
     root = ElementTree.fromstring(report)
     if not root.findall(f"{SVRL}fired-rule"):
