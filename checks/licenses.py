@@ -20,6 +20,8 @@ LGPL_EXTRAS = {
     "billing": "fpdf2 (PDF of invoices) and python-stdnum (check digits of VAT ids): docs/decisions/0004",
     "postgres": "whoever runs the platform on PostgreSQL: psycopg is the driver of Django, and libpq comes with it",
 }
+# Packages that name no license in their metadata, with the one that they name in their documentation.
+NAMED_ELSEWHERE = {"saxonche": "MPL-2.0"}
 FORBIDDEN = re.compile(r"\b[AL]?GPL|general public license|affero", re.IGNORECASE)
 LESSER = re.compile(r"\bLGPL[-\w.+]*|lesser general public license[^;)]*(\([^)]*\))?", re.IGNORECASE)
 EXCEPTION_CLAUSES = re.compile(r"[AL]?GPL[-\w.]* WITH GCC-exception[-\w.]*")
@@ -71,13 +73,14 @@ def _requirements(distribution: metadata.Distribution, extras: tuple[str, ...]) 
 
 
 def declared_license(package: metadata.PackageMetadata) -> str:
-    """The license expression, else the classifiers, else the first line of the license field."""
+    """The license expression, else the classifiers, else the first line of the license field, else what is known."""
     if package.get("License-Expression"):
         return str(package["License-Expression"])
     classifiers = [c for c in package.get_all("Classifier") or [] if c.startswith("License ::")]
     if classifiers:
         return "; ".join(c.rsplit(" :: ", 1)[-1] for c in classifiers)
-    return str(package.get("License") or "").strip().split("\n")[0]
+    field = str(package.get("License") or "").strip().split("\n")[0]
+    return field or NAMED_ELSEWHERE.get(canonicalize_name(package["Name"]), "")
 
 
 def is_forbidden(license_text: str, *, is_lesser_allowed: bool = False) -> bool:

@@ -18,6 +18,7 @@ from cryocloud.web.billing.ledger import RECEIVABLE, REVENUE, book
 from cryocloud.web.billing.models import Customer, Invoice, InvoiceSeries, Posting
 from cryocloud.web.billing.vat import HOME, Treatment, Vat, rate_text, vat_on
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.organizations.models import Organization
 
