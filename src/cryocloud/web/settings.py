@@ -203,5 +203,6 @@ LOGGING = {
         "mail": {"level": "WARNING"},  # aiosmtpd would write down who mails to whom
         "django.request": {"level": "ERROR"},
         "fontTools": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

@@ -176,7 +176,7 @@ PLANTED = {
 def test_where_all_agree_no_alarm_is_raised(world) -> None:
     assert reconcile().differences == 0, list(Difference.objects.values_list("key", "words"))
     work()
-    assert mail.outbox == []
+    assert told_to_staff() == []
 
 
 @pytest.mark.requirement("BIL-07")
@@ -196,13 +196,17 @@ def test_each_planted_difference_raises_its_alarm(world) -> None:
     assert len(PLANTED) >= 20
 
 
+def told_to_staff() -> list[mail.EmailMessage]:
+    """Customers get their invoices meanwhile."""
+    return [one for one in mail.outbox if one.to == ["olga@lab.example"]]
+
+
 def test_staff_hear_of_what_is_new_once_and_it_goes_when_it_is_mended(world) -> None:
     taken(world).fee_cents = 9
     for _ in range(2):
         assert reconcile().differences == 1
         work()
-    (written,) = mail.outbox
-    assert written.to == ["olga@lab.example"]
+    (written,) = told_to_staff()
     assert "0.09 EUR" in written.body
     assert "/operator/payments/" in written.body
     taken(world).fee_cents = 35

@@ -6,7 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from cryocloud.web.billing.invoicing import open_cents
+from cryocloud.web.billing.ledger import balance
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.payments.models import Refund
 from cryocloud.web.payments.providers.base import Outcome
 from cryocloud.web.subscriptions import services
 from web_contracts import DAY, SECOND
@@ -63,6 +66,25 @@ def test_of_a_year_that_was_paid_nothing_is_paid_twice(contract):
     after = contract.lines()[-1]
     whole, left = held.period.until_at - held.period.from_at, held.period.until_at - lapsed
     assert after == [("plan", 490_000), ("credit", -round(490_000 * (left / whole)))]
+
+
+def test_what_a_cheaper_plan_leaves_of_a_paid_year_goes_back_to_the_card(contract, with_card):
+    contract.subscribe("facility", "yearly", provider="stripe")
+    year = contract.first_by_card()
+    contract.change("lab", "monthly")
+    services.set_spending_limit(**contract.by, cents=100_000)
+    held = contract.held
+    contract.use(2_000_000, held.anchor + DAY)
+    contract.at(held.moment_of(1))
+    contract.charge(Outcome.FAILED, "insufficient funds")
+    contract.at(held.moment_of(2) + DAY)
+    contract.charge(Outcome.PAID)
+    owed = contract.invoices()[-1]
+    assert owed.gross_cents < 0
+    refund = Refund.objects.get()
+    assert (refund.amount_cents, refund.charge.payment) == (-owed.gross_cents, year)
+    assert [open_cents(one) for one in contract.invoices()] == [0, 0, 0]
+    assert (balance("receivable"), balance("moved")) == (0, 0)
 
 
 def test_an_order_by_card_begins_with_the_first_payment(contract, with_card):

@@ -92,7 +92,7 @@ def mail_address_of(organization: Organization) -> str:
 def save_customer(*, actor: Actor, organization: Organization, details: Details) -> Customer:
     """Keep who pays. A new VAT id counts only once the register has confirmed it."""
     access.require_governor(actor, organization.id)
-    Organization.objects.select_for_update().get(pk=organization.pk)
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     checked = checked_details(details)
     customer = known_customer(organization) or Customer(organization=organization)
     is_new_id = checked.vat_id != customer.vat_id

@@ -43,7 +43,7 @@ def make(invoice_id: str) -> None:
 @transaction.atomic
 def _keep(invoice: Invoice, pdf: bytes, ubl: bytes) -> None:
     """Store what was made and order its mail, in one; whoever was quicker has done both."""
-    held = Invoice.unscoped.select_for_update().get(pk=invoice.pk)
+    held = Invoice.unscoped.select_for_update(no_key=True).get(pk=invoice.pk)
     if held.documents_at is not None:
         return
     held.pdf, held.ubl = pdf, ubl

@@ -162,7 +162,7 @@ def _hold_series() -> InvoiceSeries:
     """The series of this year; whoever issues holds it until the invoice is stored, one after the other."""
     code, year = _terms().seller.series, day_of(now()).year
     InvoiceSeries.objects.get_or_create(code=code, year=year)
-    held = InvoiceSeries.objects.select_for_update().get(code=code, year=year)
+    held = InvoiceSeries.objects.select_for_update(no_key=True).get(code=code, year=year)
     crash_point("invoice:series-held")
     return held
 

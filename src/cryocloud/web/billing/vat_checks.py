@@ -43,8 +43,8 @@ def check(customer_id: str) -> VatCheck.Answer | None:
 def note_answer(customer_id: str, vat_id: str, told: vies.Consultation) -> VatCheck.Answer:
     """Keep the answer as proof; it counts if the customer still has the id that was asked about."""
     organization_id = Customer.unscoped.values_list("organization_id", flat=True).get(pk=customer_id)
-    organization = Organization.objects.select_for_update().get(pk=organization_id)
-    customer = Customer.unscoped.select_for_update().get(pk=customer_id)
+    organization = Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+    customer = Customer.unscoped.select_for_update(no_key=True).get(pk=customer_id)
     proof = VatCheck.unscoped.create(
         organization=organization,
         vat_id=vat_id,
@@ -90,7 +90,7 @@ def _act_on(customer: Customer, proof: VatCheck) -> None:
 
 def _running(customer: Customer, moment: datetime) -> list[Invoice]:
     """Invoices with VAT made out to this id of which something is still being supplied."""
-    invoices = Invoice.unscoped.select_for_update(of=("self",)).filter(
+    invoices = Invoice.unscoped.select_for_update(no_key=True, of=("self",)).filter(
         organization_id=customer.organization_id,
         kind=Invoice.Kind.INVOICE,
         credit_note=None,

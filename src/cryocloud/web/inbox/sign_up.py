@@ -58,7 +58,7 @@ def use_up_invitations(person: User) -> None:
 
 
 def _open_for(email: str) -> list[SignUpInvitation]:
-    return list(_open().select_for_update().filter(email=email))
+    return list(_open().select_for_update(no_key=True).filter(email=email))
 
 
 def _open() -> QuerySet[SignUpInvitation]:

@@ -36,7 +36,9 @@ def invite_requester(*, actor: Actor, request_id: str, again: bool = False) -> I
         )
     spend("invitation to sign up", actor.user.pk, amount=INVITATIONS_A_DAY, window_s=24 * 3600)
     offer_account(actor=actor, email=held.email)
-    others = InvitationRequest.objects.select_for_update().filter(email=held.email, state=State.OPEN)
+    others = InvitationRequest.objects.select_for_update(no_key=True).filter(
+        email=held.email, state=State.OPEN
+    )
     for request in {held, *others}:
         _decide(actor, request, State.INVITED)
     return held
@@ -57,7 +59,10 @@ def _locked(actor: Actor, request_id: str) -> InvitationRequest:
     require_operator(actor)
     require_second_factor(actor, "Deciding about requests")
     found = (
-        InvitationRequest.objects.select_for_update().select_related("thread").filter(pk=request_id).first()
+        InvitationRequest.objects.select_for_update(no_key=True)
+        .select_related("thread")
+        .filter(pk=request_id)
+        .first()
     )
     if found is None:
         raise NotFound

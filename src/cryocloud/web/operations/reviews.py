@@ -34,7 +34,7 @@ def decide_review(*, actor: Actor, review: TrialReview, granted: bool, reason: s
     require_operator(actor)
     require_second_factor(actor, "Deciding about a trial")
     Organization.objects.select_for_update(no_key=True).get(pk=review.organization_id)
-    held = TrialReview.unscoped.select_for_update().get(pk=review.pk)
+    held = TrialReview.unscoped.select_for_update(no_key=True).get(pk=review.pk)
     if held.decision != _Decision.OPEN:
         raise Conflict(f"This has been decided already: {held.get_decision_display()}.")
     held.reason, held.decided_by_id, held.decided_at = checked_reason(reason), actor.user.pk, now()

@@ -26,7 +26,7 @@ CHECKOUT_LASTS = timedelta(hours=24)
 @transaction.atomic
 def begin_try(payment_id: str) -> Charge | None:
     """The next charge of a payment whose time has come; None if it is not due, or one is under way."""
-    payment = Payment.unscoped.select_for_update().get(pk=payment_id)
+    payment = Payment.unscoped.select_for_update(no_key=True).get(pk=payment_id)
     is_due = payment.next_try_at is not None and payment.next_try_at <= now()
     if not (payment.is_live and is_due and payment.method and payment.method.charges):
         return None

@@ -70,9 +70,9 @@ def refund_payments(payments: list[Payment], key: str) -> list[Refund]:
     """Everything that has paid these and has not gone back yet."""
     refunds: list[Refund] = []
     for payment in payments:
-        held = Payment.unscoped.select_for_update().get(pk=payment.pk)
+        held = Payment.unscoped.select_for_update(no_key=True).get(pk=payment.pk)
         for charge in held.charges.filter(state=Charge.State.PAID):
-            left_cents = charge.amount_cents - charge.returned_cents - _refunded(charge.refunds)
+            left_cents = charge.amount_cents - charge.returned_cents - refunded_cents(charge.refunds)
             if left_cents > 0:
                 refunds.append(
                     order_refund(f"{key}:{charge.pk}", payment=held, charge=charge, amount_cents=left_cents)
@@ -80,7 +80,7 @@ def refund_payments(payments: list[Payment], key: str) -> list[Refund]:
         for receipt in held.receipts.select_related("line"):
             order_key = f"{key}:{receipt.pk}"
             gone = Refund.objects.filter(payment=held, line=receipt.line, is_surplus=False)
-            left_cents = receipt.amount_cents - _refunded(gone.exclude(key=order_key))
+            left_cents = receipt.amount_cents - refunded_cents(gone.exclude(key=order_key))
             if left_cents > 0:
                 refunds.append(
                     order_refund(order_key, payment=held, line=receipt.line, amount_cents=left_cents)
@@ -117,7 +117,7 @@ def carry_out(refund_id: str) -> None:
 
 @transaction.atomic
 def settle_refund(refund_id: str, told: Told) -> Refund:
-    refund = Refund.objects.select_for_update().get(pk=refund_id)
+    refund = Refund.objects.select_for_update(no_key=True).get(pk=refund_id)
     if (told.amount_cents, told.currency) != (refund.amount_cents, CURRENCY):
         raise_alarm(
             "refund_amount",
@@ -154,6 +154,7 @@ def executed(refund: Refund) -> None:
     record_event("refund.executed", organization_id=refund.organization_id or "", target=refund, via=CLOCK)
 
 
-def _refunded(refunds: object) -> int:
+def refunded_cents(refunds: object) -> int:
+    """Of a charge or a line, what goes back already."""
     rows = Refund.objects.filter(pk__in=refunds.values("pk"))  # type: ignore[attr-defined]
     return rows.exclude(state=Refund.State.FAILED).aggregate(sum=Sum("amount_cents"))["sum"] or 0

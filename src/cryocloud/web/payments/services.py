@@ -90,7 +90,11 @@ def begin_checkout(*, actor: Actor, organization: Organization, invoice: Invoice
 @transaction.atomic
 def cancel_payment(invoice: Invoice) -> None:
     """Nothing is to be paid any more, such as after a credit note. Money that comes all the same goes back."""
-    held = Payment.unscoped.select_for_update().filter(invoice=invoice, state__in=Payment.LIVE).first()
+    held = (
+        Payment.unscoped.select_for_update(no_key=True)
+        .filter(invoice=invoice, state__in=Payment.LIVE)
+        .first()
+    )
     if held is not None:
         held.state, held.next_try_at = Payment.State.CANCELLED, None
         held.save(update_fields=["state", "next_try_at"])
@@ -110,7 +114,7 @@ def refund_all(organization: Organization, *, key: str) -> list[Refund]:
 
 def _payment_for(invoice: Invoice, provider: str) -> tuple[Payment, bool]:
     """Under the lock of the organization, so that two who ask at once get the same."""
-    Organization.objects.select_for_update().get(pk=invoice.organization_id)
+    Organization.objects.select_for_update(no_key=True).get(pk=invoice.organization_id)
     found = payment_of(invoice)
     if found is not None:
         return found, False
@@ -167,7 +171,7 @@ def _checkout_charge(actor: Actor, invoice: Invoice, provider: str) -> Charge:
         return current
     stop_checkout(current.pk)
     with transaction.atomic():
-        held = Payment.unscoped.select_for_update().get(pk=payment.pk)
+        held = Payment.unscoped.select_for_update(no_key=True).get(pk=payment.pk)
         _require_unpaid(held)
         _require_nothing_under_way(held)
         _record_choice(actor, held, provider)

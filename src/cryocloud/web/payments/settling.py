@@ -10,6 +10,7 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.payments.alarms import raise_alarm
 from cryocloud.web.payments.booking import book_charge, book_fee, book_return
+from cryocloud.web.payments.holding import hold_payment
 from cryocloud.web.payments.letters import write_failure
 from cryocloud.web.payments.models import Charge, Method, Payment, ProviderName
 from cryocloud.web.payments.outcomes import tell_failed, tell_paid
@@ -49,10 +50,10 @@ def settle_charge(charge_id: str, told: Told) -> Charge:
 
 
 def held(charge_id: str) -> tuple[Payment, Charge]:
-    """A charge and its payment, under the lock of the payment."""
+    """A charge and its payment, under the locks of both and of the organization."""
     found = Charge.unscoped.values_list("payment_id", flat=True).get(pk=charge_id)
-    payment = Payment.unscoped.select_for_update().select_related("invoice", "organization").get(pk=found)
-    return payment, Charge.unscoped.select_for_update().get(pk=charge_id)
+    payment = hold_payment(found)
+    return payment, Charge.unscoped.select_for_update(no_key=True).get(pk=charge_id)
 
 
 def complete(payment: Payment, cents: int) -> None:

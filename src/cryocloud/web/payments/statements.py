@@ -14,6 +14,7 @@ from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.payments.booking import book_line, book_payout, book_receipt, book_set_aside
 from cryocloud.web.payments.camt import NO_REFERENCE, Entry, read_statements
+from cryocloud.web.payments.holding import hold_payment
 from cryocloud.web.payments.models import (
     Payment,
     ProviderName,
@@ -106,9 +107,9 @@ def _take(entry: Entry, statement: Statement) -> str:
 def _payment_of(entry: Entry) -> Payment | None:
     """The one live payment that the payer has named, by its reference or by the number of its invoice."""
     named = references_in(f"{entry.reference} | {entry.end_to_end} | {entry.text}")
-    live = Payment.unscoped.select_for_update().select_related("invoice")
-    found = list(live.filter(reference__in=named, state__in=Payment.LIVE))
-    return found[0] if len(found) == 1 else None
+    found = list(Payment.unscoped.filter(reference__in=named, state__in=Payment.LIVE))
+    held = hold_payment(found[0].pk) if len(found) == 1 else None
+    return held if held is not None and held.is_live else None
 
 
 def pay_with(line: StatementLine, payment: Payment, cents: int, *, matched_by_id: str) -> None:
@@ -128,14 +129,16 @@ def pay_with(line: StatementLine, payment: Payment, cents: int, *, matched_by_id
 def _settle_refunds(entry: Entry) -> bool:
     """Whether the money that left is a refund, or a whole file of them that the bank booked as one."""
     refund = (
-        Refund.objects.select_for_update().filter(pk=entry.end_to_end, provider=ProviderName.MANUAL).first()
+        Refund.objects.select_for_update(no_key=True)
+        .filter(pk=entry.end_to_end, provider=ProviderName.MANUAL)
+        .first()
     )
     if refund is not None and refund.amount_cents == -entry.amount_cents and refund.state in Refund.UNDER_WAY:
         executed(refund)
         return True
     file = TransferFile.objects.filter(pk=entry.batch).first() if entry.batch else None
     if refund is None and file is not None and file.amount_cents == -entry.amount_cents:
-        refunds = list(file.refunds.select_for_update().filter(state__in=Refund.UNDER_WAY))
+        refunds = list(file.refunds.select_for_update(no_key=True).filter(state__in=Refund.UNDER_WAY))
         if sum(one.amount_cents for one in refunds) == file.amount_cents:
             for one in refunds:
                 executed(one)
@@ -190,7 +193,7 @@ def set_aside_line(*, actor: Actor, line: StatementLine, payout_of: str, reason:
 
 
 def _held(line: StatementLine) -> StatementLine:
-    held = StatementLine.objects.select_for_update().get(pk=line.pk)
+    held = StatementLine.objects.select_for_update(no_key=True).get(pk=line.pk)
     if held.state != State.WAITING or held.left_cents <= 0:
         raise Conflict("This line has been dealt with meanwhile. Load the list again.")
     return held
@@ -200,7 +203,7 @@ def _named_payment(named: str) -> Payment:
     """By the reference of the payment, or the number of the invoice, in any spelling."""
     wanted = packed(named)
     invoice = Invoice.unscoped.filter(number=named.strip().upper()).first()
-    payments = Payment.unscoped.select_for_update().select_related("invoice").filter(state__in=Payment.LIVE)
+    payments = Payment.unscoped.filter(state__in=Payment.LIVE)
     found = payments.filter(invoice=invoice).first() if invoice else payments.filter(reference=wanted).first()
     if found is None:
         raise Refused(
@@ -209,7 +212,10 @@ def _named_payment(named: str) -> Payment:
                 "named": f"“{named[:60]}” names no payment that is still awaited. Give its reference or its invoice."
             },
         )
-    return found
+    held = hold_payment(found.pk)
+    if not held.is_live:
+        raise Conflict("This payment has been settled meanwhile. Load the list again.")
+    return held
 
 
 def _use(line: StatementLine, cents: int, reason: str = "") -> None:

@@ -42,7 +42,7 @@ def make_transfer_file(*, actor: Actor) -> TransferFile:
     """Of all refunds that wait and whose account is known."""
     require_staff(actor)
     terms = billing()
-    refunds = list(refunds_by_transfer().exclude(iban="").select_for_update()[:FILE_MAX])
+    refunds = list(refunds_by_transfer().exclude(iban="").select_for_update(no_key=True)[:FILE_MAX])
     if terms is None or not refunds:
         raise Conflict("No refund waits for a transfer.")
     made_id = new_id()
@@ -107,7 +107,7 @@ def content_of(*, actor: Actor, file: TransferFile) -> bytes:
 def send_by_transfer(*, actor: Actor, refund: Refund, name: str, iban: str, reason: str) -> None:
     """Name the account of a refund that cannot go back the way it came, or that the bank did not carry out."""
     require_staff(actor)
-    held = Refund.objects.select_for_update().get(pk=refund.pk)
+    held = Refund.objects.select_for_update(no_key=True).get(pk=refund.pk)
     is_stuck = held.state == Refund.State.PENDING and held.provider == ProviderName.MANUAL
     lacks_account = (
         held.state == Refund.State.ORDERED and held.provider == ProviderName.MANUAL and not held.iban
@@ -136,7 +136,7 @@ def send_by_transfer(*, actor: Actor, refund: Refund, name: str, iban: str, reas
 
 
 def _held(file: TransferFile) -> TransferFile:
-    held = TransferFile.objects.select_for_update().get(pk=file.pk)
+    held = TransferFile.objects.select_for_update(no_key=True).get(pk=file.pk)
     if held.approved_at or held.withdrawn_at:
         raise Conflict("This file has been decided on meanwhile. Load the page again.")
     return held

@@ -40,7 +40,7 @@ def advance(subscription_id: str) -> Subscription:
     """Do everything that is due by now, in the order of the moments; done twice it has one effect. The row is held."""
     found = Subscription.unscoped.values_list("organization_id", flat=True).get(pk=subscription_id)
     organization = settle(found)
-    held = Subscription.unscoped.select_for_update().get(pk=subscription_id)
+    held = Subscription.unscoped.select_for_update(no_key=True).get(pk=subscription_id)
     held.organization = organization
     moment = now()
     while (due := next_due(held)) is not None and due.at <= moment:

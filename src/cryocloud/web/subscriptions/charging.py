@@ -12,6 +12,7 @@ from cryocloud.web.data.storage import sample_storage_of
 from cryocloud.web.metering.reports import storage_of, usage_of
 from cryocloud.web.payments.models import Payment, ProviderName
 from cryocloud.web.payments.refunds import refund_payments
+from cryocloud.web.payments.replacing import give_back
 from cryocloud.web.payments.services import cancel_payment, method_of, request_payment
 from cryocloud.web.subscriptions.calendar import Span
 from cryocloud.web.subscriptions.models import Subscription
@@ -35,9 +36,13 @@ def lines_of_use(held: Subscription, month: Span) -> list[DraftLine]:
 def charge(held: Subscription, lines: Sequence[DraftLine], at: datetime, occasion: str) -> Invoice | None:
     """Invoice what fell due at a moment and ask for the money; None where it comes to nothing."""
     invoice = invoice_lines(held, lines, at, occasion)
-    if invoice is not None and open_cents(invoice) > 0:
+    if invoice is None:
+        return None
+    if open_cents(invoice) > 0:
         by_transfer = held.provider == ProviderName.MANUAL
         request_payment(invoice, None if by_transfer else method_of(held.organization))
+    elif invoice.gross_cents < 0:
+        give_back(invoice, _payments_of(held))
     return invoice
 
 
@@ -81,13 +86,16 @@ class Debt:
 
 
 def debts_of(held: Subscription) -> list[Debt]:
-    return [_debt(invoice) for invoice in invoices_of(held)]
+    invoices = invoices_of(held)
+    payments = Payment.unscoped.filter(invoice__in=invoices).select_related("invoice").order_by("created_at")
+    latest = {payment.invoice_id: payment for payment in payments}
+    credits = Invoice.unscoped.filter(corrects__in=invoices).values_list("corrects_id", "issued_at")
+    credited = dict(credits)
+    return [_debt(invoice, latest.get(invoice.pk), credited.get(invoice.pk)) for invoice in invoices]
 
 
-def _debt(invoice: Invoice) -> Debt:
-    payment = Payment.unscoped.filter(invoice=invoice).order_by("created_at").last()
-    credit = Invoice.unscoped.filter(corrects=invoice).first()
-    settled = [moment for moment in (payment and payment.paid_at, credit and credit.issued_at) if moment]
+def _debt(invoice: Invoice, payment: Payment | None, credited_at: datetime | None) -> Debt:
+    settled = [moment for moment in (payment and payment.paid_at, credited_at) if moment]
     return Debt(
         invoice,
         _overdue_at(payment) if payment else None,
@@ -117,5 +125,8 @@ def credit_all(held: Subscription, reason: str) -> None:
 
 def give_back_all(held: Subscription) -> None:
     """What was paid for the subscription, VAT and overage included, the way it came."""
-    payments = Payment.unscoped.filter(invoice__subscription_id=held.pk).order_by("created_at")
-    refund_payments(list(payments), f"subscription:{held.pk}")
+    refund_payments(_payments_of(held), f"subscription:{held.pk}")
+
+
+def _payments_of(held: Subscription) -> list[Payment]:
+    return list(Payment.unscoped.filter(invoice__subscription_id=held.pk).order_by("created_at"))

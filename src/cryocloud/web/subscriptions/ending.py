@@ -121,7 +121,7 @@ def decide_review(*, actor: Actor, review: RefundReview, grant: bool, reason: st
     """By staff: everything back at once, or nothing. What the law grants is granted."""
     require_staff(actor, "Deciding about a refund")
     held = advance(review.subscription_id)
-    found = RefundReview.unscoped.select_for_update().get(pk=review.pk)
+    found = RefundReview.unscoped.select_for_update(no_key=True).get(pk=review.pk)
     if found.decided_at is not None:
         raise Conflict("This wish has been decided already.")
     if found.is_withdrawal and not grant:

@@ -52,7 +52,7 @@ def write_quote(*, actor: Actor, organization: Organization, offer: Offer) -> Qu
         raise Refused("The quote has ended already.", {"valid_until": "Give a moment that is still to come."})
     if not 1 <= offer.due_days <= DUE_DAYS_MAX:
         raise Refused("These days cannot be used.", {"due_days": f"Give 1 to {DUE_DAYS_MAX} days."})
-    Organization.objects.select_for_update().get(pk=organization.pk)
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     last = Quote.unscoped.aggregate(last=Max("sequence"))["last"] or 0
     quote = Quote(
         organization=organization,
@@ -93,7 +93,7 @@ def accept_quote(*, actor: Actor, quote: Quote, name: str, content_sha256: str) 
     require_owner(actor, quote.organization, "Accepting a quote")
     said = clean_name(name, field="name")
     require_sellable(quote.organization)
-    held = Quote.unscoped.select_for_update().select_related("organization").get(pk=quote.pk)
+    held = Quote.unscoped.select_for_update(no_key=True).select_related("organization").get(pk=quote.pk)
     _require_open(held)
     if content_sha256 != held.content_sha256:
         raise Conflict("This is not what the quote says. Load its page again and read it once more.")
@@ -114,7 +114,7 @@ def accept_quote(*, actor: Actor, quote: Quote, name: str, content_sha256: str) 
 def withdraw_quote(*, actor: Actor, quote: Quote, reason: str) -> Quote:
     """By staff, while it is open."""
     require_staff(actor, "Withdrawing a quote")
-    held = Quote.unscoped.select_for_update().get(pk=quote.pk)
+    held = Quote.unscoped.select_for_update(no_key=True).get(pk=quote.pk)
     _require_open(held)
     held.withdrawn_at, held.withdrawn_reason = now(), checked_reason(reason)
     held.save()

@@ -92,6 +92,7 @@ def _paid_cents(payment: Payment) -> int:
     keys += [f"receipt:{pk}" for pk in payment.receipts.values_list("pk", flat=True)]
     rows = Posting.objects.filter(account=RECEIVABLE, entry__invoice=payment.invoice)
     taken = rows.filter(entry__key__in=keys) | rows.filter(entry__key__startswith="return:")
+    taken |= rows.filter(entry__key__startswith="moved:to:")  # from an invoice that this one has replaced
     return taken.aggregate(sum=Sum("cents"))["sum"] or 0
 
 
