@@ -48,6 +48,8 @@ OWN = [
     page for page in pages() if not page.template.startswith(("/accounts/", "/operator/", "/first-admin/"))
 ]
 READING = {
+    "/organization/usage/",
+    "/organization/usage/attempts.csv",
     "/organization/plan/",
     "/organization/plan/choose/",
     "/dashboard/",

@@ -82,7 +82,7 @@ def remove_webhook(*, actor: Actor, webhook: Webhook) -> None:
 
 @transaction.atomic
 def send_test(*, actor: Actor, webhook: Webhook) -> Call:
-    access.require_governor(actor, webhook.organization_id, purpose=access.Purpose.ADD)
+    access.require_governor(actor, webhook.organization_id)
     if not webhook.is_on:
         raise Conflict("The webhook is switched off. Switch it on, then send a test.")
     spend("webhook", webhook.organization_id, amount=60, window_s=3600)

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import NotFound
 from cryocloud.web.organizations import access
+from cryocloud.web.organizations.access import Purpose
 from cryocloud.web.organizations.models import Role
 from cryocloud.web.pages.visitor import current_organization, members_only
 from cryocloud.web.payments.models import Charge, Payment, ProviderName
@@ -27,7 +28,9 @@ PER_PAGE = 50
 @members_only
 def payments(request: HttpRequest, actor: Actor) -> HttpResponse:
     current = current_organization(request, actor)
-    rows = access.within(actor, Payment, current, needs=Role.ADMIN).select_related("invoice")
+    rows = access.within(actor, Payment, current, needs=Role.ADMIN, purpose=Purpose.GOVERN).select_related(
+        "invoice"
+    )
     page = Paginator(rows.order_by("-created_at", "pk"), PER_PAGE).get_page(request.GET.get("page"))
     shown = {
         "section": "organization",
@@ -106,8 +109,9 @@ def onward(request: HttpRequest, actor: Actor, payment_id: str) -> HttpResponse:
 
 
 def _get(actor: Actor, payment_id: str) -> Payment:
-    found = access.get(actor, Payment, payment_id, needs=Role.ADMIN)
-    return access.visible(actor, Payment).select_related("invoice", "organization").get(pk=found.pk)
+    found = access.get(actor, Payment, payment_id, needs=Role.ADMIN, purpose=Purpose.GOVERN)
+    own = access.within(actor, Payment, found.organization, needs=Role.ADMIN, purpose=Purpose.GOVERN)
+    return own.select_related("invoice", "organization").get(pk=found.pk)
 
 
 urlpatterns: list[URLPattern] = [

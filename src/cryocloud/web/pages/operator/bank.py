@@ -121,8 +121,8 @@ def _deal_with(actor: Actor, found: StatementLine, wish: str, given: dict[str, s
     raise Refused("Choose what is to be done with the line.")
 
 
-@require_POST
 @operators_only
+@require_POST
 def make(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     try:
         file = make_transfer_file(actor=actor)

@@ -228,8 +228,8 @@ def quote(request: HttpRequest, actor: Actor, quote: str) -> HttpResponse:
     return _show_quote(request, quote, ReasonForm())
 
 
-@require_POST
 @operators_only
+@require_POST
 def withdraw(request: HttpRequest, actor: Actor, quote: str) -> HttpResponse:
     terms()
     found, form = quote_found(quote), ReasonForm(request.POST)

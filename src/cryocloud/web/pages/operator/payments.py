@@ -51,8 +51,8 @@ def payments(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     return render(request, "operations/payments.html", shown)
 
 
-@require_POST
 @operators_only
+@require_POST
 def reconcile(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     reconcile_now(actor=actor)
     messages.success(request, "The worker compares everything now; load the page again in a minute.")

@@ -47,8 +47,8 @@ def work(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     return render(request, "operations/work.html", shown)
 
 
-@require_POST
 @operators_only
+@require_POST
 def pause(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     paused = request.POST.get("to") == "paused"
     set_pause(actor=actor, paused=paused)
@@ -56,8 +56,8 @@ def pause(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     return redirect("operator_work")
 
 
-@require_POST
 @operators_only
+@require_POST
 def retry(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     try_again(actor=actor, task_id=request.POST.get("task", ""))
     messages.success(request, "The worker tries the task again.")
