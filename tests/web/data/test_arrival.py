@@ -266,5 +266,5 @@ def test_an_import_that_does_not_fit_brings_nothing(owner, dataset, server_folde
 def test_nothing_is_added_after_the_trial(owner, dataset):
     owner.organization.state = "trial_ended"
     owner.organization.save()
-    with pytest.raises(PlatformError, match="trial of this organization has ended"):
+    with pytest.raises(PlatformError, match="takes nothing new: its trial has ended"):
         begin_upload(actor=owner.actor, dataset=dataset, path="a", size_bytes=1)

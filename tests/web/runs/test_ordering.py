@@ -12,7 +12,7 @@ from django.db import connection
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import ApiToken
-from cryocloud.web.core.errors import Conflict, Forbidden, NotFound, QuotaExceeded, Refused
+from cryocloud.web.core.errors import Conflict, Forbidden, NotFound, Refused, TakesNothing
 from cryocloud.web.core.models import Event
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.projects.models import Project
@@ -108,7 +108,7 @@ def test_a_viewer_and_a_reading_token_may_not_order(
 def test_nothing_is_ordered_after_the_trial(owner: Any, project: Project) -> None:
     dataset = make_dataset(owner)
     Organization.objects.filter(pk=owner.organization.pk).update(state=Organization.State.TRIAL_ENDED)
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(TakesNothing, match="its trial has ended"):
         order(owner, project, f"dataset:{dataset.pk}")
 
 

@@ -88,7 +88,7 @@ def test_nothing_left_is_said_with_the_way_to_go_on(owner: Any, project: Project
     Organization.objects.filter(pk=owner.organization.pk).update(state=Organization.State.TRIAL_ENDED)
     body = {**IMPORT, "inputs": {"input": f"dataset:{make_dataset(owner).pk}"}}
     answer = owner.api("POST", f"/projects/{project.pk}/jobs", body)
-    assert answer.status_code == 413 and "write to whoever runs this installation" in answer.json()["error"]
+    assert answer.status_code == 409 and "write to whoever runs this installation" in answer.json()["error"]
 
 
 def test_strangers_and_viewers(

@@ -126,8 +126,9 @@ def test_a_killed_runner_is_lost_unbilled_and_goes_on_from_the_checkpoint(
     lost, won = job.attempts.order_by("number")
     assert (lost.state, won.state, job.state, job.metrics["sum"]) == ("lost", "succeeded", "done", 6)
     assert not body.is_alive()
-    billed = dict(UsageRecord.unscoped.values_list("attempt_id", "billed_s"))
-    assert billed[lost.pk] == 0 and billed[won.pk] > 0
+    usage = {record.attempt_id: record for record in UsageRecord.unscoped.all()}
+    assert (usage[lost.pk].billed_s, usage[lost.pk].is_fault) == (0, True)
+    assert usage[won.pk].billed_s == int(usage[won.pk].wall_s)
     assert "going on from step 3" in (result_folder(job.pk, won.pk) / "log.txt").read_text()
     record = json.loads((result_folder(job.pk, won.pk) / "job.json").read_text())
     assert record["wall_s"] > won.wall_s

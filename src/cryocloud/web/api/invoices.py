@@ -126,13 +126,13 @@ def get_invoice(request: HttpRequest, invoice_id: str) -> Any:
     return _facts(_invoice(request, invoice_id))
 
 
-@router.get("/invoices/{invoice_id}/pdf", response={200: bytes, **ERRORS}, operation_id="get_invoice_pdf")
+@router.get("/invoices/{invoice_id}/pdf", response={200: None, **ERRORS}, operation_id="get_invoice_pdf")
 def get_invoice_pdf(request: HttpRequest, invoice_id: str) -> Any:
     """The document for people; 404 until it is made."""
     return _document(_invoice(request, invoice_id).pdf, "application/pdf")
 
 
-@router.get("/invoices/{invoice_id}/xml", response={200: bytes, **ERRORS}, operation_id="get_invoice_xml")
+@router.get("/invoices/{invoice_id}/xml", response={200: None, **ERRORS}, operation_id="get_invoice_xml")
 def get_invoice_xml(request: HttpRequest, invoice_id: str) -> Any:
     """The document for programs: UBL 2.1 after EN 16931; 404 until it is made."""
     return _document(_invoice(request, invoice_id).ubl, "application/xml")
