@@ -123,9 +123,19 @@ class Oracle:
             return
         vat = whole(Fraction(net * self.vat_percent, 100))
         self.told.documents.append(Document(tuple(lines), net, vat, at, at + DUE, held.number, held.by_card))
+        self._send_back(held, min(-(net + vat), self._paid(held)))
 
     def _debts(self, held: Contract) -> list[Document]:
         return [one for one in self.told.documents if one.of is None and one.contract == held.number]
+
+    def _paid(self, held: Contract) -> int:
+        """What has been paid for a contract and has not gone back."""
+        return sum(one.gross for one in self._debts(held) if one.paid_at is not None) - held.sent_back
+
+    def _send_back(self, held: Contract, cents: int) -> None:
+        """An invoice in favor of the customer is settled at once, out of what they have paid."""
+        held.sent_back += max(0, cents)
+        self.told.refunded += max(0, cents)
 
     def _is_taken(self, one: Document) -> bool:
         """By card: nobody is late before it fails, and then since it failed."""
@@ -299,7 +309,7 @@ class Oracle:
             else:
                 held.stage = "dropped"
                 self._credit_all(held, at)
-                self.told.refunded += document.gross
+                self._send_back(held, self._paid(held))
         elif held.stage == "running" and self.state == "past_due" and not self._is_late(held, at):
             self._turn("active", at)
             if held.lapsed_at is not None:
@@ -351,7 +361,7 @@ class Oracle:
 
     def _give_all_back(self, held: Contract, at: int) -> None:
         held.was_refunded = True
-        self.told.refunded += sum(one.gross for one in self._debts(held) if one.paid_at is not None)
+        self._send_back(held, self._paid(held))
         if held.stage == "running":
             self._end(at)
         self._credit_all(held, at)

@@ -72,6 +72,7 @@ class Contract:
     lapsed_at: int | None = None
     limit_cents: int = 0
     was_refunded: bool = False
+    sent_back: int = 0
     review: str = ""
 
     def begins(self, month: int) -> int:
