@@ -159,3 +159,16 @@ def test_an_overdue_plan_that_is_deactivated_ends_where_its_time_ends(contract):
     services.deactivate(**contract.by)
     assert contract.state == "retrieval"
     assert timedelta(0) <= contract.held.ended_at - contract.held.end_wished_at < timedelta(minutes=1)
+
+
+def test_whoever_orders_before_the_clock_has_ended_the_last_plan_is_active(contract):
+    held = contract.subscribe()
+    contract.pay()
+    contract.at(held.running_month.until_at)
+    contract.pay()
+    contract.clock.set(held.anchor + 45 * DAY)
+    end = services.deactivate(**contract.by).period.until_at
+    contract.clock.set(end + SECOND)
+    contract.subscribe()
+    assert contract.state == "active"
+    assert contract.allowance.compute_s == 360_000

@@ -111,7 +111,7 @@ def order(
     stands = settle(organization.pk)
     live = subscription_of(stands)
     if live is not None:
-        _give_way(advance(live.pk))
+        stands = _give_way(advance(live.pk))
     if stands.state not in FROM:
         raise Conflict(
             f"The organization is “{stands.get_state_display()}”; no plan can be chosen there any more."
@@ -181,12 +181,14 @@ def hear_failed(payment: Payment) -> None:
         keep(held)
 
 
-def _give_way(live: Subscription) -> None:
+def _give_way(live: Subscription) -> Organization:
+    """How the organization stands then: the advance may just have ended its plan."""
     if live.state == Subscription.State.RUNNING:
         raise Conflict(f"Plan {live.plan.name} runs already. Change it on the page of your plan.")
     if live.state == Subscription.State.ORDERED:
         drop_order(live)
         keep(live)
+    return live.organization
 
 
 def record(verb: str, held: Subscription, actor: Actor, **detail: object) -> None:
