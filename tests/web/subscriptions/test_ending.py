@@ -172,3 +172,17 @@ def test_whoever_orders_before_the_clock_has_ended_the_last_plan_is_active(contr
     contract.subscribe()
     assert contract.state == "active"
     assert contract.allowance.compute_s == 360_000
+
+
+def test_no_month_after_another_is_had_on_invoices_that_nobody_pays(contract):
+    contract.subscribe()
+    services.deactivate(**contract.by)
+    contract.subscribe()
+    end = services.deactivate(**contract.by).period.until_at
+    contract.at(end)
+    assert contract.state == "retrieval"
+    with pytest.raises(Conflict, match="overdue"):
+        contract.subscribe()
+    contract.pay()
+    contract.subscribe()
+    assert contract.state == "active"

@@ -28,7 +28,7 @@ from cryocloud.web.subscriptions.advance import (
     keep,
 )
 from cryocloud.web.subscriptions.calendar import MONTHS, Span, boundary
-from cryocloud.web.subscriptions.charging import charge, give_back_all, invoice_lines, invoices_of
+from cryocloud.web.subscriptions.charging import charge, debts_of, give_back_all, invoice_lines, invoices_of
 from cryocloud.web.subscriptions.models import Interval, Quote, Subscription
 from cryocloud.web.subscriptions.months import give_months
 from cryocloud.web.subscriptions.pricing import plan_line, price_cents
@@ -112,6 +112,7 @@ def order(
     live = subscription_of(stands)
     if live is not None:
         stands = _give_way(advance(live.pk))
+    _require_no_debt(stands)
     if stands.state not in FROM:
         raise Conflict(
             f"The organization is “{stands.get_state_display()}”; no plan can be chosen there any more."
@@ -189,6 +190,14 @@ def _give_way(live: Subscription) -> Organization:
         drop_order(live)
         keep(live)
     return live.organization
+
+
+def _require_no_debt(organization: Organization) -> None:
+    """Else one plan after another could be had on invoices that nobody pays."""
+    ended = Subscription.unscoped.filter(organization=organization, state=Subscription.State.ENDED)
+    late = [debt.invoice.number for held in ended for debt in debts_of(held) if debt.is_late(now())]
+    if late:
+        raise Conflict(f"Invoice {late[0]} of an earlier plan is overdue. Pay it first; then choose a plan.")
 
 
 def record(verb: str, held: Subscription, actor: Actor, **detail: object) -> None:
