@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,8 @@ from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.notices.models import Occasion
 from cryocloud.web.organizations.states import standing
 from cryocloud.web.payments.models import Payment, Refund
-from cryocloud.web.payments.providers.base import Outcome
+from cryocloud.web.payments.providers.base import Outcome, Told
+from cryocloud.web.payments.settling import settle_charge
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.models import RefundReview, Subscription
 from web_contracts import DAY, SECOND
@@ -186,3 +188,17 @@ def test_no_month_after_another_is_had_on_invoices_that_nobody_pays(contract):
     contract.pay()
     contract.subscribe()
     assert contract.state == "active"
+
+
+def test_a_payment_taken_back_gives_no_second_time_for_a_refund(contract, with_card):
+    contract.subscribe(provider="stripe")
+    first = contract.first_by_card()
+    contract.at(contract.held.running_month.until_at)
+    contract.charge(Outcome.PAID)
+    contract.clock.forward(days=10)
+    charge = first.charges.get()
+    told = Told(charge.reference, charge.pk, Outcome.PAID, charge.amount_cents, "EUR")
+    settle_charge(charge.pk, replace(told, returned_cents=charge.amount_cents))
+    services.deactivate(**contract.by)
+    assert contract.held.state == "running"
+    assert not Refund.objects.exists()
