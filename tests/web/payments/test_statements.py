@@ -145,6 +145,8 @@ BAD = {
     "no amount": (statement(Movement("1,00")), "“1,00”, which is no number"),
     "parts of cents": (statement(Movement("1.005")), "no amount in cents"),
     "not a number": (statement(Movement("NaN")), "no number"),
+    "a million digits": (statement(Movement("9E999990")), "no number"),
+    "beyond all numbers": (statement(Movement("1E99999999")), "no number"),
     "endless": (statement(Movement("1e400")), "amount"),
     "a wrong day": (statement(Movement("1.00", day="2026-02-30")), "2026-02-30"),
     "no direction": (statement(Movement("1.00")).replace(b"CRDT", b"UP"), "came or went"),
