@@ -13,6 +13,7 @@ from cryocloud.web.billing.customers import require_sellable
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.organizations.states import CLOCK, State, settle
@@ -34,6 +35,8 @@ from cryocloud.web.subscriptions.months import give_months
 from cryocloud.web.subscriptions.pricing import plan_line, price_cents
 from cryocloud.web.terms import Billing, Plan, billing
 
+ORDERS_A_DAY = 20
+"""Of one organization: each leaves an invoice, and a credit note if it is not paid, that are kept for years."""
 FROM = (State.TRIAL, State.TRIAL_ENDED, State.RETRIEVAL, State.ACTIVE)
 """Where an organization without a plan may stand when it chooses one."""
 
@@ -108,6 +111,7 @@ def order(
     if provider not in offered():
         raise Refused("Unknown way to pay.", {"provider": f"“{provider[:20]}” is not offered here."})
     require_sellable(organization)
+    spend("plan ordered", organization.pk, amount=ORDERS_A_DAY, window_s=24 * 3600)
     stands = settle(organization.pk)
     live = subscription_of(stands)
     if live is not None:
