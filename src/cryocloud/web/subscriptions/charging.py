@@ -32,6 +32,7 @@ def lines_of_use(held: Subscription, month: Span) -> list[DraftLine]:
         billed_s=used.billed_s,
         kept=Kept(stored.byte_hours, stored.hours),
         limit_cents=held.spending_limit_cents,
+        hours_by_hand=held.organization.compute_hours_max,
     )
 
 
