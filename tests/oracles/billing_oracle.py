@@ -202,6 +202,8 @@ class Oracle:
             return "refused"
         if self.state not in ("trial", "trial_ended", "retrieval"):
             return "refused"
+        if any(one.stage == "ended" and self._is_late(one, at) for one in self.contracts):
+            return "refused"
         if held:
             self._drop(at)
         fresh = Contract(len(self.contracts), plan, interval, by_card, at)

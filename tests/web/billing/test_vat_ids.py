@@ -7,12 +7,13 @@ import time
 import pytest
 
 from cryocloud.web.billing import ledger, tasks
-from cryocloud.web.billing.customers import Details, save_customer
+from cryocloud.web.billing.customers import VAT_IDS_A_DAY, Details, save_customer
 from cryocloud.web.billing.invoicing import open_cents
 from cryocloud.web.billing.models import Customer, Invoice, VatCheck
 from cryocloud.web.billing.numbers import WrongNumber, vat_id_of
 from cryocloud.web.billing.vat_checks import register_replaced
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.errors import TooManyRequests
 from cryocloud.web.notices.models import Occasion
 from web_books import issue, line
 from web_data import run_tasks
@@ -190,3 +191,11 @@ def test_an_organization_without_a_german_address_is_not_asked_about(owner, regi
     run_tasks()
     assert register.asked == []
     assert Customer.unscoped.get().vat_state == "none"
+
+
+def test_nobody_has_the_register_asked_without_end(owner) -> None:
+    for number in range(VAT_IDS_A_DAY):
+        save(owner, street=f"Hauptstr. {number}")
+    with pytest.raises(TooManyRequests):
+        save(owner)
+    save(owner, vat_id="")

@@ -15,8 +15,9 @@ from cryocloud.web.billing.vat_checks import note_answer
 from cryocloud.web.billing.vies import Consultation
 from cryocloud.web.core.clock import now
 from cryocloud.web.payments.models import Payment, Refund
+from cryocloud.web.payments.providers.base import Outcome, Told
 from cryocloud.web.payments.reconciliation import reconcile
-from cryocloud.web.payments.refunds import refund_payments
+from cryocloud.web.payments.refunds import refund_payments, settle_refund
 from cryocloud.web.payments.services import request_payment
 from cryocloud.web.payments.statements import take_statement
 from payment_desk import card_of, work
@@ -106,3 +107,13 @@ def test_vat_that_was_charged_goes_back_to_the_card_and_a_full_refund_takes_the_
     assert balance("cash") + balance("fees") == 0
     assert (open_cents(invoice), open_cents(new)) == (0, 0)
     assert reconcile().differences == 0
+
+
+def test_a_refund_that_failed_is_still_owed_and_not_ordered_twice(invoice) -> None:
+    payment = request_payment(invoice, card_of(invoice.organization, "stripe"))
+    work()
+    confirm()
+    vat = Refund.objects.get()
+    settle_refund(vat.pk, Told("re_1", vat.pk, Outcome.FAILED, VAT, "EUR", failure="lost_or_stolen_card"))
+    refund_payments([payment], "all")
+    assert sum(Refund.objects.values_list("amount_cents", flat=True)) == NET + VAT

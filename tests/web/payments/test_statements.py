@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError, get_ident
 
 import pytest
 import sepaxml
 import xmlschema
+from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +18,7 @@ from bank_statements import IBAN, PAYER, Movement, statement
 from cryocloud.web.billing.invoicing import open_cents
 from cryocloud.web.billing.ledger import balance
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.payments import statements
 from cryocloud.web.payments.camt import read_statements
 from cryocloud.web.payments.models import Payment, Refund, Statement, StatementLine, TransferFile
 from cryocloud.web.payments.providers.manual import instructions
@@ -28,6 +33,7 @@ from cryocloud.web.payments.transfers import (
     withdraw_transfer_file,
 )
 from payment_desk import GROSS_CENTS
+from web_books import issue, make_customer
 
 pytestmark = pytest.mark.django_db
 GROSS = "592.90"
@@ -145,6 +151,8 @@ BAD = {
     "no amount": (statement(Movement("1,00")), "“1,00”, which is no number"),
     "parts of cents": (statement(Movement("1.005")), "no amount in cents"),
     "not a number": (statement(Movement("NaN")), "no number"),
+    "a million digits": (statement(Movement("9E999990")), "no number"),
+    "beyond all numbers": (statement(Movement("1E99999999")), "no number"),
     "endless": (statement(Movement("1e400")), "amount"),
     "a wrong day": (statement(Movement("1.00", day="2026-02-30")), "2026-02-30"),
     "no direction": (statement(Movement("1.00")).replace(b"CRDT", b"UP"), "came or went"),
@@ -288,3 +296,35 @@ def test_account_numbers_have_check_digits() -> None:
 def test_whatever_bytes_come_the_answer_is_a_sentence(content) -> None:
     with pytest.raises(Refused):
         read_statements(content, IBAN)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_files_that_name_the_same_payers_in_another_order_are_both_taken(
+    make_member, operator, heard, monkeypatch
+) -> None:
+    payments = []
+    for name in ("ann", "bob"):
+        payer = make_member(name=name)
+        make_customer(payer.organization)
+        made = [issue(payer.organization, key=f"{name}:{number}") for number in range(2)]
+        payments.append([request_payment(invoice, None).reference for invoice in made])
+    (first, second), (third, fourth) = payments
+    barrier, begun = Barrier(2), set()
+
+    def meet(name: str) -> None:
+        """Each has booked one line and comes to the next, if the other gets as far."""
+        if name == "statement:line" and get_ident() in begun:
+            with suppress(BrokenBarrierError):
+                barrier.wait(timeout=1)
+        begun.add(get_ident())
+
+    monkeypatch.setattr(statements, "crash_point", meet)
+
+    def take_one(references: tuple[str, str]) -> int:
+        try:
+            return take(operator, *(Movement(GROSS, one, bank_reference=one) for one in references)).matched
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(take_one, [(first, third), (fourth, second)])) == [2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,8 @@ from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.notices.models import Occasion
 from cryocloud.web.organizations.states import standing
 from cryocloud.web.payments.models import Payment, Refund
-from cryocloud.web.payments.providers.base import Outcome
+from cryocloud.web.payments.providers.base import Outcome, Told
+from cryocloud.web.payments.settling import settle_charge
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.models import RefundReview, Subscription
 from web_contracts import DAY, SECOND
@@ -159,3 +161,44 @@ def test_an_overdue_plan_that_is_deactivated_ends_where_its_time_ends(contract):
     services.deactivate(**contract.by)
     assert contract.state == "retrieval"
     assert timedelta(0) <= contract.held.ended_at - contract.held.end_wished_at < timedelta(minutes=1)
+
+
+def test_whoever_orders_before_the_clock_has_ended_the_last_plan_is_active(contract):
+    held = contract.subscribe()
+    contract.pay()
+    contract.at(held.running_month.until_at)
+    contract.pay()
+    contract.clock.set(held.anchor + 45 * DAY)
+    end = services.deactivate(**contract.by).period.until_at
+    contract.clock.set(end + SECOND)
+    contract.subscribe()
+    assert contract.state == "active"
+    assert contract.allowance.compute_s == 360_000
+
+
+def test_no_month_after_another_is_had_on_invoices_that_nobody_pays(contract):
+    contract.subscribe()
+    services.deactivate(**contract.by)
+    contract.subscribe()
+    end = services.deactivate(**contract.by).period.until_at
+    contract.at(end)
+    assert contract.state == "retrieval"
+    with pytest.raises(Conflict, match="overdue"):
+        contract.subscribe()
+    contract.pay()
+    contract.subscribe()
+    assert contract.state == "active"
+
+
+def test_a_payment_taken_back_gives_no_second_time_for_a_refund(contract, with_card):
+    contract.subscribe(provider="stripe")
+    first = contract.first_by_card()
+    contract.at(contract.held.running_month.until_at)
+    contract.charge(Outcome.PAID)
+    contract.clock.forward(days=10)
+    charge = first.charges.get()
+    told = Told(charge.reference, charge.pk, Outcome.PAID, charge.amount_cents, "EUR")
+    settle_charge(charge.pk, replace(told, returned_cents=charge.amount_cents))
+    services.deactivate(**contract.by)
+    assert contract.held.state == "running"
+    assert not Refund.objects.exists()

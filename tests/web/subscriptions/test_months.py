@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cryocloud.web.core.errors import Conflict, Forbidden, NotFound, Refused
-from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.models import Subscription
 from cryocloud.web.subscriptions.tasks import advance_what_is_due
@@ -186,3 +186,13 @@ def test_where_nothing_is_sold_nothing_can_be_chosen(contract, monkeypatch):
     monkeypatch.setattr("cryocloud.web.subscriptions.orders.billing", lambda: None)
     with pytest.raises(NotFound):
         contract.subscribe()
+
+
+def test_hours_that_an_operator_has_given_are_not_charged(contract):
+    held = contract.subscribe()
+    contract.pay()
+    services.set_spending_limit(**contract.by, cents=10_000)
+    Organization.objects.update(compute_hours_max=200)
+    contract.use(199 * 3600)
+    contract.at(held.running_month.until_at)
+    assert contract.lines() == [[("plan", LAB)], [("plan", LAB)]]

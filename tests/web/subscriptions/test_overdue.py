@@ -8,10 +8,11 @@ import pytest
 
 from cryocloud.web.billing.invoicing import open_cents
 from cryocloud.web.billing.ledger import balance
-from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.core.errors import Conflict, NotFound, Refused, TooManyRequests
 from cryocloud.web.payments.models import Refund
 from cryocloud.web.payments.providers.base import Outcome
 from cryocloud.web.subscriptions import services
+from cryocloud.web.subscriptions.orders import ORDERS_A_DAY
 from web_contracts import DAY, SECOND
 
 LAB = 49_000
@@ -129,6 +130,16 @@ def test_choosing_again_takes_the_place_of_an_order_that_waits(contract, with_ca
     contract.subscribe("facility")
     assert contract.held.plan.code == "facility"
     assert [one.gross_cents > 0 for one in contract.invoices()] == [True, False, True]
+
+
+def test_nobody_fills_the_books_with_orders(contract, with_card):
+    for _ in range(ORDERS_A_DAY):
+        contract.subscribe(provider="stripe")
+    with pytest.raises(TooManyRequests):
+        contract.subscribe(provider="stripe")
+    assert len(contract.invoices()) == 2 * ORDERS_A_DAY - 1
+    contract.clock.forward(days=1)
+    contract.subscribe()
 
 
 def test_nobody_is_ended_by_the_clock_and_by_staff_after_sixty_days_only(contract, operator):

@@ -18,6 +18,7 @@ from cryocloud.web.billing.models import Customer, PlaceEvidence
 from cryocloud.web.billing.numbers import WrongNumber, iban_of, vat_id_of
 from cryocloud.web.billing.vat import HOME, MEMBERS, Place, country_of
 from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization
 
@@ -35,6 +36,8 @@ NEEDED = {
 }
 WITHOUT_POSTAL_CODES = {"IE"}
 EVIDENCE_YEARS = 10
+VAT_IDS_A_DAY = 20
+"""Of one organization: the register shuts out who asks it without end."""
 LETTERS = ((0x20, 0x52F), (0x1E00, 0x1FFF), (0x2010, 0x2027), (0x20AC, 0x20AC), (0x2116, 0x2116))
 
 
@@ -118,6 +121,7 @@ def save_customer(*, actor: Actor, organization: Organization, details: Details)
     if customer.vat_state == Customer.VatState.UNCHECKED:
         from cryocloud.web.billing.tasks import check_vat_id
 
+        spend("vat id", organization.pk, amount=VAT_IDS_A_DAY, window_s=24 * 3600)
         check_vat_id.enqueue(customer.pk, organization_id=organization.pk)
     return customer
 

@@ -155,6 +155,6 @@ def executed(refund: Refund) -> None:
 
 
 def refunded_cents(refunds: object) -> int:
-    """Of a charge or a line, what goes back already."""
+    """Of a charge or a line, what goes back already; what failed is still owed, and sent another way."""
     rows = Refund.objects.filter(pk__in=refunds.values("pk"))  # type: ignore[attr-defined]
-    return rows.exclude(state=Refund.State.FAILED).aggregate(sum=Sum("amount_cents"))["sum"] or 0
+    return rows.aggregate(sum=Sum("amount_cents"))["sum"] or 0

@@ -12,6 +12,7 @@ from cryocloud.web.audit.services import record_event
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.organizations.models import Organization
 from cryocloud.web.payments.booking import book_line, book_payout, book_receipt, book_set_aside
 from cryocloud.web.payments.camt import NO_REFERENCE, Entry, read_statements
 from cryocloud.web.payments.holding import hold_payment
@@ -58,6 +59,7 @@ def take_statement(*, actor: Actor, name: str, content: bytes) -> Taken:
     known = set(
         StatementLine.objects.filter(key__in=[one.key for one in entries]).values_list("key", flat=True)
     )
+    _hold_payers(entries)
     states = [_take(entry, statement) for entry in entries if entry.key not in known]
     if is_new:
         record_event(
@@ -70,6 +72,17 @@ def take_statement(*, actor: Actor, name: str, content: bytes) -> Taken:
         )
     crash_point("statement:before-commit")
     return Taken(len(states), len(known), states.count(State.MATCHED), states.count(State.WAITING))
+
+
+def _hold_payers(entries: list[Entry]) -> None:
+    """All before the first is booked, in one order: two files, or a file and the clock, wait for each other never."""
+    named = {reference for entry in entries for reference in _named_in(entry)}
+    payers = Payment.unscoped.filter(reference__in=named).values_list("organization_id", flat=True)
+    list(Organization.objects.select_for_update(no_key=True).filter(pk__in=set(payers)).order_by("pk"))
+
+
+def _named_in(entry: Entry) -> list[str]:
+    return references_in(f"{entry.reference} | {entry.end_to_end} | {entry.text}")
 
 
 def _take(entry: Entry, statement: Statement) -> str:
@@ -106,8 +119,7 @@ def _take(entry: Entry, statement: Statement) -> str:
 
 def _payment_of(entry: Entry) -> Payment | None:
     """The one live payment that the payer has named, by its reference or by the number of its invoice."""
-    named = references_in(f"{entry.reference} | {entry.end_to_end} | {entry.text}")
-    found = list(Payment.unscoped.filter(reference__in=named, state__in=Payment.LIVE))
+    found = list(Payment.unscoped.filter(reference__in=_named_in(entry), state__in=Payment.LIVE))
     held = hold_payment(found[0].pk) if len(found) == 1 else None
     return held if held is not None and held.is_live else None
 

@@ -26,6 +26,7 @@ from cryocloud.web.subscriptions.pricing import (
     compute_cents,
     compute_over_s,
     credit_line,
+    included_hours,
     is_upgrade,
     plan_line,
     price_cents,
@@ -155,7 +156,8 @@ def spent_cents(held: Subscription) -> int:
         return 0
     month = held.running_month
     billed_s = usage_of(held.organization_id, month.from_at, month.until_at).billed_s
-    over_s = compute_over_s(held.plan.compute_hours * HOUR_S, billed_s)
+    included_s = included_hours(held.plan, held.organization.compute_hours_max) * HOUR_S
+    over_s = compute_over_s(included_s, billed_s)
     return compute_cents(rate, over_s, held.spending_limit_cents)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Min
+
 from cryocloud.web.billing.invoicing import DraftLine, credit_invoice, issue_invoice, open_cents
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.data.storage import sample_storage_of
 from cryocloud.web.metering.reports import storage_of, usage_of
-from cryocloud.web.payments.models import Payment, ProviderName
+from cryocloud.web.payments.models import Charge, Payment, ProviderName
 from cryocloud.web.payments.refunds import refund_payments
 from cryocloud.web.payments.replacing import give_back
 from cryocloud.web.payments.services import cancel_payment, method_of, request_payment
@@ -30,6 +32,7 @@ def lines_of_use(held: Subscription, month: Span) -> list[DraftLine]:
         billed_s=used.billed_s,
         kept=Kept(stored.byte_hours, stored.hours),
         limit_cents=held.spending_limit_cents,
+        hours_by_hand=held.organization.compute_hours_max,
     )
 
 
@@ -112,8 +115,14 @@ def _overdue_at(payment: Payment) -> datetime | None:
 
 
 def first_paid_at(held: Subscription) -> datetime | None:
+    """A payment that was taken back was made all the same."""
     paid = Payment.unscoped.filter(invoice__subscription_id=held.pk, paid_at__isnull=False)
-    return paid.order_by("paid_at").values_list("paid_at", flat=True).first()
+    taken_back = Charge.unscoped.filter(payment__invoice__subscription_id=held.pk, returned_cents__gt=0)
+    moments = (
+        paid.aggregate(first=Min("paid_at"))["first"],
+        taken_back.aggregate(first=Min("settled_at"))["first"],
+    )
+    return min((moment for moment in moments if moment), default=None)
 
 
 def credit_all(held: Subscription, reason: str) -> None:

@@ -13,6 +13,7 @@ from cryocloud.web.billing.customers import require_sellable
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.organizations.states import CLOCK, State, settle
@@ -28,12 +29,14 @@ from cryocloud.web.subscriptions.advance import (
     keep,
 )
 from cryocloud.web.subscriptions.calendar import MONTHS, Span, boundary
-from cryocloud.web.subscriptions.charging import charge, give_back_all, invoice_lines, invoices_of
+from cryocloud.web.subscriptions.charging import charge, debts_of, give_back_all, invoice_lines, invoices_of
 from cryocloud.web.subscriptions.models import Interval, Quote, Subscription
 from cryocloud.web.subscriptions.months import give_months
 from cryocloud.web.subscriptions.pricing import plan_line, price_cents
 from cryocloud.web.terms import Billing, Plan, billing
 
+ORDERS_A_DAY = 20
+"""Of one organization: each leaves an invoice, and a credit note if it is not paid, that are kept for years."""
 FROM = (State.TRIAL, State.TRIAL_ENDED, State.RETRIEVAL, State.ACTIVE)
 """Where an organization without a plan may stand when it chooses one."""
 
@@ -108,10 +111,12 @@ def order(
     if provider not in offered():
         raise Refused("Unknown way to pay.", {"provider": f"“{provider[:20]}” is not offered here."})
     require_sellable(organization)
+    spend("plan ordered", organization.pk, amount=ORDERS_A_DAY, window_s=24 * 3600)
     stands = settle(organization.pk)
     live = subscription_of(stands)
     if live is not None:
-        _give_way(advance(live.pk))
+        stands = _give_way(advance(live.pk))
+    _require_no_debt(stands)
     if stands.state not in FROM:
         raise Conflict(
             f"The organization is “{stands.get_state_display()}”; no plan can be chosen there any more."
@@ -181,12 +186,22 @@ def hear_failed(payment: Payment) -> None:
         keep(held)
 
 
-def _give_way(live: Subscription) -> None:
+def _give_way(live: Subscription) -> Organization:
+    """How the organization stands then: the advance may just have ended its plan."""
     if live.state == Subscription.State.RUNNING:
         raise Conflict(f"Plan {live.plan.name} runs already. Change it on the page of your plan.")
     if live.state == Subscription.State.ORDERED:
         drop_order(live)
         keep(live)
+    return live.organization
+
+
+def _require_no_debt(organization: Organization) -> None:
+    """Else one plan after another could be had on invoices that nobody pays."""
+    ended = Subscription.unscoped.filter(organization=organization, state=Subscription.State.ENDED)
+    late = [debt.invoice.number for held in ended for debt in debts_of(held) if debt.is_late(now())]
+    if late:
+        raise Conflict(f"Invoice {late[0]} of an earlier plan is overdue. Pay it first; then choose a plan.")
 
 
 def record(verb: str, held: Subscription, actor: Actor, **detail: object) -> None:

@@ -71,6 +71,11 @@ def credit_line(plan: Plan, interval: str, period: Span, moment: datetime) -> Dr
     )
 
 
+def included_hours(plan: Plan, by_hand: int | None) -> int:
+    """What an operator has given on top is not charged, and what the plan includes is not either."""
+    return max(plan.compute_hours, by_hand or 0)
+
+
 def compute_over_s(included_s: int, billed_s: int) -> int:
     return max(0, billed_s - included_s)
 
@@ -86,13 +91,16 @@ def storage_cents(rate_cents: int, included_bytes: int, kept: Kept) -> int:
     return rounded(over * rate_cents, TERABYTE * HOURS_OF_A_MONTH)
 
 
-def overage_lines(plan: Plan, month: Span, *, billed_s: int, kept: Kept, limit_cents: int) -> list[DraftLine]:
+def overage_lines(
+    plan: Plan, month: Span, *, billed_s: int, kept: Kept, limit_cents: int, hours_by_hand: int | None = None
+) -> list[DraftLine]:
     """What a month that has ended costs beyond its plan; nothing where the plan has no rate."""
     lines = []
-    over_s = compute_over_s(plan.compute_hours * HOUR_S, billed_s)
+    hours = included_hours(plan, hours_by_hand)
+    over_s = compute_over_s(hours * HOUR_S, billed_s)
     if plan.compute_cents_an_hour is not None:
         cents = compute_cents(plan.compute_cents_an_hour, over_s, limit_cents)
-        text = f"Compute beyond the {plan.compute_hours:,} hours of plan {plan.name}"
+        text = f"Compute beyond the {hours:,} hours of plan {plan.name}"
         lines.append(_overage(text, f"{over_s}", "s", cents, month, "compute"))
     if plan.storage_cents_a_terabyte_month is not None:
         cents = storage_cents(plan.storage_cents_a_terabyte_month, plan.storage_bytes, kept)
