@@ -87,7 +87,10 @@ def test_what_is_used_up_says_so_with_value_limit_and_remedy(owner):
     assert "Compute is limited to 0 s. Results stay; for more hours, write to" in page
     dataset = owner.api("POST", "/datasets", {"name": "A", "organization_id": owner.organization.pk}).json()
     owner.api("POST", f"/datasets/{dataset['id']}/uploads", {"path": "a.mrc", "size_bytes": 900})
-    near = "Storage is nearly used up: 900 B used of 1 kB. Delete datasets and empty the trash, or write to"
+    near = (
+        "Storage is nearly used up: 900 B used of 1 kB. Delete datasets and empty the trash; for more storage, "
+        "write to"
+    )
     for path in ("/dashboard/", "/datasets/"):
         assert near in text_of(owner, path)
     set_limits(owner, storage_bytes_max=900)

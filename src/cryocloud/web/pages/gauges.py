@@ -12,6 +12,7 @@ from cryocloud.web.data.services import storage_limit, storage_used
 from cryocloud.web.metering.services import compute_limit_s, running_compute_s, used_compute_s
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.pages.templatetags.wording import bytes_text, duration
+from cryocloud.web.terms import billing
 
 NEAR = 0.8
 
@@ -74,20 +75,26 @@ class Gauge:
 
 def compute_gauge(organization: Organization) -> Gauge:
     used_s = used_compute_s(organization) + running_compute_s(organization)
-    remedy = f"Results stay; for more hours, write to {configuration().contact_words}."
+    remedy = f"Results stay; for more hours, {_ask(organization)}."
     return Gauge("Compute is", used_s, compute_limit_s(organization), duration, remedy)
 
 
 def storage_gauges(organization: Organization) -> tuple[Gauge, Gauge]:
     """Bytes and files."""
     used, limit = storage_used(organization), storage_limit(organization)
-    remedy = (
-        f"Delete datasets and empty the trash, or write to {configuration().contact_words} for more storage."
-    )
+    remedy = f"Delete datasets and empty the trash; for more storage, {_ask(organization)}."
     return (
         Gauge("Storage is", used.size_bytes, limit.size_bytes, bytes_text, remedy),
         Gauge("The number of files is", used.files, limit.files, _files, remedy),
     )
+
+
+def _ask(organization: Organization) -> str:
+    """Where plans are sold an owner chooses one, elsewhere people are asked."""
+    if billing() is None:
+        return f"write to {configuration().contact_words}"
+    larger = "a larger plan" if organization.state == Organization.State.ACTIVE else "a plan"
+    return f"an owner can choose {larger} in the settings of the organization"
 
 
 def _files(number: float) -> str:

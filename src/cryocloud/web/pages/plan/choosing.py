@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.billing.customers import Details, known_customer, save_customer
 from cryocloud.web.billing.money import spoken
 from cryocloud.web.configuration import configuration
@@ -99,9 +100,13 @@ def _card(plan: Plan, prices: Prices, held: Subscription | None) -> Card:
 @members_where_sold
 @require_http_methods(["GET", "HEAD", "POST"])
 def order(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """What a choice comes to, and the button that makes it; for a plan that runs it is a change."""
+    """What a choice comes to, and the button that makes it; for a plan that runs it is a change.
+
+    What the order needs is asked for first: nobody fills in who pays to be refused after it.
+    """
     current = current_organization(request, actor)
     access.require_governor(actor, current.pk, Role.OWNER)
+    require_second_factor(actor, "Choosing a plan")
     wanted = request.POST if request.method == "POST" else request.GET
     plan = offered_plan(wanted.get("plan", ""), wanted.get("interval", ""))
     held = _running(current)
