@@ -88,7 +88,7 @@ class Oracle:
 
     def _pass_boundary(self, at: int) -> None:
         held = self.contracts[-1]
-        lines = self._overage(held, held.begins(held.month), at)
+        lines = self.use.overage(held, held.begins(held.month), at)
         if held.end_wished_at is not None and held.is_last_month:
             self._invoice(held, lines, at)
             self._end(at)
@@ -149,20 +149,6 @@ class Oracle:
                 self.told.documents.append(
                     Document(lines, -one.net, -one.vat, at, at, held.number, False, of=index)
                 )
-
-    def _overage(self, held: Contract, start: int, end: int) -> list[tuple[str, int]]:
-        lines, plan = [], held.plan
-        if plan.compute_rate is not None:
-            over = max(0, self.use.billed(start, end) - plan.compute_s)
-            cents = min(held.limit_cents, whole(Fraction(over * plan.compute_rate, HOUR)))
-            lines.append(("compute", cents))
-        if plan.storage_rate is not None:
-            byte_hours, hours = self.use.stored(start, end)
-            over = (
-                max(Fraction(0), Fraction(byte_hours, hours) - plan.storage_bytes) if hours else Fraction(0)
-            )
-            lines.append(("storage", whole(over * plan.storage_rate * hours / (10**12 * 720))))
-        return [line for line in lines if line[1]]
 
     # What is included
 
@@ -238,7 +224,7 @@ class Oracle:
         unused = whole(Fraction(held.plan.price(held.interval) * (end - at), end - start))
         if unused > plan.price(interval):
             return "refused"
-        lines = self._overage(held, held.begins(held.month), at)
+        lines = self.use.overage(held, held.begins(held.month), at)
         held.plan, held.interval, held.following = plan, interval, None
         held.anchor, held.month, held.paid_from = at, 0, 0
         self._invoice(held, [("plan", plan.price(interval)), ("credit", -unused), *lines], at)
@@ -383,7 +369,7 @@ class Oracle:
         if held is None or self.state != "past_due" or at < self.since + OVERDUE_BEFORE_END:
             return "refused"
         if held.lapsed_at is None:
-            self._invoice(held, self._overage(held, held.begins(held.month), at), at)
+            self._invoice(held, self.use.overage(held, held.begins(held.month), at), at)
         self._end(at)
         return "done"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-from oracles.billing_calendar import HOUR
+from oracles.billing_calendar import HOUR, whole
+from oracles.billing_records import Contract
 
 
 @dataclass
@@ -43,3 +45,18 @@ class Use:
                     else min(self.level(begin // HOUR * HOUR), self.level(end))
                 )
         return self.level(moment)
+
+    def overage(self, held: Contract, start: int, end: int) -> list[tuple[str, int]]:
+        """What a month costs beyond its plan: kinds of lines and cents."""
+        lines, plan = [], held.plan
+        if plan.compute_rate is not None:
+            over = max(0, self.billed(start, end) - plan.compute_s)
+            cents = min(held.limit_cents, whole(Fraction(over * plan.compute_rate, HOUR)))
+            lines.append(("compute", cents))
+        if plan.storage_rate is not None:
+            byte_hours, hours = self.stored(start, end)
+            over = (
+                max(Fraction(0), Fraction(byte_hours, hours) - plan.storage_bytes) if hours else Fraction(0)
+            )
+            lines.append(("storage", whole(over * plan.storage_rate * hours / (10**12 * 720))))
+        return [line for line in lines if line[1]]

@@ -52,6 +52,8 @@ class Look:
     def visit(self, path: str, *, status: int = 200) -> None:
         """Open it and wait for its scripts; event streams stay open, so the network never falls silent."""
         answer = self.page.goto(self.address + path, wait_until="load")
+        # A page that leads on by itself at that moment takes the answer along.
+        answer = answer or self.page.reload(wait_until="load")
         assert answer.status == status, f"{path}: {answer.status}"
         self.page.wait_for_timeout(150)
 
