@@ -185,7 +185,7 @@ def test_the_calculators_of_the_platform_agree_with_it_to_the_cent_and_second(pa
             kept=Kept(*stored),
             limit_cents=held.limit_cents,
         )
-        assert [(line.kind, line.net_cents) for line in lines] == oracle._overage(held, begin, end)
+        assert [(line.kind, line.net_cents) for line in lines] == oracle.use.overage(held, begin, end)
         net = draw.randrange(-(10**7), 10**7)
         vat = vat_on(
             Place("NL"), date(2027, 1, 1), is_business=True, is_vat_id_confirmed=False, one_stop_shop=False
