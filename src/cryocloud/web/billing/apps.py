@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate, pre_migrate
 
 
 class BillingConfig(AppConfig):
@@ -11,11 +10,11 @@ class BillingConfig(AppConfig):
         from cryocloud.web.billing.customers import mail_address_of
         from cryocloud.web.billing.documents import attached_to
         from cryocloud.web.billing.extra import require_extra
+        from cryocloud.web.core.guards import keep
         from cryocloud.web.lifecycle.letters import register_address
         from cryocloud.web.notices.mail import register_attachments
 
         require_extra()
         register_address(mail_address_of)
         register_attachments(attached_to)
-        pre_migrate.connect(guards.remove_before_migrations, sender=self)
-        post_migrate.connect(guards.install_after_migrations, sender=self)
+        keep(self, guards.install, guards.remove)

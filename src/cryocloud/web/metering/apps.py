@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.apps import AppConfig
 
 
@@ -6,7 +8,8 @@ class MeteringConfig(AppConfig):
     label = "metering"
 
     def ready(self) -> None:
-        from cryocloud.web.core.append_only import keep_append_only
+        from cryocloud.web.core.guards import added_only, keep, put_up, take_away
         from cryocloud.web.metering.models import UsageRecord
 
-        keep_append_only(UsageRecord)
+        rules = added_only(UsageRecord)
+        keep(self, partial(put_up, rules=rules), partial(take_away, rules=rules))
