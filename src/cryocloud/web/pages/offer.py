@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.contrib.humanize.templatetags.humanize import intcomma
 
 from cryocloud.web import terms
-from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.money import rounded, spoken
 from cryocloud.web.billing.vat import HOME, rate_text, standard_rate
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.days import day_of
 from cryocloud.web.pages.templatetags.wording import bytes_text
 from cryocloud.web.terms import Plan
 
@@ -48,7 +48,7 @@ def _card(plan: Plan, rate_bp: int) -> Card:
         yearly="" if yearly is None else spoken(yearly),
         yearly_with_vat="" if yearly is None else spoken(_with_vat(yearly, rate_bp)),
         vat_rate=rate_text(rate_bp),
-        lines=[line for line in (*_included(plan), *_beyond(plan)) if line],
+        lines=included(plan),
     )
 
 
@@ -56,20 +56,22 @@ def _with_vat(cents: int, rate_bp: int) -> int:
     return cents + rounded(cents * rate_bp, FULL_BP)
 
 
-def _included(plan: Plan) -> tuple[str, ...]:
+def included(plan: Plan) -> list[str]:
+    """What a month of a plan holds, and what goes beyond it."""
     files = "" if plan.files is None else f", {intcomma(plan.files)} files"
-    return (
+    hour, terabyte = plan.compute_cents_an_hour, plan.storage_cents_a_terabyte_month
+    lines = [
         f"{intcomma(plan.compute_hours)} hours of compute a month",
         f"{bytes_text(plan.storage_bytes)} of storage{files}",
-        "" if plan.slots is None else f"{plan.slots} jobs at the same time",
-    )
-
-
-def _beyond(plan: Plan) -> tuple[str, ...]:
-    hour, terabyte = plan.compute_cents_an_hour, plan.storage_cents_a_terabyte_month
+    ]
+    if plan.slots is not None:
+        lines.append(f"{plan.slots} jobs at the same time")
     if hour is None and terabyte is None:
-        return ("Never costs more: work stops at what is included",)
-    return (
-        "" if hour is None else f"Further compute: {spoken(hour)} an hour, up to a limit that you set",
-        "" if terabyte is None else f"Further storage: {spoken(terabyte)} for 1 TB kept 30 days",
-    )
+        lines.append("Never costs more: work stops at what is included")
+    if hour is not None:
+        lines.append(f"Further compute: {spoken(hour)} an hour, up to a limit that you set, without VAT")
+    if terabyte is not None:
+        lines.append(
+            f"Further storage: {spoken(terabyte)} for 1 TB kept 30 days, up to twice what is included, without VAT"
+        )
+    return lines

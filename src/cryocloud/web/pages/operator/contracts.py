@@ -18,6 +18,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.billing.money import spoken
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.operations.contracts import (
     KINDS,
     quote_found,
@@ -29,12 +30,12 @@ from cryocloud.web.operations.contracts import (
 )
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.states import State
+from cryocloud.web.pages.offer import included
 from cryocloud.web.pages.operator.door import operators_only
-from cryocloud.web.pages.plan.prices import included
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.ending import OVERDUE_BEFORE_END
-from cryocloud.web.subscriptions.models import REASON_LENGTH, Interval, Subscription
+from cryocloud.web.subscriptions.models import Interval, Subscription
 from cryocloud.web.subscriptions.orders import terms
 from cryocloud.web.subscriptions.outlook import what_comes
 from cryocloud.web.subscriptions.pricing import UNITS, price_cents

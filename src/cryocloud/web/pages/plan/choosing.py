@@ -22,9 +22,10 @@ from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.organizations.states import standing
 from cryocloud.web.pages.invoices import DetailsForm
+from cryocloud.web.pages.offer import included
 from cryocloud.web.pages.once import new_order_key, order_once
 from cryocloud.web.pages.plan.door import members_where_sold
-from cryocloud.web.pages.plan.prices import Prices, included, prices_for
+from cryocloud.web.pages.plan.prices import Prices, prices_for
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization
 from cryocloud.web.payments.models import ProviderName

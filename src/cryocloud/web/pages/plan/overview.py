@@ -24,8 +24,9 @@ from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.organizations.states import State, standing
 from cryocloud.web.pages.gauges import compute_gauge, storage_gauges
+from cryocloud.web.pages.offer import included
 from cryocloud.web.pages.plan.door import members_where_sold
-from cryocloud.web.pages.plan.prices import Prices, included, prices_for
+from cryocloud.web.pages.plan.prices import Prices, prices_for
 from cryocloud.web.pages.visitor import current_organization
 from cryocloud.web.payments.models import Payment
 from cryocloud.web.payments.services import method_of

@@ -10,8 +10,6 @@ from cryocloud.web.billing.models import Customer
 from cryocloud.web.billing.money import spoken
 from cryocloud.web.billing.vat import Vat
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.pages.templatetags.wording import bytes_text
-from cryocloud.web.terms import Plan
 
 
 @dataclass(frozen=True)
@@ -39,26 +37,3 @@ def prices_for(organization: Organization) -> Prices:
     if customer is None:
         return Prices(None, with_vat=False)
     return Prices(vat_for(customer), with_vat=customer.kind == Customer.Kind.CONSUMER)
-
-
-def included(plan: Plan) -> list[str]:
-    """What a month of a plan holds, and what goes beyond it."""
-    lines = [
-        f"{plan.compute_hours:,} hours of compute a month",
-        f"{bytes_text(plan.storage_bytes)} of storage",
-    ]
-    if plan.files is not None:
-        lines.append(f"{plan.files:,} files")
-    if plan.slots is not None:
-        lines.append(f"{plan.slots:,} jobs at the same time")
-    if plan.compute_cents_an_hour is None:
-        lines.append("Work waits when the hours are used; nothing is charged beyond the price")
-    else:
-        rate = spoken(plan.compute_cents_an_hour)
-        lines.append(f"More compute only up to the limit that you set: {rate} an hour, without VAT")
-    if plan.storage_cents_a_terabyte_month is not None:
-        lines.append(
-            f"More storage: {spoken(plan.storage_cents_a_terabyte_month)} a TB kept 30 days, without VAT, up to twice "
-            "what is included"
-        )
-    return lines

@@ -15,9 +15,10 @@ from cryocloud.web.billing.customers import NoCustomer, known_customer
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Role
+from cryocloud.web.pages.offer import included
 from cryocloud.web.pages.once import new_order_key, order_once
 from cryocloud.web.pages.plan.door import members_where_sold
-from cryocloud.web.pages.plan.prices import included, prices_for
+from cryocloud.web.pages.plan.prices import prices_for
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.models import Quote, Subscription
