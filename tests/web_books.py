@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from cryocloud.web.billing.invoicing import DraftLine, issue_invoice
@@ -10,6 +11,8 @@ from cryocloud.web.billing.models import Customer, Invoice
 from cryocloud.web.core.clock import now
 from cryocloud.web.organizations.models import Organization
 
+EXAMPLE = Path(__file__).parents[1] / "deploy" / "billing.example.toml"
+"""What is sold in tests: two plans, as whoever begins to sell would copy them."""
 BEGIN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from cryocloud.web.configuration import configuration
+from web_books import EXAMPLE
 
 from .vies_double import Register, registering
-
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
 
 
 @dataclass

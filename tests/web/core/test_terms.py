@@ -6,8 +6,7 @@ import pytest
 
 from cryocloud.web import terms
 from cryocloud.web.configuration import ConfigurationError, configuration
-
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
+from web_books import EXAMPLE
 
 
 def test_the_example_can_be_used(monkeypatch):

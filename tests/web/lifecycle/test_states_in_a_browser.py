@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -16,9 +15,9 @@ from cryocloud.web.organizations.states import State, move, prolong
 from platform_server import serving
 from web.browsing import looking
 from web.pages.laboratory import seed_laboratory
+from web_books import EXAMPLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-BILLING = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
 WIDTHS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
@@ -60,7 +59,7 @@ def test_no_page_of_a_state_is_too_wide_and_the_browser_complains_of_nothing(
 
     database = str(connection.settings_dict["NAME"])
     with serving(
-        home, database, CRYOCLOUD_BILLING=str(BILLING), CRYOCLOUD_CONTACT="help@cryo.example"
+        home, database, CRYOCLOUD_BILLING=str(EXAMPLE), CRYOCLOUD_CONTACT="help@cryo.example"
     ) as served:
         look_at(bea.client, "public", "/", "/plans/", "/faq/")
         look_at(bea.client, "review", "/organization/", "/dashboard/", "/organization/new/")

@@ -14,9 +14,7 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.payments import outcomes
 from payment_dialect_stripe import WEBHOOK_SECRET
 from payment_double import PaymentDouble
-from web_books import issue, make_customer
-
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
+from web_books import EXAMPLE, issue, make_customer
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from cryocloud.web.payments.services import begin_checkout, refund_all, request_
 from cryocloud.web.payments.statements import take_statement
 from payment_desk import GROSS_CENTS, card_of, the_payment, work
 from payment_dialect_stripe import WEBHOOK_SECRET, stripe_event
+from web_books import EXAMPLE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TESTS = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ class Desk:
             "CRYOCLOUD_HOME": str(self.home),
             "CRYOCLOUD_SECRET_KEY": settings.SECRET_KEY,
             "CRYOCLOUD_TEST_SEAMS": "on",
-            "CRYOCLOUD_BILLING": str(TESTS.parent / "deploy" / "billing.example.toml"),
+            "CRYOCLOUD_BILLING": str(EXAMPLE),
             "CRYOCLOUD_STRIPE_KEY": "sk_test_of_the_double",
             "CRYOCLOUD_STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "CRYOCLOUD_STRIPE_URL": self.double.address,

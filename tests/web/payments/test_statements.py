@@ -22,7 +22,7 @@ from cryocloud.web.payments import statements
 from cryocloud.web.payments.camt import read_statements
 from cryocloud.web.payments.models import Payment, Refund, Statement, StatementLine, TransferFile
 from cryocloud.web.payments.providers.manual import instructions
-from cryocloud.web.payments.references import in_groups, is_checked, is_iban, new_reference, references_in
+from cryocloud.web.payments.references import in_groups, new_reference, references_in
 from cryocloud.web.payments.services import refund_all, request_payment
 from cryocloud.web.payments.statements import match_line, send_back_line, set_aside_line, take_statement
 from cryocloud.web.payments.transfers import (
@@ -282,13 +282,7 @@ def test_a_slip_of_the_pen_in_a_reference_is_noticed(digits, between) -> None:
     for at in range(4, 19):
         if reference[at] != reference[at + 1]:
             swapped = f"{reference[:at]}{reference[at + 1]}{reference[at]}{reference[at + 2 :]}"
-            assert not is_checked(swapped)
-    assert is_checked(reference)
-
-
-def test_account_numbers_have_check_digits() -> None:
-    assert is_iban(IBAN) and is_iban(PAYER)
-    assert not is_iban(IBAN.replace("9", "8", 1))
+            assert references_in(swapped) == []
 
 
 @settings(max_examples=300)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from cryocloud.web.configuration import configuration
 from cryocloud.web.data.storage import storage_limit
 from cryocloud.web.metering.limits import compute_limit
 from cryocloud.web.organizations.models import Organization
+from web_books import EXAMPLE
 
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
 PUBLIC = ("/", "/plans/", "/faq/")
 pytestmark = pytest.mark.django_db
 

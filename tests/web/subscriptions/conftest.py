@@ -9,10 +9,9 @@ import pytest
 
 from cryocloud.web.accounts.models import User
 from cryocloud.web.configuration import configuration
-from web_books import make_customer
+from web_books import EXAMPLE, make_customer
 from web_contracts import Contract
 
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
 BEGIN = datetime(2027, 1, 31, 11, 30, tzinfo=UTC)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from cryocloud.web.configuration import configuration
-
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "billing.example.toml"
+from web_books import EXAMPLE
 
 
 @pytest.fixture(autouse=True)
