@@ -13,10 +13,10 @@ from cryocloud.web import terms
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.billing.countries import COUNTRIES
-from cryocloud.web.billing.days import today
 from cryocloud.web.billing.models import Customer, PlaceEvidence
 from cryocloud.web.billing.numbers import WrongNumber, iban_of, vat_id_of
 from cryocloud.web.billing.vat import HOME, MEMBERS, Place, country_of
+from cryocloud.web.core.days import today
 from cryocloud.web.core.errors import Conflict, Refused
 from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.organizations import access

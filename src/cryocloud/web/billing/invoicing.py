@@ -13,12 +13,12 @@ from django.db.models import Sum
 from cryocloud.web import terms
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.billing.customers import customer_of, is_reverse_chargeable, place_of
-from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.ledger import RECEIVABLE, REVENUE, book
 from cryocloud.web.billing.models import Customer, Invoice, InvoiceSeries, Posting
 from cryocloud.web.billing.vat import HOME, Treatment, Vat, rate_text, vat_on
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
+from cryocloud.web.core.days import day_of
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.organizations.models import Organization
 

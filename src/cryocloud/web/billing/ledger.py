@@ -8,10 +8,10 @@ from datetime import date, datetime
 from django.db import transaction
 from django.db.models import Sum
 
-from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.models import Invoice, LedgerEntry, Posting
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
+from cryocloud.web.core.days import day_of
 
 RECEIVABLE = "receivable"
 REFUNDS_PAYABLE = "refunds_payable"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryocloud.web.billing.countries import COUNTRIES
-from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.billing.money import spoken
 from cryocloud.web.billing.vat import Treatment, rate_text
+from cryocloud.web.core.days import day_of
 
 if TYPE_CHECKING:
     from fpdf import FPDF

@@ -10,12 +10,12 @@ from typing import Any
 
 from django.db.models import Sum
 
-from cryocloud.web.billing.days import days_of_quarter, quarter_of, today
 from cryocloud.web.billing.invoicing import revenue_account, vat_account
 from cryocloud.web.billing.ledger import RECEIVABLE
 from cryocloud.web.billing.models import ClosedPeriod, Invoice, InvoiceSeries, LedgerEntry, Posting
 from cryocloud.web.billing.money import decimal
 from cryocloud.web.billing.vat import Treatment, Vat
+from cryocloud.web.core.days import days_of_quarter, quarter_of, today
 from cryocloud.web.core.tables import write_table
 
 JOURNAL_HEAD = ("day", "entry", "text", "invoice", "account", "debit_eur", "credit_eur")

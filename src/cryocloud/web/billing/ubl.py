@@ -8,10 +8,10 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.billing.money import decimal
 from cryocloud.web.billing.vat import MEMBERS, Treatment, rate_text
+from cryocloud.web.core.days import day_of
 
 UBL = "urn:oasis:names:specification:ubl:schema:xsd"
 CAC, CBC = f"{UBL}:CommonAggregateComponents-2", f"{UBL}:CommonBasicComponents-2"

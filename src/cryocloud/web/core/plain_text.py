@@ -1,4 +1,4 @@
-"""Names that people type and that later stand in mails and pages."""
+"""Names and reasons that people type and that later stand in mails, pages and the audit log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 
 from cryocloud.web.core.errors import Refused
 
+REASON_LENGTH = 500
 _LIKE_A_LINK = re.compile(r"://|www\.|@", re.IGNORECASE)
 
 
@@ -26,3 +27,16 @@ def clean_name(text: str, *, field: str, length_max: int = 120) -> str:
             "The name looks like an address.", {field: f"“{name}” looks like an address; give a plain name."}
         )
     return name
+
+
+def checked_reason(reason: str) -> str:
+    """Why somebody of staff decides so, in one line."""
+    said = " ".join(reason.split())
+    if not said:
+        raise Refused("A reason is needed.", {"reason": "Say why; it stands in the audit log."})
+    if len(said) > REASON_LENGTH:
+        raise Refused(
+            "The reason is too long.",
+            {"reason": f"This has {len(said)} characters; give at most {REASON_LENGTH}."},
+        )
+    return said

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from email.utils import parseaddr
-from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.days import day_of
 from cryocloud.web.core.ids import ID_LENGTH
 from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.inbox.boxes import Box
@@ -19,7 +19,6 @@ from cryocloud.web.inbox.reading import Letter, read_letter
 MAILS_OF_ONE_SENDER_AN_HOUR = 20
 MAILS_AN_HOUR = 2_000
 KEPT_YEARS = 3
-AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
 
 def keep_mail(content: bytes, *, box: Box, envelope_sender: str, recipient: str) -> Mail:
@@ -85,7 +84,7 @@ def open_thread(thread: Thread) -> None:
 
 def last_day_kept(closed_at: datetime) -> date:
     """By the calendar of Amsterdam, where the service is at home; the year after a leap year has no 29 February."""
-    day = closed_at.astimezone(AMSTERDAM).date()
+    day = day_of(closed_at)
     if (day.month, day.day) == (2, 29):
         day = day.replace(day=28)
     return day.replace(year=day.year + KEPT_YEARS)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.db import transaction
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.billing.days import today
 from cryocloud.web.billing.models import ClosedPeriod
 from cryocloud.web.billing.periods import Quarter, figures_of
+from cryocloud.web.core.days import today
 from cryocloud.web.core.errors import Conflict
-from cryocloud.web.operations.governing import require_operator
 
 
 @transaction.atomic

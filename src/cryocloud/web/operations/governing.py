@@ -10,11 +10,11 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.accounts.services import deactivate_person, reactivate_person
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.plain_text import checked_reason
 from cryocloud.web.organizations.models import Organization
-
-REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,6 @@ class Limits:
     storage_bytes_max: int | None
     files_max: int | None
     slots_max: int | None
-
-
-def require_operator(actor: Actor) -> None:
-    """For everybody else there is nothing here; tokens govern nothing of the platform."""
-    if actor.token or not actor.user.is_operator:
-        raise NotFound
 
 
 @transaction.atomic
@@ -82,15 +76,3 @@ def _locked(actor: Actor, person: User, purpose: str) -> User:
     require_operator(actor)
     require_second_factor(actor, purpose)
     return User.objects.select_for_update(no_key=True).get(pk=person.pk)
-
-
-def checked_reason(reason: str) -> str:
-    said = " ".join(reason.split())
-    if not said:
-        raise Refused("A reason is needed.", {"reason": "Say why; it stands in the audit log."})
-    if len(said) > REASON_LENGTH:
-        raise Refused(
-            "The reason is too long.",
-            {"reason": f"This has {len(said)} characters; give at most {REASON_LENGTH}."},
-        )
-    return said

@@ -7,13 +7,13 @@ from django.db import transaction
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
 from cryocloud.web.accounts.second_factor import require_second_factor
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
 from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.inbox.keeping import close_thread, open_thread
 from cryocloud.web.inbox.models import InvitationRequest
 from cryocloud.web.inbox.sign_up import offer_account
-from cryocloud.web.operations.governing import require_operator
 
 INVITATIONS_A_DAY = 200
 State = InvitationRequest.State

@@ -14,10 +14,10 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.smtp import EmailBackend
 
 from cryocloud.web.accounts.actor import Actor
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.rate_limits import spend
-from cryocloud.web.operations.governing import require_operator
 
 TESTS_AN_HOUR = 20
 SUBJECT = "Test of CryoCloud's mail"

@@ -7,12 +7,13 @@ from django.db.models import QuerySet
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.second_factor import require_second_factor
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict
+from cryocloud.web.core.plain_text import checked_reason
 from cryocloud.web.lifecycle.dates import newest_due
 from cryocloud.web.lifecycle.letters import write_to_owners
-from cryocloud.web.operations.governing import checked_reason, require_operator
 from cryocloud.web.organizations.models import Organization, TrialReview
 from cryocloud.web.organizations.state_words import following_of, meaning_of
 from cryocloud.web.organizations.states import State, begin_reviewed_trial, move, standing

@@ -8,10 +8,11 @@ from django.db import transaction
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.second_factor import require_second_factor
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.plain_text import checked_reason
 from cryocloud.web.lifecycle.letters import write_to_owners
 from cryocloud.web.metering.allowances import allowance
-from cryocloud.web.operations.governing import checked_reason, require_operator
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.state_words import following_of, meaning_of, name_of
 from cryocloud.web.organizations.states import State, move, prolong, settle, standing

@@ -16,13 +16,13 @@ from django.db.models import Q, QuerySet
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.models import User
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.audit.services import record_event
 from cryocloud.web.core import disk_room
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.core.models import BackgroundTask, Lease
 from cryocloud.web.metering.services import remaining_compute_s
-from cryocloud.web.operations.governing import require_operator
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.runs.forecasts import machine_memory_bytes
 from cryocloud.web.runs.models import Attempt, Job

@@ -17,12 +17,12 @@ from cryocloud.web.audit.services import record_event
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict
+from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.organizations.models import Organization, StateChange, TrialReview
 
 State = Organization.State
 PURGE_AFTER = timedelta(hours=24)
 """From closing until the data are due to be erased."""
-REASON_LENGTH = 500
 CLOCK = "clock"
 """The actor of what nobody did."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from cryocloud.web.billing.days import ZONE
 from cryocloud.web.billing.money import spoken
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.days import ZONE
 from cryocloud.web.lifecycle.letters import write_to_owners
 from cryocloud.web.payments.models import Charge, Payment, ProviderName
 from cryocloud.web.payments.providers.manual import instructions

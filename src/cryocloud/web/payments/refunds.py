@@ -13,6 +13,7 @@ from cryocloud.web.audit.services import record_event
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.tasks import CALLING
+from cryocloud.web.organizations.states import CLOCK
 from cryocloud.web.payments.alarms import raise_alarm
 from cryocloud.web.payments.booking import book_refund_executed, book_refund_ordered
 from cryocloud.web.payments.models import Charge, Payment, ProviderName, Refund, StatementLine
@@ -21,7 +22,6 @@ from cryocloud.web.payments.providers.base import Outcome, ProviderDown, Told
 from cryocloud.web.terms import CURRENCY
 
 ASK_AGAIN = timedelta(minutes=10)
-CLOCK = "clock"
 
 
 def order_refund(

@@ -18,8 +18,6 @@ from cryocloud.web.payments.providers.base import Outcome, Told, ToldMethod
 from cryocloud.web.payments.refunds import order_refund
 from cryocloud.web.terms import CURRENCY, billing
 
-RETRY_DAYS = (1, 3, 5, 7)
-
 
 @transaction.atomic
 def settle_charge(charge_id: str, told: Told) -> Charge:
@@ -140,7 +138,7 @@ def _next_try(payment: Payment) -> datetime | None:
     """By the days after the first failure; days that passed while nobody could try are not made up for."""
     assert payment.first_failed_at is not None
     terms = billing()
-    days = terms.retry_days if terms else RETRY_DAYS
+    days = terms.retry_days if terms else ()
     failed = payment.charges.filter(state=Charge.State.FAILED, is_checkout=False).count()
     moments = [payment.first_failed_at + timedelta(days=day) for day in days]
     return next((moment for moment in moments[max(0, failed - 1) :] if moment > now()), None)

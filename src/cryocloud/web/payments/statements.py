@@ -12,6 +12,7 @@ from cryocloud.web.audit.services import record_event
 from cryocloud.web.billing.models import Invoice
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.plain_text import checked_reason
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.payments.booking import book_line, book_payout, book_receipt, book_set_aside
 from cryocloud.web.payments.camt import NO_REFERENCE, Entry, read_statements
@@ -28,7 +29,7 @@ from cryocloud.web.payments.models import (
 from cryocloud.web.payments.references import packed, references_in
 from cryocloud.web.payments.refunds import executed, order_refund
 from cryocloud.web.payments.settling import complete
-from cryocloud.web.payments.staff import checked_reason, require_staff
+from cryocloud.web.payments.staff import require_staff
 from cryocloud.web.terms import billing
 
 State = StatementLine.State

@@ -12,15 +12,16 @@ from django.db.models import QuerySet
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
-from cryocloud.web.billing.days import day_of
 from cryocloud.web.billing.money import decimal
+from cryocloud.web.billing.numbers import WrongNumber, iban_of
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
+from cryocloud.web.core.days import day_of
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
 from cryocloud.web.core.ids import new_id
+from cryocloud.web.core.plain_text import checked_reason
 from cryocloud.web.payments.models import ProviderName, Refund, TransferFile
-from cryocloud.web.payments.references import is_iban, packed
-from cryocloud.web.payments.staff import checked_reason, is_alone, require_staff
+from cryocloud.web.payments.staff import is_alone, require_staff
 from cryocloud.web.terms import CURRENCY, Seller, billing
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
@@ -114,11 +115,11 @@ def send_by_transfer(*, actor: Actor, refund: Refund, name: str, iban: str, reas
     )
     if not (held.state == Refund.State.FAILED or is_stuck or lacks_account):
         raise Conflict("This refund is on its way; it cannot be sent to another account.")
-    account, to = packed(iban), " ".join(name.split())
-    if not is_iban(account):
-        raise Refused(
-            "The account cannot be used.", {"iban": f"“{iban[:40]}” is no IBAN; its check digits do not fit."}
-        )
+    to = " ".join(name.split())
+    try:
+        account = iban_of(iban[:60])
+    except WrongNumber as wrong:
+        raise Refused("The account cannot be used.", {"iban": f"{wrong}."}) from None
     if not to:
         raise Refused("A name is needed.", {"name": "Give the name of the account's holder."})
     said = checked_reason(reason)

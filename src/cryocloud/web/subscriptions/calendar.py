@@ -5,9 +5,9 @@ from __future__ import annotations
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
-ZONE = ZoneInfo("Europe/Amsterdam")
+from cryocloud.web.core.days import ZONE
+
 MONTHS = {"monthly": 1, "yearly": 12}
 
 

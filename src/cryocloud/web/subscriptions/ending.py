@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from cryocloud.web.accounts import staff
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.accounts.second_factor import require_second_factor
 from cryocloud.web.billing.models import Customer
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
-from cryocloud.web.core.errors import Conflict, NotFound, Refused
+from cryocloud.web.core.errors import Conflict
+from cryocloud.web.core.plain_text import REASON_LENGTH, checked_reason
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.states import State
 from cryocloud.web.payments.models import Payment
@@ -25,7 +26,7 @@ from cryocloud.web.subscriptions.charging import (
     give_back_all,
     lines_of_use,
 )
-from cryocloud.web.subscriptions.models import REASON_LENGTH, RefundReview, Subscription
+from cryocloud.web.subscriptions.models import RefundReview, Subscription
 from cryocloud.web.subscriptions.months import give_months
 from cryocloud.web.subscriptions.orders import hold_running, record, require_owner, terms
 
@@ -168,20 +169,6 @@ def end_overdue(*, actor: Actor, subscription: Subscription, reason: str) -> Sub
     return held
 
 
-def checked_reason(reason: str) -> str:
-    said = " ".join(reason.split())
-    if not said:
-        raise Refused("A reason is needed.", {"reason": "Say why; the owners and the audit log get it."})
-    if len(said) > REASON_LENGTH:
-        raise Refused(
-            "The reason is too long.",
-            {"reason": f"This has {len(said)} characters; give at most {REASON_LENGTH}."},
-        )
-    return said
-
-
 def require_staff(actor: Actor, purpose: str) -> None:
     terms()
-    if actor.token or not actor.user.is_operator:
-        raise NotFound
-    require_second_factor(actor, purpose)
+    staff.require_staff(actor, purpose)

@@ -8,10 +8,9 @@ from django.db import models
 
 from cryocloud.web.core.ids import ID_LENGTH
 from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.subscriptions.calendar import MONTHS, Span, boundary
 from cryocloud.web.terms import Plan
-
-REASON_LENGTH = 500
 
 
 class Interval(models.TextChoices):

@@ -16,14 +16,14 @@ from cryocloud.web.billing.customers import require_sellable
 from cryocloud.web.billing.models import Customer
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.errors import Conflict, Refused
-from cryocloud.web.core.plain_text import clean_name
+from cryocloud.web.core.plain_text import checked_reason, clean_name
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.payments.models import ProviderName
 from cryocloud.web.subscriptions import letters
 from cryocloud.web.subscriptions.advance import advance
 from cryocloud.web.subscriptions.changes import switch
-from cryocloud.web.subscriptions.ending import checked_reason, require_staff
+from cryocloud.web.subscriptions.ending import require_staff
 from cryocloud.web.subscriptions.models import Quote, Subscription
 from cryocloud.web.subscriptions.orders import order, require_interval, require_owner, subscription_of
 from cryocloud.web.terms import Plan

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, Refused
+from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.pages.operator.door import operators_only
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.payments.models import StatementLine
@@ -27,7 +28,6 @@ from cryocloud.web.payments.registers import (
     statements_taken,
     transfer_files,
 )
-from cryocloud.web.payments.staff import REASON_LENGTH
 from cryocloud.web.payments.statements import match_line, send_back_line, set_aside_line, take_statement
 from cryocloud.web.payments.transfers import (
     approve_transfer_file,

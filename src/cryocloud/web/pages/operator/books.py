@@ -10,7 +10,6 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.billing.days import today
 from cryocloud.web.billing.models import ClosedPeriod
 from cryocloud.web.billing.periods import (
     Quarter,
@@ -21,6 +20,7 @@ from cryocloud.web.billing.periods import (
     open_items,
     quarters,
 )
+from cryocloud.web.core.days import today
 from cryocloud.web.core.errors import NotFound
 from cryocloud.web.core.tables import table_answer
 from cryocloud.web.operations.closing import close_quarter

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 
 from cryocloud.web.accounts.actor import Actor
-from cryocloud.web.operations.governing import require_operator
+from cryocloud.web.accounts.staff import require_operator
 from cryocloud.web.pages.visitor import MemberView, members_only
 
 

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
-from cryocloud.web.operations.governing import REASON_LENGTH, Limits, set_limits
+from cryocloud.web.core.plain_text import REASON_LENGTH
+from cryocloud.web.operations.governing import Limits, set_limits
 from cryocloud.web.operations.history import Wanted, events, told
 from cryocloud.web.operations.registers import measured, members_of, organizations_found
 from cryocloud.web.operations.states_by_hand import steps, take_step

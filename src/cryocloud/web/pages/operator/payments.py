@@ -12,13 +12,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Refused
+from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.pages.operator.door import operators_only
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.payments.models import Payment
 from cryocloud.web.payments.payment_words import standing_of
 from cryocloud.web.payments.reconciliation import last_reconciled_at, reconcile_now
 from cryocloud.web.payments.registers import differences, get_refund, payments_found, refunds_in_trouble
-from cryocloud.web.payments.staff import REASON_LENGTH
 from cryocloud.web.payments.transfers import send_by_transfer
 
 PER_PAGE = 50

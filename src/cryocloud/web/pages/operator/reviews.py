@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.core.errors import Conflict, NotFound, Refused
-from cryocloud.web.operations.governing import REASON_LENGTH
+from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.operations.reviews import decide_review, reviews
 from cryocloud.web.organizations.models import TrialReview
 from cryocloud.web.pages.operator.door import operators_only
