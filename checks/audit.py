@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from packaging.utils import canonicalize_name
 
-from lock import ROOT, read_lock
+from lock import ROOT, all_pins
 
 TIMEOUT_S = 300
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def audit_python() -> list[str]:
-    pins = read_lock(ROOT / "requirements.lock").values()
+    pins = all_pins().values()
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as asked:
         # Advisories know releases, not builds: 2.13.0+cpu is 2.13.0.
         asked.writelines(f"{pin.name}=={pin.version.partition('+')[0]}\n" for pin in pins)

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     complaints = list(missing_pins(asked, pins))
     if "--installed" in arguments:
-        complaints += differences_from_installed(pins | read_lock(ROOT / "requirements-data.lock"))
+        complaints += differences_from_installed(all_pins())
     print("\n".join([*complaints, f"lock of {len(pins)} packages: {len(complaints)} complaints"]))
     return 1 if complaints else 0
 
@@ -58,6 +58,11 @@ def read_lock(path: Path) -> dict[str, Pin]:
         name = canonicalize_name(match["name"])
         pins[name] = Pin(name, match["version"], tuple(HASH.findall(match["hashes"])))
     return pins
+
+
+def all_pins() -> dict[str, Pin]:
+    """What ``make setup`` installs: packages that run, and those of which only files are read."""
+    return read_lock(ROOT / "requirements.lock") | read_lock(ROOT / "requirements-data.lock")
 
 
 def missing_pins(asked: dict[str, Any], pins: dict[str, Pin]) -> Iterator[str]:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from packaging.utils import canonicalize_name
 
 from licenses import EXTRAS, declared_license, installed_closure
-from lock import NOT_LOCKED, ROOT, Pin, read_lock
+from lock import NOT_LOCKED, ROOT, Pin, all_pins
 
 Component = dict[str, Any]
 # Read in the license files of packages whose package.json names none.
@@ -28,7 +28,7 @@ LICENSES_READ = {"combine-errors": "MIT", "htmx-ext-sse": "0BSD"}
 
 def main(arguments: list[str]) -> int:
     written = Path(arguments[0]) if arguments else ROOT / "build" / "sbom.cdx.json"
-    components = [*python_components(read_lock(ROOT / "requirements.lock")), *npm_components()]
+    components = [*python_components(all_pins()), *npm_components()]
     components.sort(key=lambda one: str(one["purl"]))
     bill = {
         "bomFormat": "CycloneDX",
