@@ -252,7 +252,7 @@ def _findings(request: HttpRequest, actor: Actor, order: Order) -> HttpResponse:
         *(one.name for one in order.entry.inputs),
         *order.entry.parameters.model_fields,
         "seed",
-        CAP,
+        *([CAP] if order.is_workflow else []),
     ]
     context = {
         "fields": [(name, by_field.get(name, [])) for name in names],
