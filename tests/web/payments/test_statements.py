@@ -72,6 +72,16 @@ def test_a_transfer_with_reference_and_amount_is_matched_by_itself(
     assert (balance("cash:manual"), balance("unallocated")) == (GROSS_CENTS, 0)
 
 
+@pytest.mark.parametrize("written", ["EX-2026-000001", "ex 2026 000001", "Invoice EX2026000001, thank you"])
+def test_a_transfer_that_names_the_number_of_the_invoice_is_matched_too(
+    operator, new_invoice, heard, written
+) -> None:
+    payment = request_payment(new_invoice(), None)
+    wanted = written.replace("2026", f"{payment.invoice.issued_on.year}")
+    assert take(operator, Movement(GROSS, text=wanted)).matched == 1
+    assert heard.paid == [payment.pk]
+
+
 def test_no_entry_counts_twice_in_whatever_file_it_comes_again(operator, new_invoice, heard) -> None:
     payment = request_payment(new_invoice(), None)
     paid = Movement(GROSS, reference=payment.reference)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.audit.services import record_event
@@ -33,6 +35,7 @@ from cryocloud.web.payments.staff import require_staff
 from cryocloud.web.terms import billing
 
 State = StatementLine.State
+INVOICE_NUMBER = re.compile(r"\b([A-Z]{1,6})[ ./-]?(20[0-9]{2})[ ./-]?([0-9]{6})\b")
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,17 @@ def take_statement(*, actor: Actor, name: str, content: bytes) -> Taken:
 
 def _hold_payers(entries: list[Entry]) -> None:
     """All before the first is booked, in one order: two files, or a file and the clock, wait for each other never."""
-    named = {reference for entry in entries for reference in _named_in(entry)}
-    payers = Payment.unscoped.filter(reference__in=named).values_list("organization_id", flat=True)
+    named = _named_in(*entries)
+    payers = named.values_list("organization_id", flat=True)
     list(Organization.objects.select_for_update(no_key=True).filter(pk__in=set(payers)).order_by("pk"))
 
 
-def _named_in(entry: Entry) -> list[str]:
-    return references_in(f"{entry.reference} | {entry.end_to_end} | {entry.text}")
+def _named_in(*entries: Entry) -> QuerySet[Payment]:
+    """Payments whose reference or invoice number stands in what the payers wrote."""
+    said = [f"{one.reference} | {one.end_to_end} | {one.text}" for one in entries]
+    references = [found for text in said for found in references_in(text)]
+    numbers = ["-".join(found) for text in said for found in INVOICE_NUMBER.findall(text.upper())]
+    return Payment.unscoped.filter(Q(reference__in=references) | Q(invoice__number__in=numbers))
 
 
 def _take(entry: Entry, statement: Statement) -> str:
@@ -120,7 +127,7 @@ def _take(entry: Entry, statement: Statement) -> str:
 
 def _payment_of(entry: Entry) -> Payment | None:
     """The one live payment that the payer has named, by its reference or by the number of its invoice."""
-    found = list(Payment.unscoped.filter(reference__in=_named_in(entry), state__in=Payment.LIVE))
+    found = list(_named_in(entry).filter(state__in=Payment.LIVE))
     held = hold_payment(found[0].pk) if len(found) == 1 else None
     return held if held is not None and held.is_live else None
 
