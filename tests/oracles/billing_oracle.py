@@ -244,6 +244,8 @@ class Oracle:
         held = self._running()
         if held is None or held.plan.compute_rate is None:
             return "refused"
+        if cents and not any(one.paid_at is not None for one in self._debts(held)):
+            return "refused"
         spent = 0
         if held.lapsed_at is None:
             over = max(0, self.use.billed(held.begins(held.month), held.month_end) - held.plan.compute_s)

@@ -17,7 +17,7 @@ from cryocloud.web.payments.services import method_of
 from cryocloud.web.subscriptions import letters
 from cryocloud.web.subscriptions.advance import begin_months, forget_planned, keep
 from cryocloud.web.subscriptions.calendar import Span
-from cryocloud.web.subscriptions.charging import charge, lines_of_use
+from cryocloud.web.subscriptions.charging import charge, lines_of_use, may_spend_beyond
 from cryocloud.web.subscriptions.models import Quote, Subscription
 from cryocloud.web.subscriptions.months import give_months
 from cryocloud.web.subscriptions.orders import hold_running, offered_plan, record, require_owner, terms
@@ -131,6 +131,10 @@ def set_spending_limit(*, actor: Actor, organization: Organization, cents: int) 
     if rate is None:
         raise Conflict(
             f"Plan {held.plan.name} has no price for compute beyond what it includes, so that nothing is spent."
+        )
+    if cents and not may_spend_beyond(held):
+        raise Conflict(
+            "Compute beyond the plan begins with the first payment. Pay the first invoice, then set the limit."
         )
     spent = spent_cents(held)
     if cents < spent:

@@ -125,6 +125,11 @@ def first_paid_at(held: Subscription) -> datetime | None:
     return min((moment for moment in moments if moment), default=None)
 
 
+def may_spend_beyond(held: Subscription) -> bool:
+    """More than the plan; before the first payment it could be left unpaid, but a quote is staff's word."""
+    return held.quote_id is not None or first_paid_at(held) is not None
+
+
 def credit_all(held: Subscription, reason: str) -> None:
     """Take back every invoice; what was still to be paid of them is to be paid no more."""
     for invoice in invoices_of(held):

@@ -32,6 +32,7 @@ from cryocloud.web.payments.models import Payment
 from cryocloud.web.payments.services import method_of
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.changes import spent_cents
+from cryocloud.web.subscriptions.charging import may_spend_beyond
 from cryocloud.web.subscriptions.models import Quote, RefundReview, Subscription
 from cryocloud.web.subscriptions.outlook import next_invoice, what_comes
 from cryocloud.web.subscriptions.pricing import UNITS, price_cents
@@ -113,6 +114,7 @@ def _contract(actor: Actor, held: Subscription, prices: Prices) -> dict[str, obj
         "customer": customer,
         "pays_by": method.words if method and held.provider != "manual" else "bank transfer",
         "limit": spoken(held.spending_limit_cents) if held.plan.compute_cents_an_hour is not None else "",
+        "may_spend_beyond": may_spend_beyond(held),
         "spent": spoken(spent_cents(held)) if held.state == Subscription.State.RUNNING else "",
         "review": _own(actor, RefundReview, held).filter(subscription=held).first(),
     }
