@@ -165,9 +165,17 @@ def test_the_spending_limit_is_set_and_wrong_amounts_stay_in_the_field(contract,
     contract.subscribe()
     answer = owner.client.post(f"{PLAN}limit/", {"limit": "-3"})
     assert answer.status_code == 422 and 'value="-3"' in answer.content.decode()
+    assert owner.client.post(f"{PLAN}limit/", {"limit": "250.50"}).status_code == 409
+    assert "nothing beyond the plan before the first invoice is paid" in text_of(owner)
+    contract.pay()
     assert owner.client.post(f"{PLAN}limit/", {"limit": "250.50"}).status_code == 302
     assert contract.held.spending_limit_cents == 25_050
     assert "250.50 EUR a month beyond the plan" in text_of(owner)
+
+
+def test_the_meter_of_storage_tells_what_is_included_of_what_may_be_kept(contract, owner):
+    contract.subscribe()
+    assert "used of 10 TB, 5 TB included" in text_of(owner)
 
 
 def test_an_overdue_payment_says_what_to_do(contract, owner):

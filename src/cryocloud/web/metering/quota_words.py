@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.metering.allowances import allowance
+from cryocloud.web.metering.caps import hours_text
 from cryocloud.web.metering.limits import compute_limit
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.state_words import moment_words, why_nothing_added
@@ -19,13 +20,15 @@ def used_up_words(organization: Organization) -> str:
     if not held.may_compute:
         return why_nothing_added(organization, held)
     limit = compute_limit(organization)
-    hours = (limit.included_s or 0) / 3600
+    hours = hours_text(limit.included_s or 0)
+    included = f"The {hours} hour{'' if hours == '1' else 's'} of compute of the"
+    verb = "is" if hours == "1" else "are"
     if held.state == State.TRIAL:
         remedy = f"Results stay. To go on, {_ask('choose a plan')}."
-        return f"The {hours:,.0f} hours of compute of the trial are used up. {remedy}"
+        return f"{included} trial {verb} used up. {remedy}"
     return " ".join(
         [
-            f"The {hours:,.0f} hours of compute of the plan are used up.",
+            f"{included} plan {verb} used up.",
             *_of_plan(organization, held, limit.until_at),
         ]
     )

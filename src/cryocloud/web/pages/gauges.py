@@ -9,6 +9,7 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.data.services import storage_limit, storage_used
+from cryocloud.web.metering.allowances import allowance
 from cryocloud.web.metering.services import compute_limit_s, running_compute_s, used_compute_s
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.pages.templatetags.wording import bytes_text, duration
@@ -19,13 +20,17 @@ NEAR = 0.8
 
 @dataclass(frozen=True)
 class Gauge:
-    """One quantity: ``name`` begins a sentence, ``spoken`` says an amount with its unit. No limit is None."""
+    """One quantity: ``name`` begins a sentence, ``spoken`` says an amount with its unit. No limit is None.
+
+    ``included`` is what costs nothing more, where the limit lies higher.
+    """
 
     name: str
     used: float
     limit: float | None
     spoken: Callable[[float], str]
     remedy: str
+    included: float | None = None
 
     @property
     def share(self) -> float:
@@ -60,7 +65,8 @@ class Gauge:
     @property
     def used_words(self) -> str:
         of = "" if not self.limit else f" of {self.spoken(self.limit)}"
-        return f"{self.spoken(self.used)} used{of}"
+        included = "" if self.included is None else f", {self.spoken(self.included)} included"
+        return f"{self.spoken(self.used)} used{of}{included}"
 
     @property
     def warning(self) -> str:
@@ -81,10 +87,12 @@ def compute_gauge(organization: Organization) -> Gauge:
 
 def storage_gauges(organization: Organization) -> tuple[Gauge, Gauge]:
     """Bytes and files."""
-    used, limit = storage_used(organization), storage_limit(organization)
+    used, limit, given = storage_used(organization), storage_limit(organization), allowance(organization)
+    is_beyond = given is not None and limit.size_bytes is not None and limit.size_bytes > given.storage_bytes
+    included = given.storage_bytes if given is not None and is_beyond else None
     remedy = f"Delete datasets and empty the trash; for more storage, {_ask(organization)}."
     return (
-        Gauge("Storage is", used.size_bytes, limit.size_bytes, bytes_text, remedy),
+        Gauge("Storage is", used.size_bytes, limit.size_bytes, bytes_text, remedy, included),
         Gauge("The number of files is", used.files, limit.files, _files, remedy),
     )
 
