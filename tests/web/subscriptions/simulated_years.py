@@ -118,13 +118,12 @@ class Played:
         settle(self.organization.pk)
 
     def sample(self, until: int) -> None:
-        """The sampler was there at each full hour up to and with this moment."""
+        """The sampler was there at each full hour up to and with this moment; where nothing is kept, at the last."""
         hours = range(self.sampled_until + 1, until // HOUR + 1)
-        if self.has_storage:
-            StorageHour.unscoped.bulk_create(
-                StorageHour(organization=self.organization, hour=moment_of(one * HOUR), size_bytes=self.level)
-                for one in hours
-            )
+        StorageHour.unscoped.bulk_create(
+            StorageHour(organization=self.organization, hour=moment_of(one * HOUR), size_bytes=self.level)
+            for one in (hours if self.has_storage else hours[-1:])
+        )
         self.sampled_until = max(self.sampled_until, until // HOUR)
 
     def on_standstill(self, distance: int) -> None:

@@ -10,4 +10,4 @@ ID_LENGTH = 26
 
 def new_id() -> str:
     """26 characters of 5 random bits each, without 0, 1, l and o, which are misread."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
+    return "".join([_ALPHABET[byte & 31] for byte in secrets.token_bytes(ID_LENGTH)])
