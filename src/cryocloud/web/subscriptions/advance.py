@@ -45,13 +45,16 @@ def advance(subscription_id: str) -> Subscription:
     moment = now()
     while (due := next_due(held)) is not None and due.at <= moment:
         due.act(held, due.at)
-    keep(held)
+    _save(held, due)
     return held
 
 
 def keep(held: Subscription) -> None:
     """Save what was changed, with the moment at which the clock has to come back."""
-    due = next_due(held)
+    _save(held, next_due(held))
+
+
+def _save(held: Subscription, due: Due | None) -> None:
     held.due_at = due.at if due else None
     held.save()
 

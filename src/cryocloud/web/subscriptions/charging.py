@@ -77,7 +77,7 @@ class Debt:
     not be taken, the failure itself tells; what the clock finds is the transfer that has not come.
     """
 
-    invoice: Invoice
+    number: str
     overdue_at: datetime | None
     settled_at: datetime | None
     is_transfer: bool
@@ -89,29 +89,31 @@ class Debt:
 
 
 def debts_of(held: Subscription) -> list[Debt]:
-    invoices = invoices_of(held)
-    payments = Payment.unscoped.filter(invoice__in=invoices).select_related("invoice").order_by("created_at")
-    latest = {payment.invoice_id: payment for payment in payments}
-    credits = Invoice.unscoped.filter(corrects__in=invoices).values_list("corrects_id", "issued_at")
-    credited = dict(credits)
+    own = Invoice.unscoped.filter(subscription_id=held.pk, kind=Invoice.Kind.INVOICE)
+    payments = Payment.unscoped.filter(invoice__subscription_id=held.pk).order_by("created_at")
+    told = payments.only("invoice_id", "paid_at", "first_failed_at", "provider", "method_id")
+    latest = {payment.invoice_id: payment for payment in told}
+    credits = Invoice.unscoped.filter(corrects__subscription_id=held.pk)
+    credited = dict(credits.values_list("corrects_id", "issued_at"))
+    invoices = own.order_by("issued_at", "sequence").only("number", "due_at")
     return [_debt(invoice, latest.get(invoice.pk), credited.get(invoice.pk)) for invoice in invoices]
 
 
 def _debt(invoice: Invoice, payment: Payment | None, credited_at: datetime | None) -> Debt:
     settled = [moment for moment in (payment and payment.paid_at, credited_at) if moment]
     return Debt(
-        invoice,
-        _overdue_at(payment) if payment else None,
+        invoice.number,
+        _overdue_at(invoice, payment) if payment else None,
         min(settled, default=None),
         payment is not None and payment.first_failed_at is None,
     )
 
 
-def _overdue_at(payment: Payment) -> datetime | None:
+def _overdue_at(invoice: Invoice, payment: Payment) -> datetime | None:
     if payment.first_failed_at is not None:
         return payment.first_failed_at
     is_charged = payment.provider != ProviderName.MANUAL and payment.method_id is not None
-    return None if is_charged else payment.invoice.due_at
+    return None if is_charged else invoice.due_at
 
 
 def first_paid_at(held: Subscription) -> datetime | None:

@@ -199,7 +199,7 @@ def _give_way(live: Subscription) -> Organization:
 def _require_no_debt(organization: Organization) -> None:
     """Else one plan after another could be had on invoices that nobody pays."""
     ended = Subscription.unscoped.filter(organization=organization, state=Subscription.State.ENDED)
-    late = [debt.invoice.number for held in ended for debt in debts_of(held) if debt.is_late(now())]
+    late = [debt.number for held in ended for debt in debts_of(held) if debt.is_late(now())]
     if late:
         raise Conflict(f"Invoice {late[0]} of an earlier plan is overdue. Pay it first; then choose a plan.")
 
