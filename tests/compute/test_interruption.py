@@ -51,7 +51,7 @@ def test_cancelled_job_ends_cleanly_and_can_go_on(cryocloud, start, wait_until, 
     wait_until(lambda: steps_saved(out))
     process.send_signal(number)
     assert process.wait(timeout=150) == 130
-    assert "cancelled; run the same command again" in process.stderr.read()
+    assert "stopped; it goes on from here when it is run again" in process.stderr.read()
     assert read(out / ".attempt/exit.json")["code"] == 130
     assert cryocloud(*SLOW).returncode == 0
     assert (out / "sum.txt").read_text() == "25.0\n"

@@ -37,7 +37,7 @@ POLL_S = 0.1
 HEARTBEAT_S = 1.0
 WATCH_S = 0.25
 CANCEL_GRACE_S = 20.0
-CANCELLED_MESSAGE = "cancelled; run the same command again to go on from the last checkpoint"
+CANCELLED_MESSAGE = "stopped; it goes on from the last checkpoint when it is run again"
 KILLED_MESSAGE = (
     "the system ended the job, most likely because memory ran out; use a smaller box, fewer classes or a "
     "machine with more memory, then run the same command again: it goes on from the last checkpoint"

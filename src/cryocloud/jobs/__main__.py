@@ -111,7 +111,7 @@ def _failure(error: BaseException, spec: AttemptSpec) -> Ending:
     """The one place where errors become exit codes and plain messages."""
     match error:
         case JobCancelled():
-            return Ending(protocol.CANCELLED, "cancelled; run the same command again to go on from here")
+            return Ending(protocol.CANCELLED, "stopped; it goes on from here when it is run again")
         case ValidationError():
             return Ending(protocol.BAD_INPUT, plain_validation_message(error))
         case InputError() | UnknownName():
