@@ -54,7 +54,9 @@ def test_numbers_have_no_gap_whoever_issues_at_the_same_time(owner) -> None:
 def test_the_same_key_gives_the_same_invoice(owner) -> None:
     make_customer(owner.organization)
     first = issue(owner.organization, key="order:1")
-    assert issue(owner.organization, line(1), key="order:1") == first
+    assert issue(owner.organization, key="order:1") == first
+    with pytest.raises(ValueError, match="EX-2026-000001 is over 49000 cents, not over 1"):
+        issue(owner.organization, line(1), key="order:1")
     assert Invoice.unscoped.count() == 1
 
 

@@ -149,3 +149,15 @@ def test_a_month_that_ends_before_its_last_hours_are_sampled_is_billed_for_all_o
     assert not (found := play(platform, 21, start, history, storage=True, each_step=False)[1]), "\n".join(
         found
     )
+
+
+def test_two_changes_at_one_moment_are_both_billed(platform):
+    start = days_since_1970(2027, 4, 6) * DAY
+    history = [
+        (start, "subscribe", "penny", "yearly", False),
+        (start + DAY, "change", "odd", "yearly"),
+        (start + DAY, "change", "facility", "yearly"),
+    ]
+    assert not (found := play(platform, 21, start, history, storage=False, each_step=True)[1]), "\n".join(
+        found
+    )

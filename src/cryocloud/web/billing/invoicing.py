@@ -47,15 +47,18 @@ def issue_invoice(
     due_at: datetime,
     subscription_id: str = "",
 ) -> Invoice:
-    """Number it, store what it says and book it, once a ``key``. A sum of zero is a ``ValueError``: ask before.
+    """Number it, store what it says and book it, once a ``key``.
 
+    A sum of zero is a ``ValueError``: ask before. So is a key that stands for another sum already.
     The sum may be negative, where a credit for unused time is more than the new price: then the seller owes it.
     """
     series = _hold_series()
     known = Invoice.unscoped.filter(key=key).first()
-    if known is not None:
-        return known
     net_cents = sum(line.net_cents for line in lines)
+    if known is not None:
+        if known.net_cents != net_cents:
+            raise ValueError(f"{key}: {known.number} is over {known.net_cents} cents, not over {net_cents}")
+        return known
     if net_cents == 0:
         raise ValueError(f"{key}: an invoice over nothing is not issued")
     customer = customer_of(organization)

@@ -86,7 +86,9 @@ def _change_at_once(held: Subscription, plan: Plan, interval: str, actor: Actor,
     forget_planned(held)
     held.quote, held.due_days = quote, quote.due_days if quote else terms().due_days
     begin_months(held, at)
-    charge(held, [plan_line(plan, interval, held.period), unused, *lines], at, "change")
+    # Two changes may come at one moment.
+    occasion = f"change:{quote.pk if quote else plan.code}:{interval}"
+    charge(held, [plan_line(plan, interval, held.period), unused, *lines], at, occasion)
     give_months(held)
     letters.tell_changed(held, before, at)
     record("subscription.changed", held, actor, before=before.code, plan=plan.code, interval=interval)
