@@ -207,13 +207,15 @@ def upgrade(stage: Stage, look: Look) -> datetime:
     page.get_by_role("link", name="Choose a plan").first.click()
     assert f"{NET} without VAT a month" in see_here(look, "plan-choose")
     page.get_by_role("link", name="Choose Lab, monthly").click()
-    see_here(look, "plan-order")
+    see_here(look, "plan-who-pays")
     for label, text in (
         ("Name", PAYER), ("Street and number", "Domplein 29"), ("Postal code", "3512 JE"),
         ("City", "Utrecht"), ("Email for invoices", "invoices@lab.example"),
     ):  # fmt: skip
         page.get_by_label(label, exact=False).first.fill(text)
     page.get_by_label("Country").select_option("NL")
+    press(look, "Go on", "plan=lab&interval=monthly")
+    assert f"{GROSS}, of which" in see_here(look, "plan-order")
     before = stage.now
     press(look, "Order with obligation to pay", PLAN)
     anchor = stage.moment("anchor")

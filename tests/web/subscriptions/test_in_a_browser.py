@@ -63,13 +63,15 @@ def test_a_plan_is_walked_from_the_trial_to_the_end(contract: Contract, seen: An
     page.get_by_role("link", name="Choose a plan").click()
     assert "490.00 EUR without VAT a month" in words_here(look, "plan-choose")
     page.get_by_role("link", name="Choose Lab, monthly").click()
-    words_here(look, "plan-order")
+    words_here(look, "plan-who-pays")
     for label, text in (
         ("Name", "Universiteit Voorbeeld"), ("Street and number", "Domplein 29"), ("Postal code", "3512 JE"),
         ("City", "Utrecht"), ("Email for invoices", "invoices@lab.example"),
     ):  # fmt: skip
         page.get_by_label(label, exact=False).first.fill(text)
     page.get_by_label("Country").select_option("NL")
+    press(look, "Go on", "/organization/plan/order/?plan=lab&interval=monthly")
+    assert "592.90 EUR, of which 102.90 EUR VAT" in words_here(look, "plan-order")
     press(look, "Order with obligation to pay")
     assert "Plan Lab has begun" in words_here(look, "plan-active")
     words_of(look, "/organization/plan/limit/", "plan-limit")

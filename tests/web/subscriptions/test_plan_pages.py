@@ -65,7 +65,7 @@ def owner(contract):
     return contract.owner
 
 
-def test_an_owner_orders_a_plan_and_says_who_pays_on_the_same_form(contract, owner):
+def test_an_owner_says_who_pays_and_orders_a_plan_whose_total_is_known(contract, owner):
     Customer.unscoped.all().delete()
     page = text_of(owner, f"{PLAN}choose/")
     assert "490.00 EUR without VAT a month" in page and "4,900.00 EUR without VAT a year" in page
@@ -73,8 +73,11 @@ def test_an_owner_orders_a_plan_and_says_who_pays_on_the_same_form(contract, own
     answer = send(owner, **DETAILS | {"postal_code": ""})
     assert answer.status_code == 422
     assert "Give the postal code" in words(answer) and "Domplein 29" in answer.content.decode()
-    assert not Subscription.unscoped.exists()
     answer = send(owner, **DETAILS)
+    assert not Subscription.unscoped.exists()
+    page = text_of(owner, answer.url)
+    assert "592.90 EUR, of which 102.90 EUR VAT" in page and "Domplein 29" in page
+    answer = send(owner)
     assert answer.status_code == 302
     page = text_of(owner)
     assert "Plan Lab" in page and "100 h 00 min left" in page
@@ -83,13 +86,22 @@ def test_an_owner_orders_a_plan_and_says_who_pays_on_the_same_form(contract, own
     assert any("Plan Lab has begun" in one for one in letters())
 
 
+def test_nobody_orders_at_another_total_than_the_page_said(contract, owner):
+    shown = hidden(owner)
+    Customer.unscoped.update(country="US", vat_id="")
+    answer = owner.client.post(f"{PLAN}order/", ORDER | shown)
+    assert answer.status_code == 422 and "who pays was changed since" in words(answer)
+    assert "490.00 EUR, of which 0.00 EUR VAT" in words(answer)
+    assert not Subscription.unscoped.exists()
+
+
 def test_a_form_that_is_sent_twice_orders_once_and_two_tabs_order_once(contract, owner):
     first, second = hidden(owner), hidden(owner)
     for form, status in ((first, 302), (first, 302), (second, 409)):
         assert owner.client.post(f"{PLAN}order/", ORDER | form).status_code == status
     # What was drawn as a first order never becomes an upgrade.
     answer = owner.client.post(f"{PLAN}order/", ORDER | second | {"plan": "facility"})
-    assert answer.status_code == 409 and "was changed since this page was opened" in words(answer)
+    assert answer.status_code == 409 and "changed since this page was opened" in words(answer)
     assert Subscription.unscoped.count() == 1
     assert len(contract.invoices()) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -119,38 +120,57 @@ def order(request: HttpRequest, actor: Actor) -> HttpResponse:
 def _first(
     request: HttpRequest, actor: Actor, current: Organization, plan: Plan, interval: str
 ) -> HttpResponse:
-    asks = known_customer(current) is None
-    data = request.POST or None
-    details = DetailsForm(data, {"kind": "business", "email": actor.user.email}) if asks else None
-    form, refusal = ProviderForm(data), ""
-    if form.is_valid() and (details is None or details.is_valid()):
+    """Who pays is asked before the order: only then its total is known, with the VAT of that country."""
+    customer = known_customer(current)
+    if customer is None:
+        return _ask_who_pays(request, actor, current, plan, interval)
+    form, refusal = ProviderForm(request.POST or None), ""
+    if form.is_valid():
         try:
-            return order_once(
-                request, actor, lambda: _begin(request, actor, current, plan, interval, form, details)
-            )
+            return order_once(request, actor, lambda: _begin(request, actor, current, plan, interval, form))
         except Refused as refused:
-            show_refusal(details or form, refused)
+            show_refusal(form, refused)
         except (Conflict, Busy) as conflict:
             refusal = str(conflict)
     prices = prices_for(current)
     shown = {
+        **_ordered(current, plan, interval),
+        "customer": customer,
+        "total": prices.total(price_cents(plan, interval)),
+        "form": form,
+        "refusal": refusal,
+        "order_key": new_order_key(),
+        "shown_for": _shown_for(current, None),
+        "standing": standing(current),
+    }
+    return render(request, "plan/order.html", shown, status=422 if form.errors or refusal else 200)
+
+
+def _ask_who_pays(
+    request: HttpRequest, actor: Actor, current: Organization, plan: Plan, interval: str
+) -> HttpResponse:
+    form = DetailsForm(request.POST or None, {"kind": "business", "email": actor.user.email})
+    if form.is_valid():
+        try:
+            save_customer(actor=actor, organization=current, details=Details(**form.cleaned_data))
+        except Refused as refused:
+            show_refusal(form, refused)
+        else:
+            return redirect(f"{reverse('order_plan')}?{urlencode({'plan': plan.code, 'interval': interval})}")
+    shown = {**_ordered(current, plan, interval), "form": form}
+    return render(request, "plan/who_pays.html", shown, status=422 if form.errors else 200)
+
+
+def _ordered(current: Organization, plan: Plan, interval: str) -> dict[str, object]:
+    return {
         "section": "organization",
         "organization": current,
         "plan": plan,
         "interval": interval,
-        "price": f"{prices.words(price_cents(plan, interval))} a {UNITS[interval]}",
-        "total": prices.total(price_cents(plan, interval)),
+        "price": f"{prices_for(current).words(price_cents(plan, interval))} a {UNITS[interval]}",
         "included": included(plan),
-        "form": form,
-        "details": details,
-        "refusal": refusal,
-        "order_key": new_order_key(),
-        "shown_for": _shown_for(None),
         "refund_days": configuration().refund_days,
-        "standing": standing(current),
     }
-    is_wrong = form.errors or (details and details.errors) or refusal
-    return render(request, "plan/order.html", shown, status=422 if is_wrong else 200)
 
 
 def _begin(
@@ -160,11 +180,8 @@ def _begin(
     plan: Plan,
     interval: str,
     form: ProviderForm,
-    details: DetailsForm | None,
 ) -> str:
-    _require_as_shown(request, None)
-    if details is not None:
-        save_customer(actor=actor, organization=current, details=Details(**details.cleaned_data))
+    _require_as_shown(request, current, None)
     provider = form.cleaned_data["provider"]
     held = services.subscribe(
         actor=actor, organization=current, plan_code=plan.code, interval=interval, provider=provider
@@ -218,13 +235,14 @@ def _change(
         "holds_less": plan.storage_bytes < held.plan.storage_bytes,
         "refusal": refusal,
         "order_key": new_order_key(),
-        "shown_for": _shown_for(held),
+        "shown_for": _shown_for(held.organization, held),
     }
     return render(request, "plan/change.html", shown, status=409 if refusal else 200)
 
 
 def _make_change(request: HttpRequest, actor: Actor, held: Subscription, plan: Plan, interval: str) -> str:
-    _require_as_shown(request, services.advance(held.pk))
+    held = services.advance(held.pk)
+    _require_as_shown(request, held.organization, held)
     changed = services.change_plan(
         actor=actor, organization=held.organization, plan_code=plan.code, interval=interval
     )
@@ -238,16 +256,17 @@ def _make_change(request: HttpRequest, actor: Actor, held: Subscription, plan: P
     return reverse("plan")
 
 
-def _shown_for(held: Subscription | None) -> str:
-    """Which contract a form was drawn for, as it stood then."""
-    return f"{held.pk}:{held.plan.code}:{held.interval}:{held.anchor}" if held else "none"
+def _shown_for(current: Organization, held: Subscription | None) -> str:
+    """Which contract, and whose VAT, a form was drawn for, as it stood then."""
+    contract = f"{held.pk}:{held.plan.code}:{held.interval}:{held.anchor}" if held else "none"
+    return f"{contract}:{prices_for(current).vat_words}"
 
 
-def _require_as_shown(request: HttpRequest, held: Subscription | None) -> None:
+def _require_as_shown(request: HttpRequest, current: Organization, held: Subscription | None) -> None:
     """What somebody agrees to on a page is what the page said, whatever another tab did since."""
-    if request.POST.get("shown_for", "") != _shown_for(held):
+    if request.POST.get("shown_for", "") != _shown_for(current, held):
         raise Conflict(
-            "The plan was changed since this page was opened. Read once more what the change comes to."
+            "The plan or who pays was changed since this page was opened. Read once more what it comes to."
         )
 
 

@@ -31,6 +31,11 @@ class Prices:
         vat_cents = self.vat.of(net_cents)
         return f"{spoken(net_cents + vat_cents)}, of which {spoken(vat_cents)} VAT"
 
+    @property
+    def vat_words(self) -> str:
+        """Whose VAT is in them, for a form that must not be sent after it has changed."""
+        return "" if self.vat is None else f"{self.vat.treatment}:{self.vat.country}:{self.vat.rate_bp}"
+
 
 def prices_for(organization: Organization) -> Prices:
     customer = known_customer(organization)
