@@ -67,6 +67,7 @@ def text_of(pdf: bytes, folder: Path) -> str:
     return told.stdout.decode()
 
 
+@pytest.mark.requirement("BIL-03")
 @pytest.mark.parametrize("who", CUSTOMERS)
 def test_documents_keep_the_rules_and_agree(owner, sold, tmp_path: Path, who: str) -> None:
     sold(one_stop_shop=True)

@@ -18,6 +18,7 @@ from web_books import issue, line, make_customer
 ISSUERS, EACH = 64, 4
 
 
+@pytest.mark.requirement("BIL-03")
 @pytest.mark.django_db(transaction=True)
 def test_numbers_have_no_gap_whoever_issues_at_the_same_time(owner) -> None:
     """Every fourth transaction is rolled back after its invoice was made; its number goes to another."""
@@ -71,6 +72,7 @@ def test_a_new_year_by_dutch_clocks_begins_a_new_series(owner, clock) -> None:
     assert later.keep_until == date(2034, 12, 31)
 
 
+@pytest.mark.requirement("BIL-02")
 @pytest.mark.django_db
 def test_vat_is_rounded_once_an_invoice_and_not_a_line(owner) -> None:
     make_customer(owner.organization)

@@ -25,6 +25,7 @@ def test_an_invoice_is_booked_as_owed_earned_and_due_to_the_state(invoice: Invoi
     assert ledger.balance("vat") == ledger.balance("vat:NL:21") == -10_290
 
 
+@pytest.mark.requirement("BIL-08")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -62,6 +63,7 @@ def test_a_posting_cannot_be_added_to_an_entry_that_stands(invoice: Invoice) -> 
         Posting.objects.create(entry=entry, account="cash:manual", cents=1)
 
 
+@pytest.mark.requirement("BIL-08")
 @pytest.mark.parametrize("amounts", [{"a": 5, "b": -4}, {"a": 5}, {}])
 def test_an_entry_that_does_not_come_to_zero_is_refused_by_the_database(
     db: None, amounts: dict[str, int]

@@ -131,6 +131,7 @@ def test_the_api_tells_the_same(owner) -> None:
     assert owner.api("GET", f"/invoices/{invoice.pk}/xml").headers["Content-Type"] == "application/xml"
 
 
+@pytest.mark.requirement("BIL-11")
 def test_a_consumer_abroad_proves_the_country_twice_where_its_vat_is_due(owner, sold) -> None:
     sold(one_stop_shop=True)
     private = GIVEN | {"kind": "consumer", "country": "DE", "postal_code": "10115", "city": "Berlin"}

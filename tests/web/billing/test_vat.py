@@ -84,6 +84,7 @@ def test_the_table_is_as_long_as_promised() -> None:
     assert len({row[:5] for row in ROWS}) == len(ROWS)
 
 
+@pytest.mark.requirement("BIL-04")
 def test_each_row_of_the_table() -> None:
     wrong = []
     for place, day, business, confirmed, shop, (treatment, percent) in ROWS:

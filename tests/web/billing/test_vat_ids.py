@@ -77,6 +77,7 @@ def test_wrong_ids_get_a_sentence(typed: str, country: str, words: str) -> None:
         vat_id_of(typed, country=country)
 
 
+@pytest.mark.requirement("BIL-05")
 def test_a_confirmed_id_takes_the_vat_off_and_is_proven(owner, register) -> None:
     customer = save(owner)
     assert (customer.vat_id, customer.vat_state) == ("DE136695976", "unchecked")
@@ -91,6 +92,7 @@ def test_a_confirmed_id_takes_the_vat_off_and_is_proven(owner, register) -> None
     assert invoice.customer["vat_consultation"] == customer.vat_consultation
 
 
+@pytest.mark.requirement("BIL-05")
 @pytest.mark.parametrize("fault", ["down", "refusing", "garbage", "unproven", "country", "slow"])
 def test_a_register_that_fails_never_takes_vat_off(owner, register, fault: str, monkeypatch) -> None:
     monkeypatch.setattr("cryocloud.web.notices.outward.DEADLINE_S", 0.5)

@@ -57,6 +57,7 @@ def lab(owner):
     return owner.organization
 
 
+@pytest.mark.requirement("BIL-01")
 def test_a_record_can_be_neither_changed_nor_removed(lab, record):
     made = record(lab, 5)
     for act in (
@@ -118,6 +119,7 @@ def test_what_a_job_takes_to_stop_is_not_billed_and_frees_what_it_held(lab):
     assert end(stopping, 130.0, was_stopped=True) == 12
 
 
+@pytest.mark.requirement("BIL-09")
 @pytest.mark.parametrize("capped", ["project", "run"])
 def test_twenty_parallel_jobs_stay_under_a_cap(lab, record, capped):
     own = {f"{capped}_id": "mine", f"{capped}_cap_s": 100}
@@ -178,6 +180,7 @@ def test_grants_of_attempts_that_are_gone_come_back(lab):
     assert list(Reservation.unscoped.all()) == [young]
 
 
+@pytest.mark.requirement("TRL-04")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limit_s=st.integers(0, 400),

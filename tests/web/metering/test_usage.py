@@ -43,6 +43,7 @@ def run_of(owner, project):
     )  # fmt: skip
 
 
+@pytest.mark.requirement("BIL-10")
 def test_the_page_goes_from_the_meters_down_to_each_attempt(owner, lab, project, record):
     run = run_of(owner, project)
     job = finished_job(owner, project, "ctf", (), run=run)
@@ -84,6 +85,7 @@ def test_an_attempt_counts_in_the_month_in_which_it_ends(owner, lab, project, re
     assert summary["compute_limit_s"] == 3600 + 5000 * 3600 // 70
 
 
+@pytest.mark.requirement("BIL-10")
 def test_a_table_holds_everything_and_nothing_that_a_spreadsheet_would_carry_out(owner, lab, record):
     evil = "=HYPERLINK(0)"
     project = make_project(owner)

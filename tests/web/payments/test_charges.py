@@ -75,6 +75,7 @@ def test_a_provider_that_is_down_for_a_day_delays_and_loses_nothing(
     assert_paid_once(double, provider)
 
 
+@pytest.mark.requirement("SUB-06")
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_failed_charge_is_tried_again_1_3_5_and_7_days_after_the_first(
     owner, new_invoice, double, heard, clock, provider

@@ -70,6 +70,7 @@ def assert_clean(text: str, home: Path) -> None:
         assert at < 0, f"{word}: {text[max(0, at - 200) : at + 200]}"
 
 
+@pytest.mark.requirement("LOG-02")
 @pytest.mark.parametrize(
     ("mishap", "state", "words"),
     [

@@ -97,6 +97,7 @@ def test_a_job_that_uses_the_last_seconds_pauses_and_ends_like_one_that_was_neve
     assert Notice.unscoped.filter(occasion__subject_id=job.pk, occasion__kind="needs_you").exists()
 
 
+@pytest.mark.requirement("BIL-09")
 def test_a_cap_pauses_its_project_alone_and_is_never_exceeded(
     owner: Any, project: Project, turn_until: Turn, scheduler: Scheduler
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_job_without_checkpoints_is_told_to_begin_anew(
         object.__setattr__(load_job_type("counting"), "keeps_checkpoints", True)
 
 
+@pytest.mark.requirement("BIL-13")
 def test_a_clock_that_is_set_changes_no_second(
     owner: Any, project: Project, turn_until: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,7 @@ def test_each_way_to_end_has_its_state_message_and_bill(
     assert job.exceptions == (2 if mishap == "bad_items" else 0)
 
 
+@pytest.mark.requirement("BIL-01")
 def test_a_killed_runner_is_lost_unbilled_and_goes_on_from_the_checkpoint(
     owner: Any, project: Project, turn_until: Turn
 ) -> None:

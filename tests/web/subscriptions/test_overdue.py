@@ -142,6 +142,7 @@ def test_nobody_fills_the_books_with_orders(contract, with_card):
     contract.subscribe()
 
 
+@pytest.mark.requirement("SUB-06")
 def test_nobody_is_ended_by_the_clock_and_by_staff_after_sixty_days_only(contract, operator):
     held = contract.subscribe()
     since = held.anchor + 14 * DAY

@@ -114,6 +114,7 @@ def wrong(platform: Callable[..., Played], seeds: Iterable[int], *, storage: boo
     return "" if not differ else f"{len(differ)} of {len(found)} differ; the shortest:\n{differ[0]}"
 
 
+@pytest.mark.requirement("BIL-02")
 @pytest.mark.requirement("SUB-04")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
