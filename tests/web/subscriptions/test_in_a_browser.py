@@ -74,14 +74,14 @@ def test_a_plan_is_walked_from_the_trial_to_the_end(contract: Contract, seen: An
     assert "592.90 EUR, of which 102.90 EUR VAT" in words_here(look, "plan-order")
     press(look, "Order with obligation to pay")
     assert "Plan Lab has begun" in words_here(look, "plan-active")
-    words_of(look, "/organization/plan/limit/", "plan-limit")
-    page.get_by_label("At most").fill("250")
-    press(look, "Set the limit")
     words_of(look, "/organization/plan/payment/", "plan-payment")
 
     contract.at(contract.held.anchor + 14 * DAY)
     assert "A payment is overdue since" in words_of(look, "/organization/plan/", "plan-overdue")
     contract.pay()
+    words_of(look, "/organization/plan/limit/", "plan-limit")
+    page.get_by_label("At most").fill("250")
+    press(look, "Set the limit")
 
     words_of(look, "/organization/plan/order/?plan=facility&interval=monthly", "plan-upgrade")
     press(look, "Begin now, with obligation to pay")
