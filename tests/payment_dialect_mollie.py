@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from payment_double import PaymentDouble, SentBack, Taken
 
 Answer = tuple[int, Any]
+ZERO_BY = "creditcard"
 GONE = 404, {"status": 404, "title": "Not Found", "detail": "No such object"}
 
 
@@ -40,8 +41,17 @@ def _payments(double: PaymentDouble, _: Any, payer: str = "") -> Answer:
 
 def _new_payment(double: PaymentDouble, given: Any) -> Answer:
     kind = "checkout" if given["sequenceType"] == "first" else "charge"
+    cents, (ours, order_id) = _cents(given["amount"]), given["metadata"].popitem()
+    if ours == "method_change":
+        kind = "method"
+    if cents == 0 and given.get("method") != ZERO_BY:
+        return 422, {
+            "status": 422,
+            "title": "Unprocessable Entity",
+            "detail": "The amount is lower than the minimum",
+        }
     taken = double.order(
-        "mollie", given["metadata"]["charge"], given["customerId"], _cents(given["amount"]),
+        "mollie", order_id, given["customerId"], cents,
         given["amount"]["currency"], kind=kind, mandate=given.get("mandateId", ""),
     )  # fmt: skip
     return 201, _payment(double, taken)
@@ -98,11 +108,11 @@ def _payment(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
         "amount": _amount(taken.cents, taken.currency),
         "createdAt": _moment(taken.made_at),
         "customerId": taken.payer,
-        "sequenceType": "first" if taken.kind == "checkout" else "recurring",
+        "sequenceType": "recurring" if taken.kind == "charge" else "first",
         "isCancelable": taken.status == "open",
-        "metadata": {"charge": taken.order_id},
+        "metadata": {"method_change" if taken.kind == "method" else "charge": taken.order_id},
         "method": "creditcard",
-        "details": {"cardLabel": "Visa", "cardNumber": "4242", "failureMessage": taken.failure},
+        "details": {"cardLabel": "Visa", "cardNumber": taken.last4, "failureMessage": taken.failure},
         "mandateId": taken.mandate or None,
         "_links": page if taken.status == "open" else {},
     }

@@ -13,8 +13,8 @@ from cryocloud.web.core.clock import now
 from cryocloud.web.core.crash_points import crash_point
 from cryocloud.web.core.errors import NotFound
 from cryocloud.web.core.tasks import CALLING
-from cryocloud.web.payments import charging, refunds
-from cryocloud.web.payments.models import Charge, ProviderEvent, ProviderName, Refund
+from cryocloud.web.payments import charging, method_changes, refunds
+from cryocloud.web.payments.models import Charge, MethodChange, ProviderEvent, ProviderName, Refund
 from cryocloud.web.payments.providers import offered, online
 from cryocloud.web.payments.providers.base import Event, ProviderDown
 
@@ -38,7 +38,10 @@ def _keep(provider: str, event: Event) -> ProviderEvent | None:
     """The row to act on. Mollie tells the same id at every change: of a charge that is ours, it is looked up again."""
     said = {"kind": event.kind[:80], "subject": event.subject}
     if provider == ProviderName.MOLLIE:
-        if not Charge.unscoped.filter(provider=provider, reference=event.subject).exists():
+        if not any(
+            model.unscoped.filter(provider=provider, reference=event.subject).exists()
+            for model in (Charge, MethodChange)
+        ):
             return None
         changed = {"received_at": now(), "settled_at": None}
         row, _ = ProviderEvent.objects.update_or_create(
@@ -69,6 +72,9 @@ def act_on(event_id: int) -> None:
         charging.follow(charge.pk)
         for refund in charge.refunds.filter(state__in=Refund.UNDER_WAY):
             refunds.carry_out(refund.pk)
+    change = MethodChange.unscoped.filter(pk=order_id, provider=event.provider).first()
+    if change is not None:
+        method_changes.follow(change.pk)
     # A message that came meanwhile has written a later moment, and is acted on again.
     unchanged = ProviderEvent.objects.filter(pk=event_id, received_at=event.received_at)
     unchanged.update(settled_at=now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryocloud.web.subscriptions.advance import advance
 from cryocloud.web.subscriptions.changes import (
     change_plan,
+    leave_method,
     pay_by_method,
     pay_by_transfer,
     set_spending_limit,
@@ -30,6 +31,7 @@ __all__ = (
     "decide_review",
     "declare_withdrawal",
     "end_overdue",
+    "leave_method",
     "pay_by_method",
     "pay_by_transfer",
     "set_spending_limit",
