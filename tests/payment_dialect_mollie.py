@@ -84,6 +84,31 @@ def _refunds(double: PaymentDouble, _: Any, charge: str = "") -> Answer:
     return 200, _page("refunds", [_refund(one) for one in rows])
 
 
+def _balance(_: PaymentDouble, __: Any) -> Answer:
+    return 200, {"resource": "balance", "id": "bal_1", "currency": "EUR"}
+
+
+def _transactions(double: PaymentDouble, _: Any) -> Answer:
+    """Fees are taken once a payment is available, for cards days later."""
+    paid = [one for one in double.taken.values() if one.dialect == "mollie" and one.status == "paid"]
+    rows = [_transaction(one) for one in reversed(paid) if double.fees_are_taken and one.kind != "method"]
+    return 200, _page("balance_transactions", rows)
+
+
+def _transaction(taken: Taken) -> dict[str, Any]:
+    fee = _amount(taken.fee_cents, taken.currency)
+    return {
+        "resource": "balance_transaction",
+        "id": f"baltr_{taken.reference}",
+        "type": "payment",
+        "initialAmount": _amount(taken.cents, taken.currency),
+        "deductions": fee | {"value": f"-{fee['value']}"},
+        "resultAmount": _amount(taken.cents - taken.fee_cents, taken.currency),
+        "context": {"paymentId": taken.reference},
+        "createdAt": _moment(taken.made_at),
+    }
+
+
 ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("POST", "/v2/customers", _new_customer),
     ("GET", r"/v2/customers/(\w+)", _customer),
@@ -95,6 +120,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("POST", r"/v2/payments/(\w+)/refunds", _new_refund),
     ("GET", r"/v2/payments/(\w+)/refunds", _refunds),
     ("GET", "/v2/refunds", _refunds),
+    ("GET", "/v2/balances/primary", _balance),
+    ("GET", "/v2/balances/bal_1/transactions", _transactions),
 )
 
 

@@ -68,6 +68,8 @@ class PaymentDouble:
         self.declines: deque[str] = deque()
         self.takes_days = False  # direct debit: pending first
         self.refunds_take_days = False
+        self.fees_are_taken = True
+        self.tokens: set[str] = set()
         self.orders: list[str] = []
         self._numbers = iter(range(1, 10**6))
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -168,6 +170,8 @@ def _handler(double: PaymentDouble) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             parts = urlsplit(self.path)
             with double.lock:
+                if parts.path.startswith("/v2/balances"):
+                    double.tokens.add(self.headers["Authorization"])
                 fault = "down" if double.is_down else ""
                 if method == "POST" and not fault and double.faults:
                     fault = double.faults.popleft()

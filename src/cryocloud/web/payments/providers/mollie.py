@@ -1,7 +1,8 @@
 """Mollie: iDEAL, cards and SEPA direct debit. The first payment leaves a mandate, later ones are taken by it.
 
 Orders carry our id in their metadata and as idempotency key. Mollie forgets keys after an hour, so that before an order
-is repeated, the customer's own list is searched for our id. Its messages are unsigned and tell an id only.
+is repeated, the customer's own list is searched for our id. Its messages are unsigned and tell an id only. What Mollie
+keeps as its fee stands in the transactions of the balance alone, which no API key may read: a token of its own does.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urljoin
 
 from mollie.api.client import Client
 from mollie.api.error import Error, NotFoundError, RequestSetupError, ResponseError, UnprocessableEntityError
+from mollie.api.resources import BalanceTransactions
 
 from cryocloud.web.billing.money import decimal
 from cryocloud.web.configuration import configuration
@@ -36,13 +39,18 @@ _PAYMENT = re.compile(r"tr_\w{1,60}", re.ASCII)
 
 
 class Mollie:
-    """Speaks to Mollie with one key."""
+    """Speaks to Mollie with one key, and with a token where fees are to be read."""
 
     name = "mollie"
 
-    def __init__(self, key: str, url: str) -> None:
+    def __init__(self, key: str, url: str, reports_token: str = "") -> None:
         self._client: Any = Client(api_endpoint=url, timeout=WAIT_S, retry=0)
         self._client.set_api_key(key)
+        self._reports: Any = None
+        if reports_token:
+            self._reports = Client(api_endpoint=url, timeout=WAIT_S, retry=0)
+            self._reports.set_access_token(reports_token)
+            self._reports.set_testmode(key.startswith("test_"))
 
     def make_payer(self, organization: Organization, email: str) -> str:
         wanted = {"name": organization.name, "metadata": {"organization": organization.pk}}
@@ -130,13 +138,28 @@ class Mollie:
             return ""
 
     def charges_since(self, moment: datetime) -> Iterator[Told]:
+        """With the fees that have been taken by now: for cards that is days after the payment."""
+        fees = self._fees_since(moment)
         for payment in self._since(self._client.payments, moment):
             if "charge" in _metadata(payment):
-                yield _told(payment)
+                yield replace(_told(payment), fee_cents=fees.get(payment["id"]))
 
     def refunds_since(self, moment: datetime) -> Iterator[Told]:
         for refund in self._since(self._client.refunds, moment):
             yield _told_of_refund(refund)
+
+    def _fees_since(self, moment: datetime) -> dict[str, int]:
+        """What was deducted from each payment, by its reference; nothing where no token may read it."""
+        if self._reports is None:
+            return {}
+        with _answers():
+            balance = self._reports.balances.get("primary")
+        booked = self._since(BalanceTransactions(self._reports, balance), moment)
+        return {
+            one["context"]["paymentId"]: -_cents(one.get("deductions"))
+            for one in booked
+            if one["type"] == "payment"
+        }
 
     def _order(self, name: str, order_id: str, cents: int, how: Mapping[str, str]) -> Told:
         wanted = {"amount": _amount(cents), "metadata": {name: order_id}, **how}
@@ -215,8 +238,9 @@ def _amount(cents: int) -> dict[str, str]:
 def _cents(amount: Any) -> int:
     if not amount:
         return 0
-    whole, _, parts = amount["value"].partition(".")
-    return int(whole) * 100 + int(parts or 0)
+    whole, _, parts = amount["value"].lstrip("-").partition(".")
+    cents = int(whole) * 100 + int(parts or 0)
+    return -cents if amount["value"].startswith("-") else cents
 
 
 def _order_id(payment: Any) -> str:
