@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from payment_double import PaymentDouble, SentBack, Taken
 
 Answer = tuple[int, Any]
+ZERO_BY = "creditcard"
 GONE = 404, {"status": 404, "title": "Not Found", "detail": "No such object"}
 
 
@@ -40,8 +41,17 @@ def _payments(double: PaymentDouble, _: Any, payer: str = "") -> Answer:
 
 def _new_payment(double: PaymentDouble, given: Any) -> Answer:
     kind = "checkout" if given["sequenceType"] == "first" else "charge"
+    cents, (ours, order_id) = _cents(given["amount"]), given["metadata"].popitem()
+    if ours == "method_change":
+        kind = "method"
+    if cents == 0 and given.get("method") != ZERO_BY:
+        return 422, {
+            "status": 422,
+            "title": "Unprocessable Entity",
+            "detail": "The amount is lower than the minimum",
+        }
     taken = double.order(
-        "mollie", given["metadata"]["charge"], given["customerId"], _cents(given["amount"]),
+        "mollie", order_id, given["customerId"], cents,
         given["amount"]["currency"], kind=kind, mandate=given.get("mandateId", ""),
     )  # fmt: skip
     return 201, _payment(double, taken)
@@ -74,6 +84,31 @@ def _refunds(double: PaymentDouble, _: Any, charge: str = "") -> Answer:
     return 200, _page("refunds", [_refund(one) for one in rows])
 
 
+def _balance(_: PaymentDouble, __: Any) -> Answer:
+    return 200, {"resource": "balance", "id": "bal_1", "currency": "EUR"}
+
+
+def _transactions(double: PaymentDouble, _: Any) -> Answer:
+    """Fees are taken once a payment is available, for cards days later."""
+    paid = [one for one in double.taken.values() if one.dialect == "mollie" and one.status == "paid"]
+    rows = [_transaction(one) for one in reversed(paid) if double.fees_are_taken and one.kind != "method"]
+    return 200, _page("balance_transactions", rows)
+
+
+def _transaction(taken: Taken) -> dict[str, Any]:
+    fee = _amount(taken.fee_cents, taken.currency)
+    return {
+        "resource": "balance_transaction",
+        "id": f"baltr_{taken.reference}",
+        "type": "payment",
+        "initialAmount": _amount(taken.cents, taken.currency),
+        "deductions": fee | {"value": f"-{fee['value']}"},
+        "resultAmount": _amount(taken.cents - taken.fee_cents, taken.currency),
+        "context": {"paymentId": taken.reference},
+        "createdAt": _moment(taken.made_at),
+    }
+
+
 ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("POST", "/v2/customers", _new_customer),
     ("GET", r"/v2/customers/(\w+)", _customer),
@@ -85,6 +120,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("POST", r"/v2/payments/(\w+)/refunds", _new_refund),
     ("GET", r"/v2/payments/(\w+)/refunds", _refunds),
     ("GET", "/v2/refunds", _refunds),
+    ("GET", "/v2/balances/primary", _balance),
+    ("GET", "/v2/balances/bal_1/transactions", _transactions),
 )
 
 
@@ -98,11 +135,11 @@ def _payment(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
         "amount": _amount(taken.cents, taken.currency),
         "createdAt": _moment(taken.made_at),
         "customerId": taken.payer,
-        "sequenceType": "first" if taken.kind == "checkout" else "recurring",
+        "sequenceType": "recurring" if taken.kind == "charge" else "first",
         "isCancelable": taken.status == "open",
-        "metadata": {"charge": taken.order_id},
+        "metadata": {"method_change" if taken.kind == "method" else "charge": taken.order_id},
         "method": "creditcard",
-        "details": {"cardLabel": "Visa", "cardNumber": "4242", "failureMessage": taken.failure},
+        "details": {"cardLabel": "Visa", "cardNumber": taken.last4, "failureMessage": taken.failure},
         "mandateId": taken.mandate or None,
         "_links": page if taken.status == "open" else {},
     }

@@ -55,6 +55,11 @@ def _customer(double: PaymentDouble, form: dict[str, str]) -> Answer:
 
 
 def _new_session(double: PaymentDouble, form: dict[str, str]) -> Answer:
+    if form["mode"] == "setup":
+        taken = double.order(
+            "stripe", form["metadata[method_change]"], form["customer"], 0, form["currency"], kind="method"
+        )
+        return 200, _session(double, taken)
     price = "line_items[0][price_data]"
     taken = double.order(
         "stripe", form["metadata[charge]"], form["customer"], int(form[f"{price}[unit_amount]"]),
@@ -93,7 +98,8 @@ def _new_intent(double: PaymentDouble, form: dict[str, str]) -> Answer:
 
 def _intents(double: PaymentDouble, query: dict[str, str]) -> Answer:
     since = float(query.get("created[gte]", 0))
-    rows = [one for one in double.taken.values() if one.dialect == "stripe" and one.made_at >= since - 1]
+    own = [one for one in double.taken.values() if one.dialect == "stripe" and one.kind != "method"]
+    rows = [one for one in own if one.made_at >= since - 1]
     rows = [one for one in rows if query.get("customer", one.payer) == one.payer and one.status != "open"]
     return 200, _list("/v1/payment_intents", [_intent(double, one) for one in reversed(rows)])
 
@@ -148,6 +154,26 @@ def _refusal(words: str) -> Answer:
 
 def _session(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
     status = {"open": "open", "cancelled": "expired"}.get(taken.status, "complete")
+    if taken.kind == "method":
+        return {
+            "id": taken.session,
+            "object": "checkout.session",
+            "mode": "setup",
+            "status": status,
+            "amount_total": None,
+            "currency": taken.currency.lower(),
+            "metadata": {"method_change": taken.order_id},
+            "payment_intent": None,
+            "setup_intent": {
+                "id": f"seti_{taken.reference}",
+                "object": "setup_intent",
+                "status": "succeeded",
+                "payment_method": _method(double, taken),
+            }
+            if status == "complete"
+            else None,
+            "url": f"{double.address}/pay/{taken.session}" if status == "open" else None,
+        }
     return {
         "id": taken.session,
         "object": "checkout.session",
@@ -163,8 +189,6 @@ def _session(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
 def _intent(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
     statuses = {"paid": "succeeded", "pending": "processing", "cancelled": "canceled"}
     is_paid = taken.status == "paid"
-    kind = "sepa_debit" if double.takes_days else "card"
-    details = {"last4": "4242"} | ({"brand": "visa"} if kind == "card" else {})
     return {
         "id": taken.reference,
         "object": "payment_intent",
@@ -175,7 +199,7 @@ def _intent(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
         "customer": taken.payer,
         "metadata": {"charge": taken.order_id},
         "last_payment_error": {"message": taken.failure} if taken.failure else None,
-        "payment_method": {"id": taken.mandate, "object": "payment_method", "type": kind, kind: details},
+        "payment_method": _method(double, taken),
         "latest_charge": {
             "id": f"ch_{taken.reference}",
             "object": "charge",
@@ -185,6 +209,12 @@ def _intent(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
         if is_paid
         else None,
     }
+
+
+def _method(double: PaymentDouble, taken: Taken) -> dict[str, Any]:
+    kind = "sepa_debit" if double.takes_days else "card"
+    details = {"last4": taken.last4} | ({"brand": "visa"} if kind == "card" else {})
+    return {"id": taken.mandate, "object": "payment_method", "type": kind, kind: details}
 
 
 def _refund(sent: SentBack) -> dict[str, Any]:

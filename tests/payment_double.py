@@ -32,13 +32,14 @@ class Taken:
     cents: int
     currency: str
     status: str  # open, pending, paid, failed, cancelled
-    kind: str  # checkout, charge
+    kind: str  # checkout, charge, method: a page on which nothing is paid
     dialect: str
     mandate: str = ""
     session: str = ""
     returned_cents: int = 0
     fee_cents: int = FEE_CENTS
     failure: str = ""
+    last4: str = "4242"
     made_at: float = field(default_factory=time.time)
 
 
@@ -67,6 +68,8 @@ class PaymentDouble:
         self.declines: deque[str] = deque()
         self.takes_days = False  # direct debit: pending first
         self.refunds_take_days = False
+        self.fees_are_taken = True
+        self.tokens: set[str] = set()
         self.orders: list[str] = []
         self._numbers = iter(range(1, 10**6))
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -88,9 +91,10 @@ class PaymentDouble:
     def of_order(self, order_id: str) -> list[Taken]:
         return [one for one in self.taken.values() if one.order_id == order_id]
 
-    def pay(self, order_id: str) -> Taken:
-        """The customer pays on the page of a checkout."""
+    def pay(self, order_id: str, last4: str = "4242") -> Taken:
+        """The customer pays on the page of a checkout, or leaves a card there."""
         (one,) = self.of_order(order_id)
+        one.last4 = last4
         one.status, one.mandate = "paid", one.mandate or self.new_id(_MANDATES[one.dialect])
         return one
 
@@ -108,11 +112,11 @@ class PaymentDouble:
     def order(self, dialect: str, order_id: str, payer: str, cents: int, currency: str, **more: Any) -> Taken:
         kind = more.pop("kind")
         prefix = {"stripe": "pi_", "mollie": "tr_"}[dialect]
-        status = "open" if kind == "checkout" else "pending" if self.takes_days else "paid"
+        status = "open" if kind != "charge" else "pending" if self.takes_days else "paid"
         taken = Taken(
             self.new_id(prefix), order_id, payer, cents, currency.upper(), status, kind, dialect, **more
         )
-        if kind == "checkout" and dialect == "stripe":
+        if kind != "charge" and dialect == "stripe":
             taken.session = self.new_id("cs_")
         if kind == "charge" and self.declines:
             taken.status, taken.failure = "failed", self.declines.popleft()
@@ -166,6 +170,8 @@ def _handler(double: PaymentDouble) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             parts = urlsplit(self.path)
             with double.lock:
+                if parts.path.startswith("/v2/balances"):
+                    double.tokens.add(self.headers["Authorization"])
                 fault = "down" if double.is_down else ""
                 if method == "POST" and not fault and double.faults:
                     fault = double.faults.popleft()

@@ -28,6 +28,7 @@ WORDS = {
     "organization": "x",
     "subscription": "x",
     "quote": "x",
+    "withdrawal": "x",
     "year": "2026",
     "number": "1",
 }

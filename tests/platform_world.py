@@ -27,7 +27,7 @@ from cryocloud.web.data.models import Dataset, DatasetFile, StoredObject, Upload
 from cryocloud.web.notices.calls import SEALED_FOR
 from cryocloud.web.notices.models import Call, Notice, Occasion, Webhook
 from cryocloud.web.organizations.models import Invitation, Membership, Role
-from cryocloud.web.payments.models import Payment
+from cryocloud.web.payments.models import MethodChange, Payment
 from cryocloud.web.payments.references import new_reference
 from cryocloud.web.projects.models import Project
 from cryocloud.web.results.files import preview_folder_of
@@ -105,9 +105,16 @@ def make_world(member: Any) -> World:
             reference=new_reference(),
             state=Payment.State.PENDING,
         ),
+        "method_change_id": _method_change(own, member),
         "quote_id": _quote(own, member),
     }
     return World({name: row.pk for name, row in rows.items()})
+
+
+def _method_change(own: dict[str, Any], member: Any) -> MethodChange:
+    return MethodChange.unscoped.create(
+        **own, provider="stripe", address="https://stripe.example/x", begun_by_id=member.user.pk
+    )
 
 
 def _quote(own: dict[str, Any], member: Any) -> Quote:

@@ -21,6 +21,7 @@ LISTS = ("server_folders", "allowed_hosts", "proxies", "webhook_networks")
 SECRETS = ("database", "secret_key", "smtp_url")
 MAILBOX = r"^([^@\s<>\"]+@[^@\s<>\"]+)?$"
 MOLLIE_KEY = re.compile(r"(live|test)_\w+")
+MOLLIE_TOKEN = re.compile(r"access_\w+")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -142,6 +143,10 @@ class Configuration(BaseModel):
         description="Where Stripe's API is; for tests",
     )
     mollie_key: str = Field("", description="API key of an account with Mollie, live_... or test_...")
+    mollie_reports_token: str = Field(
+        "",
+        description="Access token of the same account with Mollie, access_..., that may read balances: books its fees",
+    )
     mollie_url: str = Field(
         "https://api.mollie.com",
         pattern=r"^https?://[^/\s]+$",
@@ -291,6 +296,13 @@ def _require_keys(settings: Configuration) -> None:
     if settings.mollie_key and not MOLLIE_KEY.fullmatch(settings.mollie_key):
         raise ConfigurationError(
             f"{PREFIX}MOLLIE_KEY: a key begins with live_ or test_ and goes on with letters and digits"
+        )
+    if settings.mollie_reports_token and not (
+        settings.mollie_key and MOLLIE_TOKEN.fullmatch(settings.mollie_reports_token)
+    ):
+        raise ConfigurationError(
+            f"{PREFIX}MOLLIE_REPORTS_TOKEN: a token begins with access_, goes on with letters and digits, and needs "
+            f"{PREFIX}MOLLIE_KEY beside it"
         )
 
 

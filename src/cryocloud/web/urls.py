@@ -9,6 +9,7 @@ from cryocloud.web.api.reference import reference
 
 PAGES = (
     "public",
+    "withdrawal",
     "account",
     "organizations",
     "welcome",

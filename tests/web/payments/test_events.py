@@ -12,7 +12,10 @@ from django.db import transaction
 
 from cryocloud.web.billing.models import LedgerEntry, Posting
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.models import BackgroundTask
+from cryocloud.web.core.tasks import run_next
 from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
+from cryocloud.web.payments.providers.mollie import Mollie
 from cryocloud.web.payments.services import begin_checkout, refund_all, request_payment
 from payment_desk import GROSS_CENTS, card_of, post_event, send_event, the_payment, tick, work
 from payment_dialect_stripe import WEBHOOK_SECRET, stripe_event
@@ -219,3 +222,39 @@ def test_the_order_of_messages_does_not_change_the_books(owner, new_invoice, dou
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_many_orders_of_messages_give_the_same_books(owner, new_invoice, double, provider) -> None:
     assert_same_books(owner, new_invoice, double, provider, range(1000, 1150))
+
+
+def test_a_flood_of_messages_has_one_lookup_waiting_and_made_up_ids_none(paid_page, double) -> None:
+    charge = paid_page("mollie")
+    before = BackgroundTask.objects.count()
+    for number in range(50):
+        assert post_event("mollie", f"id=tr_madeup{number}".encode(), FORM).status_code == 204
+    assert BackgroundTask.objects.count() == before
+    assert not ProviderEvent.objects.exists()
+    for _ in range(50):
+        assert send_event(double, charge, "").status_code == 204
+    assert BackgroundTask.objects.count() == before + 1
+    work()
+    assert the_payment().state == Payment.State.PAID
+    send_event(double, charge, "")
+    assert BackgroundTask.objects.filter(state=BackgroundTask.State.READY).count() == 1
+
+
+def test_a_message_during_a_lookup_has_another_after_it(paid_page, double, monkeypatch) -> None:
+    charge = paid_page("mollie")
+    looked_up = Mollie.order_of
+    told: list[str] = []
+
+    def slow(self, subject):
+        found = looked_up(self, subject)
+        if not told:
+            told.append(subject)
+            send_event(double, charge, "")
+        return found
+
+    monkeypatch.setattr(Mollie, "order_of", slow)
+    send_event(double, charge, "")
+    assert run_next("test")
+    assert ProviderEvent.objects.get().settled_at is None
+    work()
+    assert ProviderEvent.objects.get().settled_at is not None

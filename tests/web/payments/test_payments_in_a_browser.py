@@ -11,7 +11,8 @@ from django.db import connection
 from bank_statements import Movement, statement
 from cryocloud.web.accounts.models import User
 from cryocloud.web.payments.alarms import raise_alarm
-from cryocloud.web.payments.models import Charge, Payment, Refund, StatementLine
+from cryocloud.web.payments.method_changes import begin_method_change
+from cryocloud.web.payments.models import Charge, MethodChange, Payment, Refund, StatementLine
 from cryocloud.web.payments.services import refund_all, request_payment
 from cryocloud.web.payments.statements import take_statement
 from cryocloud.web.payments.transfers import make_transfer_file
@@ -20,6 +21,7 @@ from payment_dialect_stripe import WEBHOOK_SECRET
 from platform_server import serving
 from web.browsing import looking
 from web.payments.conftest import EXAMPLE
+from web_contracts import Contract
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -47,6 +49,8 @@ def desk(owner, make_member, new_invoice, double):
     awaited = request_payment(new_invoice("awaited"), None)
     Refund.objects.filter(charge__isnull=False).update(state="failed", failure="The card was closed.")
     raise_alarm("paid_there_only", "x", "Charge pi_000007 of stripe is paid there, here it is failed.")
+    Contract(owner, None).subscribe()
+    begin_method_change(actor=owner.actor, organization=owner.organization, provider="stripe")
     line = StatementLine.objects.filter(state="waiting").order_by("-amount_cents").first()
     refund = Refund.objects.get(state="failed")
     return {
@@ -54,6 +58,7 @@ def desk(owner, make_member, new_invoice, double):
         "awaited": f"/organization/payments/{awaited.pk}/",
         "failed": f"/organization/payments/{failed.pk}/",
         "paid": f"/organization/payments/{Payment.unscoped.get(invoice__key='paid').pk}/",
+        "how": "/organization/plan/payment/",
         "payments": "/operator/payments/",
         "bank": "/operator/bank/",
         "line": f"/operator/bank/lines/{line.pk}/",
@@ -97,6 +102,18 @@ def test_the_policy_of_the_pages_lets_an_owner_go_to_the_provider(owner, desk, d
         look.page.wait_for_url(f"{double.address}/pay/**")
         reached = look.page.url
     assert reached == Charge.unscoped.get(is_checkout=True).address
+
+
+def test_an_owner_goes_on_to_leave_another_card(owner, desk, double, home):
+    with (
+        serving(home, str(connection.settings_dict["NAME"]), **environment(double)) as served,
+        looking(served.address, owner.client) as look,
+    ):
+        look.visit(desk["how"])
+        look.page.click("button[value=mollie]")
+        look.page.wait_for_url(f"{double.address}/pay/**")
+        reached = look.page.url
+    assert reached == MethodChange.unscoped.latest("created_at").address
 
 
 def keep_picture(page, name):

@@ -12,8 +12,9 @@ from django.db import connection, transaction
 
 from bank_statements import Movement, statement
 from cryocloud.web.billing import guards
-from cryocloud.web.billing.ledger import book
+from cryocloud.web.billing.ledger import balance, book
 from cryocloud.web.billing.models import InvoiceSeries, LedgerEntry, Posting
+from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
 from cryocloud.web.payments.models import (
     Charge,
@@ -218,3 +219,33 @@ def test_what_a_provider_would_have_told_is_settled_without_an_alarm(world) -> N
     taken(world).returned_cents = GROSS_CENTS
     assert reconcile().differences == 0
     assert kept().returned_cents == GROSS_CENTS
+
+
+def test_fees_of_mollie_are_booked_once_they_are_taken(owner, new_invoice, double, monkeypatch):
+    token = {"mollie_reports_token": "access_reports"}
+    given = configuration().model_copy(update=token)
+    monkeypatch.setattr("cryocloud.web.configuration._of_environment", lambda: given)
+    double.fees_are_taken = False
+    request_payment(new_invoice(), card_of(owner.organization, "mollie"))
+    work()
+    assert reconcile().differences == 0
+    assert balance("fees") == 0
+    double.fees_are_taken = True
+    for _ in range(2):
+        assert reconcile().differences == 0
+        charge = Charge.unscoped.get()
+        assert (charge.fee_cents, balance("fees")) == (35, 35)
+        assert balance("cash:mollie") == GROSS_CENTS - 35
+    assert double.tokens == {"Bearer access_reports"}
+    (taken_there,) = double.of_order(charge.pk)
+    taken_there.fee_cents = 109
+    assert reconcile().new == 1
+    assert Difference.objects.get(gone_at=None).kind == "charge_fee"
+
+
+def test_without_a_token_fees_of_mollie_are_not_known(owner, new_invoice, double):
+    request_payment(new_invoice(), card_of(owner.organization, "mollie"))
+    work()
+    assert reconcile().differences == 0
+    assert Charge.unscoped.get().fee_cents is None
+    assert not double.tokens

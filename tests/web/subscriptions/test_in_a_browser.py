@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db import connection
 
 from cryocloud.web.billing.models import Customer
 from cryocloud.web.subscriptions import services
-from cryocloud.web.subscriptions.models import Quote, Subscription
+from cryocloud.web.subscriptions.models import Quote, Subscription, Withdrawal
 from platform_server import serving
 from web.browsing import Look, looking
 from web.subscriptions.conftest import EXAMPLE
 from web_contracts import DAY, Contract
+from web_data import run_tasks
 
 LOOKS = [(width_px, scheme) for width_px in (1280, 360) for scheme in ("light", "dark")]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -100,6 +103,44 @@ def test_a_plan_is_walked_from_the_trial_to_the_end(contract: Contract, seen: An
     page.get_by_label("Name of the organization").fill(contract.organization.name)
     press(look, "Close it now")
     assert "is closed since" in words_here(look, "plan-closed")
+
+
+def test_a_consumer_withdraws_without_logging_in(contract: Contract, seen: Any, operator: Any) -> None:
+    look, address = seen
+    Customer.unscoped.update(kind="consumer")
+    contract.subscribe()
+    look.page.context.clear_cookies()
+    look.visit("/plans/")
+    look.page.get_by_role("link", name="Withdraw from a contract here").click()
+    words_here(look, "withdraw")
+    number = contract.invoices()[0].number
+    for label, text in (("Your name", "Ada Byron"), ("Email", "invoices@lab.example"), ("Number", number)):
+        look.page.get_by_label(label, exact=False).first.fill(text)
+    look.page.get_by_role("button", name="Withdraw from the contract").click()
+    assert number in words_here(look, "withdraw-confirm")
+    look.page.get_by_role("button", name="Change something").click()
+    assert look.page.get_by_label("Your name").input_value() == "Ada Byron"
+    look.page.get_by_role("button", name="Withdraw from the contract").click()
+    look.page.get_by_role("button", name="Confirm withdrawal").click()
+    look.page.wait_for_load_state()
+    assert "It arrived on" in words_here(look, "withdraw-received")
+    run_tasks()
+    look.page.context.add_cookies(
+        [{"name": "session", "value": operator.client.cookies["session"].value, "url": address}]
+    )
+    words_of(look, "/operator/subscriptions/", "operator-subscriptions-withdrawal")
+    declared = Withdrawal.objects.get()
+    words_of(look, f"/operator/withdrawals/{declared.pk}/", "operator-withdrawal")
+    look.page.context.clear_cookies()
+    words_of(look, link_of(mail.outbox), "withdraw-link")
+    look.page.get_by_role("button", name="Carry out").click()
+    look.page.wait_for_load_state()
+    assert "ended on" in words_here(look, "withdraw-done")
+
+
+def link_of(mails: list[Any]) -> str:
+    found = [re.search(r"(/withdraw/[\w-]{43}/)", one.body) for one in mails]
+    return next(one[1] for one in found if one)
 
 
 def test_staff_writes_a_quote_and_decides_about_a_refund(

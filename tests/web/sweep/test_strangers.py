@@ -24,6 +24,7 @@ from platform_world import make_world
 PUBLIC = {
     "/", "/faq/", "/plans/", "/privacy/", "/privacy/text/", "/cookies/", "/guide/", "/health/live", "/health/ready",
     "/first-admin/<str:secret>/", "/invitations/<str:secret>/", "/welcome/<str:secret>/",
+    "/withdraw/", "/withdraw/<str:secret>/",
 }  # fmt: skip
 # What every member may do with what is their own, whatever their role.
 OF_EVERY_MEMBER = {

@@ -96,6 +96,13 @@ def run_next(owner: str, only: Q | None = None) -> bool:
     return True
 
 
+def is_waiting(task: Task[Any, Any], *arguments: Any) -> bool:
+    """Whether such a call waits already and has not begun, so that it will see all that is written by now."""
+    call = {"args": list(arguments), "kwargs": {}}
+    waiting = BackgroundTask.objects.filter(state=BackgroundTask.State.READY, path=task.module_path)
+    return waiting.filter(arguments=call).exists()
+
+
 def renew_leases(owner: str) -> None:
     """Keep what ``owner`` has in hand; a task may take longer than a lease as long as its worker lives."""
     running = BackgroundTask.objects.filter(lease_owner=owner, state=BackgroundTask.State.RUNNING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.subscriptions.models import Quote, RefundReview, Subscription
+from cryocloud.web.subscriptions.models import Quote, RefundReview, Subscription, Withdrawal
 
 KINDS = (
     ("", "all"),
@@ -45,6 +45,11 @@ def reviews_waiting() -> QuerySet[RefundReview]:
 
 def review_of(subscription: Subscription) -> RefundReview | None:
     return RefundReview.unscoped.filter(subscription=subscription).select_related("subscription").first()
+
+
+def withdrawal_found(withdrawal_id: str) -> Withdrawal | None:
+    found = Withdrawal.objects.select_related("subscription__organization")
+    return found.filter(pk=withdrawal_id).first()
 
 
 def quotes_found(organization: Organization | None = None) -> QuerySet[Quote]:

@@ -25,6 +25,8 @@ PURGE_AFTER = timedelta(hours=24)
 """From closing until the data are due to be erased."""
 CLOCK = "clock"
 """The actor of what nobody did."""
+MAILED_LINK = "mailed link"
+"""The actor of what somebody did by a link that was mailed to them, without logging in."""
 
 WAYS = {
     State.TRIAL: {State.TRIAL_ENDED, State.ACTIVE},
@@ -190,7 +192,7 @@ def _note(held: Organization, before: State, moment: datetime, *, reason: str, a
         organization_id=held.pk,
         target=change,
         actor_id=actor_id,
-        via=CLOCK if actor_id == CLOCK else "",
+        via=actor_id if actor_id in (CLOCK, MAILED_LINK) else "",
         before=before,
         after=held.state,
         until=held.state_until.isoformat() if held.state_until else "",

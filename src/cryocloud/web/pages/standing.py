@@ -11,7 +11,7 @@ from cryocloud.web.accounts.models import User
 from cryocloud.web.core.clock import now
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.state_words import following_of, meaning_of, name_of, why_closed
-from cryocloud.web.organizations.states import CLOCK, Standing, State, changes_of, standing
+from cryocloud.web.organizations.states import CLOCK, MAILED_LINK, Standing, State, changes_of, standing
 
 TOLD_EVERYWHERE = (State.TRIAL_ENDED, State.RETRIEVAL, State.PAST_DUE, State.CLOSED, State.PURGED)
 
@@ -67,7 +67,9 @@ def state_history(organization: Organization) -> list[Step]:
     members = User.objects.filter(
         pk__in={change.actor_id for change in changes}, memberships__organization=organization
     )
-    names = {person.pk: person.name or person.email for person in members}
+    names = {CLOCK: "", MAILED_LINK: "a mailed link"} | {
+        person.pk: person.name or person.email for person in members
+    }
     return [
         Step(
             change.at,
@@ -75,7 +77,7 @@ def state_history(organization: Organization) -> list[Step]:
             if change.before != change.after
             else f"{change.get_after_display()}: new dates",
             change.reason,
-            "" if change.actor_id == CLOCK else names.get(change.actor_id, "the operator"),
+            names.get(change.actor_id, "the operator"),
         )
         for change in changes
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django_tasks import task
@@ -139,5 +139,8 @@ def payer_of(organization: Organization, provider: Provider) -> str:
 
 def _ask_later(charge: Charge) -> None:
     """Sooner for what is young; a webhook usually comes first."""
-    pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, (now() - charge.created_at) / 4))
-    Charge.unscoped.filter(pk=charge.pk).update(ask_at=now() + pause)
+    Charge.unscoped.filter(pk=charge.pk).update(ask_at=next_look_at(charge.created_at))
+
+
+def next_look_at(began_at: datetime) -> datetime:
+    return now() + min(LONGEST_PAUSE, max(FIRST_PAUSE, (now() - began_at) / 4))

@@ -147,6 +147,43 @@ class Charge(TenantRecord):
         indexes = (models.Index(fields=["state", "ask_at"]),)
 
 
+class MethodChange(TenantRecord):
+    """Another card or account that an owner wants to be charged, left on a page of the provider; nothing is paid.
+
+    As of a charge: written down before the provider hears of it, its id is the idempotency key, and ``reference`` is
+    empty while nobody knows whether the order arrived.
+    """
+
+    class State(models.TextChoices):
+        ORDERED = "ordered"
+        PENDING = "pending"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    UNDER_WAY = (State.ORDERED, State.PENDING)
+
+    provider = models.CharField(max_length=8, choices=ProviderName)
+    state = models.CharField(max_length=9, choices=State, default=State.ORDERED)
+    method = models.ForeignKey(Method, on_delete=models.PROTECT, related_name="+", null=True)
+    address = models.CharField(max_length=2000, blank=True)
+    reference = models.CharField(max_length=REFERENCE_LENGTH, blank=True, db_index=True)
+    failure = models.CharField(max_length=WORDS_LENGTH, blank=True)
+    begun_by_id = models.CharField(max_length=ID_LENGTH)
+    ask_at = models.DateTimeField(default=now)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta(TenantRecord.Meta):
+        constraints = (
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=Q(state__in=["ordered", "pending"]),
+                name="one_method_change_at_a_time",
+            ),
+        )
+        indexes = (models.Index(fields=["state", "ask_at"]),)
+
+
 class Statement(models.Model):
     """A file of the bank, once for ever by its content."""
 

@@ -72,7 +72,7 @@ def _paid(payment: Payment, charge: Charge, method: ToldMethod | None) -> None:
     charge.state, charge.settled_at, charge.failure = Charge.State.PAID, now(), ""
     book_charge(charge, payment, pays_cents=was_owed)
     if method is not None:
-        payment.method = charge.method = adopt_method(payment, charge.provider, method)
+        payment.method = charge.method = adopt_method(payment.organization_id, charge.provider, method)
     charge.save()
     if was_owed:
         payment.provider = charge.provider
@@ -144,16 +144,16 @@ def _next_try(payment: Payment) -> datetime | None:
     return next((moment for moment in moments[max(0, failed - 1) :] if moment > now()), None)
 
 
-def adopt_method(payment: Payment, provider: str, told: ToldMethod) -> Method:
-    """What was paid with is charged from now on."""
-    current = Method.unscoped.filter(organization_id=payment.organization_id, ended_at=None).first()
+def adopt_method(organization_id: str, provider: str, told: ToldMethod) -> Method:
+    """What was paid with, or left for it, is charged from now on; under the lock of the organization."""
+    current = Method.unscoped.filter(organization_id=organization_id, ended_at=None).first()
     if current and (current.provider, current.mandate) == (provider, told.mandate):
         return current
     if current:
         current.ended_at = now()
         current.save(update_fields=["ended_at"])
     return Method.unscoped.create(
-        organization_id=payment.organization_id,
+        organization_id=organization_id,
         provider=provider,
         kind=told.kind,
         mandate=told.mandate,

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from cryocloud.web.core.clock import now
 from cryocloud.web.core.periodic import every
-from cryocloud.web.payments import charging, refunds
+from cryocloud.web.payments import charging, method_changes, refunds
 from cryocloud.web.payments.events import SETTLED_WITHIN, act_on
 from cryocloud.web.payments.letters import remind
-from cryocloud.web.payments.models import Charge, Payment, ProviderEvent, Refund
+from cryocloud.web.payments.models import Charge, MethodChange, Payment, ProviderEvent, Refund
 from cryocloud.web.payments.providers.base import ProviderDown
 from cryocloud.web.payments.reconciliation import reconcile
 
@@ -28,6 +28,10 @@ def move_payments() -> None:
     moment = now()
     charges = Charge.unscoped.filter(state__in=Charge.UNDER_WAY, ask_at__lte=moment)
     _each("charge", charges.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], charging.bring_on)
+    changes = MethodChange.unscoped.filter(state__in=MethodChange.UNDER_WAY, ask_at__lte=moment)
+    _each(
+        "change", changes.order_by("ask_at").values_list("pk", flat=True)[:AT_ONCE], method_changes.bring_on
+    )
     due = Payment.unscoped.filter(state__in=Payment.LIVE, next_try_at__lte=moment)
     _each("payment", due.order_by("next_try_at").values_list("pk", flat=True)[:AT_ONCE], charging.take)
     under_way = Refund.objects.filter(state__in=Refund.UNDER_WAY, ask_at__lte=moment).exclude(charge=None)

@@ -204,10 +204,10 @@ def _drop(held: Subscription, at: datetime) -> None:
     letters.tell_dropped(held)
 
 
-def drop_order(held: Subscription) -> None:
+def drop_order(held: Subscription, reason: str = "The order was not paid.") -> None:
     """It was never paid: what was invoiced for it is taken back."""
     held.state = Subscription.State.DROPPED
-    credit_all(held, "The order was not paid.")
+    credit_all(held, reason)
 
 
 _FINDERS = {

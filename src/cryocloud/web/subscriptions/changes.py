@@ -12,7 +12,8 @@ from cryocloud.web.metering.models import Allowance
 from cryocloud.web.metering.reports import usage_of
 from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.states import State
-from cryocloud.web.payments.models import ProviderName
+from cryocloud.web.payments.method_changes import begin_method_change
+from cryocloud.web.payments.models import MethodChange, ProviderName
 from cryocloud.web.payments.services import method_of
 from cryocloud.web.subscriptions import letters
 from cryocloud.web.subscriptions.advance import begin_months, forget_planned, keep
@@ -178,6 +179,14 @@ def pay_by_transfer(*, actor: Actor, organization: Organization) -> Subscription
     return held
 
 
+def leave_method(*, actor: Actor, organization: Organization, provider: str) -> MethodChange:
+    """Another card or account, left on a page of the provider; once it is there, invoices are taken from it."""
+    require_owner(actor, organization, "Changing the way to pay")
+    with transaction.atomic():
+        hold_running(organization)
+    return begin_method_change(actor=actor, organization=organization, provider=provider)
+
+
 @transaction.atomic
 def pay_by_method(*, actor: Actor, organization: Organization) -> Subscription:
     """Invoices from now on are taken by the method that was paid with before."""
@@ -185,7 +194,9 @@ def pay_by_method(*, actor: Actor, organization: Organization) -> Subscription:
     held = hold_running(organization)
     method = method_of(organization)
     if method is None or not method.charges:
-        raise Conflict("No card or account is known. Pay an invoice with it; from then on it is used.")
+        raise Conflict(
+            "No card or account is known. Leave one on the page “How to pay”, or pay an invoice with it."
+        )
     held.provider = method.provider
     record("subscription.provider_set", held, actor, provider=held.provider)
     keep(held)

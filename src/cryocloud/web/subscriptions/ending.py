@@ -17,7 +17,7 @@ from cryocloud.web.organizations.models import Organization
 from cryocloud.web.organizations.states import State
 from cryocloud.web.payments.models import Payment
 from cryocloud.web.subscriptions import letters
-from cryocloud.web.subscriptions.advance import advance, end_now, forget_planned, keep
+from cryocloud.web.subscriptions.advance import advance, drop_order, end_now, forget_planned, keep
 from cryocloud.web.subscriptions.calendar import Span
 from cryocloud.web.subscriptions.charging import (
     charge,
@@ -55,7 +55,11 @@ def may_withdraw(held: Subscription, moment: datetime) -> bool:
     """Whether the law gives a consumer the right to go back on the contract, whatever was before."""
     customer = Customer.unscoped.filter(organization=held.organization).first()
     is_consumer = customer is not None and customer.kind == Customer.Kind.CONSUMER
-    return is_consumer and moment < held.created_at + WITHDRAWAL
+    return is_consumer and moment < withdrawn_until(held)
+
+
+def withdrawn_until(held: Subscription) -> datetime:
+    return held.created_at + WITHDRAWAL
 
 
 @transaction.atomic
@@ -83,15 +87,33 @@ def wishes_review(held: Subscription, moment: datetime) -> bool:
     return until is None or moment < until or may_withdraw(held, moment)
 
 
+def withdraw(held: Subscription, declared_at: datetime, *, actor_id: str) -> None:
+    """A consumer's withdrawal that arrived at an earlier moment, of a contract that is held; everything comes back."""
+    moment = now()
+    if held.state == Subscription.State.ORDERED:
+        drop_order(held, "A consumer withdrew from the order.")
+        letters.tell_order_withdrawn(held, declared_at)
+    elif held.state == Subscription.State.RUNNING:
+        held.end_wished_at = declared_at
+        _end_and_refund(held, moment, actor_id=actor_id)
+    elif held.state == Subscription.State.ENDED and held.refunded_at is None:
+        _refund(held, moment, "A consumer withdrew from the contract.")
+    keep(held)
+
+
 def _end_and_refund(held: Subscription, moment: datetime, *, actor_id: str) -> None:
     paid_cents = sum(
         Payment.unscoped.filter(invoice__subscription_id=held.pk).values_list("received_cents", flat=True)
     )
     end_now(held, moment, reason="The plan was deactivated and refunded.", actor_id=actor_id)
-    held.refunded_at = moment
-    credit_all(held, "The plan was deactivated within the time of a full refund.")
-    give_back_all(held)
+    _refund(held, moment, "The plan was deactivated within the time of a full refund.")
     letters.tell_refunded(held, paid_cents)
+
+
+def _refund(held: Subscription, moment: datetime, reason: str) -> None:
+    held.refunded_at = moment
+    credit_all(held, reason)
+    give_back_all(held)
 
 
 def _end_with_the_period(held: Subscription, moment: datetime, actor: Actor) -> None:
@@ -136,9 +158,7 @@ def decide_review(*, actor: Actor, review: RefundReview, grant: bool, reason: st
     if grant and held.state == Subscription.State.RUNNING:
         _end_and_refund(held, moment, actor_id=actor.user.pk)
     elif grant:
-        held.refunded_at = moment
-        credit_all(held, "The refund was granted.")
-        give_back_all(held)
+        _refund(held, moment, "The refund was granted.")
     keep(held)
     found.subscription = held
     letters.tell_review_decided(found)

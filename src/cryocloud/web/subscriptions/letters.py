@@ -89,12 +89,23 @@ def tell_refunded(held: Subscription, paid_cents: int) -> None:
         if paid_cents
         else "Nothing had been paid, and nothing is to be paid: the credit notes follow."
     )
+    ended = "it ended at that moment" if held.end_wished_at is None else f"it ended on {when(held.ended_at)}"
     _write(
         held,
         "refunded",
         "Your plan is deactivated and refunded",
-        f"On {when(held.ended_at)} we received that plan {held.plan.name} is to end, and it ended at that moment. "
-        f"{money} {_retrieval(held)}",
+        f"On {when(held.end_wished_at or held.ended_at)} we received that plan {held.plan.name} is to end, and "
+        f"{ended}. {money} {_retrieval(held)}",
+    )
+
+
+def tell_order_withdrawn(held: Subscription, declared_at: datetime) -> None:
+    _write(
+        held,
+        "order-withdrawn",
+        "Your order is withdrawn",
+        f"On {when(declared_at)} we received that you withdraw from the order of plan {held.plan.name}. It is "
+        "dropped; nothing is owed, and what is paid for it all the same goes back.",
     )
 
 

@@ -7,10 +7,12 @@ from datetime import datetime
 from django.db import models
 
 from cryocloud.web.core.ids import ID_LENGTH
-from cryocloud.web.core.models import TenantRecord
+from cryocloud.web.core.models import Record, TenantRecord
 from cryocloud.web.core.plain_text import REASON_LENGTH
 from cryocloud.web.subscriptions.calendar import MONTHS, Span, boundary
 from cryocloud.web.terms import Plan
+
+NUMBER_LENGTH = 40
 
 
 class Interval(models.TextChoices):
@@ -132,3 +134,27 @@ class RefundReview(TenantRecord):
     decided_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
     is_granted = models.BooleanField(null=True)
     reason = models.CharField(max_length=REASON_LENGTH, blank=True)
+
+
+class Withdrawal(Record):
+    """What somebody declared without logging in: that they withdraw from a contract. ``created_at`` is when it arrived.
+
+    Nothing in it is certain until ``subscription`` names the contract that number and address belong to. It is open
+    until ``settled_at``: carried out by the mailed link, of which the hash is kept, or decided by a person.
+    """
+
+    name = models.CharField(max_length=120)
+    email = models.CharField(max_length=254)
+    number = models.CharField(max_length=NUMBER_LENGTH)
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, null=True, related_name="withdrawals"
+    )
+    secret_hash = models.CharField(max_length=64, blank=True, db_index=True)
+    answered_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    settled_by_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    is_carried_out = models.BooleanField(default=False)
+    reason = models.CharField(max_length=REASON_LENGTH, blank=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["settled_at", "created_at"], name="withdrawal_open"),)

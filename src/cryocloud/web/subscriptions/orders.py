@@ -17,7 +17,7 @@ from cryocloud.web.core.rate_limits import spend
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.organizations.states import CLOCK, State, settle
-from cryocloud.web.payments.models import Payment, ProviderName
+from cryocloud.web.payments.models import Method, Payment, ProviderName
 from cryocloud.web.payments.providers import offered
 from cryocloud.web.subscriptions import letters
 from cryocloud.web.subscriptions.advance import (
@@ -183,6 +183,15 @@ def hear_failed(payment: Payment) -> None:
     held = advance(payment.invoice.subscription_id)
     if held.state == Subscription.State.RUNNING and held.organization.state == State.ACTIVE:
         fall_behind(held, now())
+        keep(held)
+
+
+def hear_method(method: Method) -> None:
+    """An owner has left what further invoices are taken from."""
+    found = subscription_of(method.organization)
+    held = advance(found.pk) if found else None
+    if held is not None and held.state == Subscription.State.RUNNING:
+        held.provider = method.provider
         keep(held)
 
 

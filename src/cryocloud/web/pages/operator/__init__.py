@@ -21,6 +21,7 @@ from cryocloud.web.pages.operator import (
     people,
     requests,
     reviews,
+    withdrawals,
     work,
 )
 from cryocloud.web.pages.operator.door import operators_only
@@ -39,6 +40,7 @@ urlpatterns: list[URLPattern] = [
     *organizations.urlpatterns,
     *requests.urlpatterns,
     *contracts.urlpatterns,
+    *withdrawals.urlpatterns,
     *reviews.urlpatterns,
     *work.urlpatterns,
     *mail.urlpatterns,

@@ -40,6 +40,7 @@ from cryocloud.web.subscriptions.orders import terms
 from cryocloud.web.subscriptions.outlook import what_comes
 from cryocloud.web.subscriptions.pricing import UNITS, price_cents
 from cryocloud.web.subscriptions.quotes import DUE_DAYS_MAX, Offer, standing_of
+from cryocloud.web.subscriptions.withdrawals import withdrawals_open
 from cryocloud.web.terms import Plan
 
 PER_PAGE = 25
@@ -147,6 +148,7 @@ def subscriptions(request: HttpRequest, actor: Actor) -> HttpResponse:
         "kind": kind,
         "kinds": KINDS,
         "reviews": reviews_waiting(),
+        "withdrawals": withdrawals_open(),
         "quotes": [(quote, standing_of(quote)) for quote in quotes_found()[:PER_PAGE]],
     }
     return render(request, "operations/subscriptions.html", shown)

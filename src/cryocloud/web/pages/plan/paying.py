@@ -6,11 +6,12 @@ from decimal import Decimal
 
 from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.billing.money import spoken
@@ -20,12 +21,18 @@ from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.pages.plan.door import members_where_sold
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization
-from cryocloud.web.payments.models import ProviderName
+from cryocloud.web.payments.models import MethodChange, ProviderName
+from cryocloud.web.payments.providers import offered
 from cryocloud.web.payments.services import method_of
 from cryocloud.web.subscriptions import services
 from cryocloud.web.subscriptions.changes import LIMIT_MAX_CENTS, spent_cents
 from cryocloud.web.subscriptions.models import Subscription
 from cryocloud.web.subscriptions.pricing import HOUR_S
+
+METHOD_WORDS = {
+    ProviderName.STRIPE: "Card or direct debit, left with Stripe",
+    ProviderName.MOLLIE: "Card, left with Mollie",
+}
 
 
 class LimitForm(forms.Form):
@@ -92,8 +99,35 @@ def payment(request: HttpRequest, actor: Actor) -> HttpResponse:
         "held": held,
         "method": method if method and method.charges else None,
         "by_transfer": held.provider == ProviderName.MANUAL,
+        "ways": [(name.value, METHOD_WORDS[name]) for name in offered() if name in METHOD_WORDS],
+        "last_change": _changes(actor, current).order_by("-created_at").first(),
     }
     return render(request, "plan/payment.html", shown)
+
+
+@require_POST
+@members_where_sold
+def leave_method(request: HttpRequest, actor: Actor) -> HttpResponse:
+    current = current_organization(request, actor)
+    begun = services.leave_method(
+        actor=actor, organization=current, provider=request.POST.get("provider", "")
+    )
+    return redirect("method_onward", method_change_id=begun.pk)
+
+
+@never_cache
+@require_safe
+@members_where_sold
+def method_onward(request: HttpRequest, actor: Actor, method_change_id: str) -> HttpResponse:
+    """Leads to the provider's page. The answer to a form may not: the policy keeps forms on this site."""
+    found = access.get(actor, MethodChange, method_change_id, needs=Role.OWNER, purpose=access.Purpose.GOVERN)
+    if found.state not in MethodChange.UNDER_WAY or not found.address:
+        return redirect("payment_method")
+    return render(request, "plan/method_onward.html", {"section": "organization", "change": found})
+
+
+def _changes(actor: Actor, organization: Organization) -> QuerySet[MethodChange]:
+    return access.within(actor, MethodChange, organization, needs=Role.OWNER, purpose=access.Purpose.GOVERN)
 
 
 def _running(organization: Organization) -> Subscription:
@@ -106,4 +140,6 @@ def _running(organization: Organization) -> Subscription:
 urlpatterns: list[URLPattern] = [
     path("organization/plan/limit/", limit, name="spending_limit"),
     path("organization/plan/payment/", payment, name="payment_method"),
+    path("organization/plan/payment/new/", leave_method, name="leave_method"),
+    path("organization/plan/payment/<str:method_change_id>/onward/", method_onward, name="method_onward"),
 ]

@@ -30,5 +30,5 @@ def _made(name: ProviderName, site: Configuration) -> Provider:
     if name == ProviderName.MOLLIE:
         from cryocloud.web.payments.providers.mollie import Mollie
 
-        return Mollie(site.mollie_key, site.mollie_url)
+        return Mollie(site.mollie_key, site.mollie_url, site.mollie_reports_token)
     raise ValueError(f"{name} takes no money by itself")

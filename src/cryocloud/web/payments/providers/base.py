@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from cryocloud.web.organizations.models import Organization
-    from cryocloud.web.payments.models import Charge, Refund
+    from cryocloud.web.payments.models import Charge, MethodChange, Refund
 
 
 class Outcome(StrEnum):
@@ -31,7 +31,7 @@ class ToldMethod:
 
 @dataclass(frozen=True)
 class Told:
-    """A charge or a refund as the provider has it. ``order_id`` is the id that we gave to it."""
+    """A charge, refund or change of the method as the provider has it. ``order_id`` is the id that we gave to it."""
 
     reference: str
     order_id: str
@@ -79,8 +79,14 @@ class Provider(Protocol):
     def look_up(self, charge: Charge, payer: str) -> Told | None:
         """The charge by its reference, or by our id among those of the payer; None: it never arrived."""
 
-    def cancel(self, charge: Charge) -> None:
-        """Ask that a checkout can no longer be paid; what came of it, ``look_up`` tells."""
+    def open_method_page(self, change: MethodChange, payer: str, *, back_to: str) -> Told:
+        """A page on which the customer leaves a method for later, and pays nothing; of no cents."""
+
+    def look_up_method(self, change: MethodChange, payer: str) -> Told | None:
+        """What came of such a page; None: the order never arrived."""
+
+    def cancel(self, page: Charge | MethodChange) -> None:
+        """Ask that a page can no longer be used; what came of it, a look-up tells."""
 
     def order_refund(self, refund: Refund, *, words: str) -> Told: ...
 
@@ -90,7 +96,7 @@ class Provider(Protocol):
         """Raises ``ForgedEvent``."""
 
     def order_of(self, subject: str) -> str:
-        """Our id of the charge that an event is about, as the provider has it; empty for what is not ours."""
+        """Our id of the charge or change that an event is about, as the provider has it; empty for what is not ours."""
 
     def charges_since(self, moment: datetime) -> Iterator[Told]: ...
 

@@ -16,7 +16,7 @@ import stripe
 
 from cryocloud.web.configuration import configuration
 from cryocloud.web.organizations.models import Organization
-from cryocloud.web.payments.models import Charge, Refund
+from cryocloud.web.payments.models import Charge, MethodChange, Refund
 from cryocloud.web.payments.providers.base import (
     Event,
     ForgedEvent,
@@ -39,6 +39,7 @@ DISPUTES_WITHOUT_LOSS = {
     "prevented",
 }
 EXPANDED = ["latest_charge.balance_transaction", "payment_method"]
+EXPANDED_IN_METHOD_PAGE = ["setup_intent.payment_method"]
 EXPANDED_IN_SESSION = [f"payment_intent.{name}" for name in EXPANDED]
 
 
@@ -135,13 +136,41 @@ class Stripe:
             known = _ours(intents.auto_paging_iter(), "charge", charge.pk)
             return self._by_reference(known["id"]) if known else None
 
-    def cancel(self, charge: Charge) -> None:
+    def open_method_page(self, change: MethodChange, payer: str, *, back_to: str) -> Told:
+        back = urljoin(f"{configuration().address}/", back_to.lstrip("/"))
+        wanted: Any = {
+            "mode": "setup",
+            "customer": payer,
+            "currency": CURRENCY.lower(),
+            "payment_method_types": ["card", "sepa_debit"],
+            "metadata": {"method_change": change.pk},
+            "success_url": back,
+            "cancel_url": back,
+            "expand": EXPANDED_IN_METHOD_PAGE,
+        }
+        with _answers():
+            made = self._client.checkout.sessions.create(wanted, {"idempotency_key": change.pk})
+            return _told_of_method_page(made.to_dict())
+
+    def look_up_method(self, change: MethodChange, payer: str) -> Told | None:
+        with _answers():
+            reference = change.reference
+            if not reference:
+                sessions = self._client.checkout.sessions.list({"customer": payer, "limit": 100})
+                session = _ours(sessions.auto_paging_iter(), "method_change", change.pk)
+                if session is None:
+                    return None
+                reference = session["id"]
+            page = self._client.checkout.sessions.retrieve(reference, {"expand": EXPANDED_IN_METHOD_PAGE})
+            return _told_of_method_page(page.to_dict())
+
+    def cancel(self, page: Charge | MethodChange) -> None:
         try:
             with _answers():
-                if charge.reference.startswith("cs_"):
-                    self._client.checkout.sessions.expire(charge.reference)
-                elif charge.reference.startswith("pi_"):
-                    self._client.payment_intents.cancel(charge.reference)
+                if page.reference.startswith("cs_"):
+                    self._client.checkout.sessions.expire(page.reference)
+                elif page.reference.startswith("pi_"):
+                    self._client.payment_intents.cancel(page.reference)
         except stripe.InvalidRequestError:
             return  # it has ended meanwhile; what came of it is looked up
 
@@ -183,7 +212,7 @@ class Stripe:
             raise ForgedEvent("This is no event of Stripe.") from None
 
     def order_of(self, subject: str) -> str:
-        """Our id of the charge that an event is about; empty for what is not ours."""
+        """Our id of the charge or change that an event is about; empty for what is not ours."""
         if not subject.startswith(("pi_", "cs_")):
             return ""
         try:
@@ -195,7 +224,8 @@ class Stripe:
                 )
         except stripe.InvalidRequestError:
             return ""
-        return _metadata(found.to_dict()).get("charge", "")
+        ours = _metadata(found.to_dict())
+        return ours.get("charge") or ours.get("method_change", "")
 
     def charges_since(self, moment: datetime) -> Iterator[Told]:
         with _answers():
@@ -272,6 +302,22 @@ def _told_of_session(session: Any) -> Told:
         outcome=Outcome.CANCELLED if session["status"] == "expired" else Outcome.PENDING,
         amount_cents=session["amount_total"],
         currency=session["currency"].upper(),
+        address=session.get("url") or "",
+    )
+
+
+def _told_of_method_page(session: Any) -> Told:
+    """A page in setup mode: it charges nothing, so it has no amount."""
+    intent = session.get("setup_intent")
+    is_done = session["status"] == "complete" and intent is not None and intent["status"] == "succeeded"
+    unfinished = Outcome.CANCELLED if session["status"] == "expired" else Outcome.PENDING
+    return Told(
+        reference=session["id"],
+        order_id=_metadata(session).get("method_change", ""),
+        outcome=Outcome.PAID if is_done else unfinished,
+        amount_cents=0,
+        currency=CURRENCY,
+        method=_method(intent["payment_method"]) if is_done else None,
         address=session.get("url") or "",
     )
 
