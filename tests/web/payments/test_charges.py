@@ -9,7 +9,7 @@ import pytest
 from cryocloud.web.billing.invoicing import open_cents
 from cryocloud.web.billing.ledger import balance
 from cryocloud.web.core.clock import now
-from cryocloud.web.payments.models import Charge, Method, Payment, Refund
+from cryocloud.web.payments.models import Charge, Difference, Method, Payment, Refund
 from cryocloud.web.payments.services import begin_checkout, cancel_payment, refund_all, request_payment
 from payment_desk import GROSS_CENTS, card_of, send_event, the_payment, tick, work
 
@@ -185,6 +185,16 @@ def test_what_was_paid_twice_goes_back_at_once(owner, new_invoice, double, heard
     assert double.kept_cents == GROSS_CENTS
     assert balance("unallocated") == balance("refunds_payable") == balance("receivable") == 0
     assert balance(f"cash:{provider}") == GROSS_CENTS - 2 * FEES[provider]
+
+    double.take_back(first.pk, GROSS_CENTS)
+    send_event(double, first, "evt_dispute", "charge.dispute.created")
+    work()
+    payment = the_payment()
+    assert (payment.state, payment.received_cents) == (Payment.State.PAID, GROSS_CENTS)
+    assert heard.failed == []
+    assert (balance("receivable"), balance("disputed")) == (0, GROSS_CENTS)
+    assert balance(f"cash:{provider}") == -2 * FEES[provider]
+    assert Difference.objects.get().kind == "returned_twice"
 
 
 @pytest.mark.parametrize("fault", ["", "down", "lost"])

@@ -10,6 +10,8 @@ from cryocloud.web.billing.models import Invoice
 from cryocloud.web.payments.models import Charge, Payment, Receipt, Refund, StatementLine
 
 UNALLOCATED = "unallocated"
+DISPUTED = "disputed"
+"""Money that has gone back twice, refunded and taken back by the bank: to be had again from who decides about it."""
 BANK = cash("manual")
 
 
@@ -37,11 +39,20 @@ def book_fee(charge: Charge, fee_cents: int) -> None:
     )
 
 
-def book_return(charge: Charge, invoice: Invoice, *, until_cents: int, cents: int) -> None:
-    """Money that the customer's bank has taken back: it is owed again. ``until_cents`` is the sum of all returns."""
+def book_return(
+    charge: Charge, invoice: Invoice, *, until_cents: int, owed_cents: int, twice_cents: int
+) -> None:
+    """Money that the customer's bank has taken back: it is owed again, unless it had gone back already.
+
+    ``until_cents`` is the sum of all returns of the charge.
+    """
     book(
         f"return:{charge.pk}:{until_cents}",
-        {RECEIVABLE: cents, cash(charge.provider): -cents},
+        {
+            RECEIVABLE: owed_cents,
+            DISPUTED: twice_cents,
+            cash(charge.provider): -owed_cents - twice_cents,
+        },
         text=f"Payment {charge.reference} of invoice {invoice.number} was taken back",
         organization_id=charge.organization_id,
         invoice=invoice,
