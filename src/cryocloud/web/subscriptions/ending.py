@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from django.db import transaction
 
@@ -11,6 +11,7 @@ from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.billing.models import Customer
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.clock import now
+from cryocloud.web.core.days import ZONE, day_of
 from cryocloud.web.core.errors import Conflict
 from cryocloud.web.core.plain_text import REASON_LENGTH, checked_reason
 from cryocloud.web.organizations.models import Organization
@@ -59,7 +60,9 @@ def may_withdraw(held: Subscription, moment: datetime) -> bool:
 
 
 def withdrawn_until(held: Subscription) -> datetime:
-    return held.created_at + WITHDRAWAL
+    """The last of the days ends at midnight (Regulation 1182/71, art. 3); that of the order is not counted."""
+    first_after = day_of(held.created_at) + WITHDRAWAL + timedelta(days=1)
+    return datetime.combine(first_after, time(), ZONE).astimezone(UTC)
 
 
 @transaction.atomic
