@@ -98,7 +98,7 @@ def audit(folder: Path, python: str, npm: str) -> subprocess.CompletedProcess[st
 
 def answer_about(**flawed: dict[str, object]) -> str:
     """What pip-audit says about the lock of this repository."""
-    pins = lock.read_lock(CHECKS.parent / "requirements.lock").values()
+    pins = lock.all_pins().values()
     facts = [
         {"name": one.name, "version": one.version, "vulns": []} | flawed.get(one.name, {}) for one in pins
     ]

@@ -20,6 +20,8 @@ STAYS = "what the books hold is not changed and not removed"
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
+    """Again if they stand."""
+    remove(connection)
     guards.put_up(connection, _rules(connection.vendor))
     if _balances_late(connection):
         with connection.cursor() as cursor:
