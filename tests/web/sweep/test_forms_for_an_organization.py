@@ -39,6 +39,7 @@ ORDERS = {
     "/organization/plan/deactivate/": {},
     "/organization/plan/limit/": {"limit": "5"},
     "/organization/plan/payment/": {"by": "transfer"},
+    "/organization/plan/payment/new/": {"provider": "stripe"},
     "/organization/plan/close/": {"name": "x"},
     "/organization/plan/close/later/": {"until": "2030-01-01"},
     "/sample-data/": {},
