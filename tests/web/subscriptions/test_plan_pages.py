@@ -169,7 +169,7 @@ def test_a_consumer_reads_of_the_right_of_withdrawal_and_sees_prices_with_vat(co
     contract.subscribe()
     assert "Right of withdrawal" in text_of(owner, f"{PLAN}deactivate/")
     contract.pay()
-    contract.clock.set(contract.held.created_at + 14 * DAY)
+    contract.clock.set(contract.held.created_at + 15 * DAY)
     assert "Right of withdrawal" not in text_of(owner, f"{PLAN}deactivate/")
 
 
