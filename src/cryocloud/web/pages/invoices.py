@@ -31,7 +31,7 @@ from cryocloud.web.billing.pdf import span_of, title_of, unit_price_of, vat_labe
 from cryocloud.web.core.errors import NotFound, Refused
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.access import Purpose
-from cryocloud.web.organizations.models import Role
+from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.pages.refusals import show_refusal
 from cryocloud.web.pages.visitor import current_organization, members_only
 
@@ -89,14 +89,9 @@ def details(request: HttpRequest, actor: Actor) -> HttpResponse:
         raise NotFound
     customer = known_customer(current)
     form = DetailsForm(request.POST or None, _initial(customer, actor))
-    if form.is_valid():
-        try:
-            save_customer(actor=actor, organization=current, details=Details(**form.cleaned_data))
-        except Refused as refused:
-            show_refusal(form, refused)
-        else:
-            messages.success(request, "Invoices will be made out like this from now on.")
-            return redirect("invoice_details")
+    if save_details(form, actor, current):
+        messages.success(request, "Invoices will be made out like this from now on.")
+        return redirect("invoice_details")
     shown = {
         "section": "organization",
         "form": form,
@@ -105,6 +100,18 @@ def details(request: HttpRequest, actor: Actor) -> HttpResponse:
         "vat": vat_for(customer) if customer else None,
     }
     return render(request, "invoices/details.html", shown, status=422 if form.errors else 200)
+
+
+def save_details(form: DetailsForm, actor: Actor, organization: Organization) -> bool:
+    """Whether what was typed is kept; if not, the form says why."""
+    if form.is_valid():
+        try:
+            save_customer(actor=actor, organization=organization, details=Details(**form.cleaned_data))
+        except Refused as refused:
+            show_refusal(form, refused)
+        else:
+            return True
+    return False
 
 
 def _initial(customer: Customer | None, actor: Actor) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from cryocloud.web.payments.alarms import raise_alarm
 from cryocloud.web.payments.booking import book_charge, book_fee, book_return
 from cryocloud.web.payments.holding import hold_payment
 from cryocloud.web.payments.letters import write_failure
-from cryocloud.web.payments.models import Charge, Method, Payment, ProviderName, Refund
+from cryocloud.web.payments.models import Charge, Method, Payment, ProviderName
 from cryocloud.web.payments.outcomes import tell_failed, tell_paid
 from cryocloud.web.payments.providers.base import Outcome, Told, ToldMethod
-from cryocloud.web.payments.refunds import order_refund
+from cryocloud.web.payments.refunds import order_refund, refunded_cents
 from cryocloud.web.terms import CURRENCY, billing
 
 
@@ -98,23 +98,17 @@ def _book_later_news(payment: Payment, charge: Charge, told: Told) -> None:
 
 
 def _returned(payment: Payment, charge: Charge, until_cents: int) -> None:
-    """The bank or the card holder has taken money back. What was refunded before is gone twice, and owed by nobody."""
-    kept_cents = charge.amount_cents - sum(
-        charge.refunds.exclude(state=Refund.State.FAILED).values_list("amount_cents", flat=True)
-    )
+    """The bank or the card holder has taken money back.
+
+    What was refunded before is gone twice and owed by nobody; the daily comparison tells staff of it.
+    """
+    kept_cents = charge.amount_cents - refunded_cents(charge.refunds)
     owed_cents = max(0, min(until_cents, kept_cents) - charge.returned_cents)
     twice_cents = until_cents - charge.returned_cents - owed_cents
     charge.returned_cents = until_cents
     book_return(
         charge, payment.invoice, until_cents=until_cents, owed_cents=owed_cents, twice_cents=twice_cents
     )
-    if twice_cents:
-        raise_alarm(
-            "returned_twice",
-            charge.pk,
-            f"{charge.provider} took back {twice_cents} cents of charge {charge.reference} that were refunded before. "
-            "Contest it there with the refund as proof.",
-        )
     if not owed_cents:
         return
     payment.received_cents = max(0, payment.received_cents - owed_cents)

@@ -15,14 +15,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cryocloud.web.accounts.actor import Actor
 from cryocloud.web.accounts.second_factor import require_second_factor
-from cryocloud.web.billing.customers import Details, known_customer, save_customer
+from cryocloud.web.billing.customers import known_customer
 from cryocloud.web.billing.money import spoken
 from cryocloud.web.configuration import configuration
 from cryocloud.web.core.errors import Busy, Conflict, Refused
 from cryocloud.web.organizations import access
 from cryocloud.web.organizations.models import Organization, Role
 from cryocloud.web.organizations.states import standing
-from cryocloud.web.pages.invoices import DetailsForm
+from cryocloud.web.pages.invoices import DetailsForm, save_details
 from cryocloud.web.pages.offer import included
 from cryocloud.web.pages.once import new_order_key, order_once
 from cryocloud.web.pages.plan.door import members_where_sold
@@ -150,13 +150,8 @@ def _ask_who_pays(
     request: HttpRequest, actor: Actor, current: Organization, plan: Plan, interval: str
 ) -> HttpResponse:
     form = DetailsForm(request.POST or None, {"kind": "business", "email": actor.user.email})
-    if form.is_valid():
-        try:
-            save_customer(actor=actor, organization=current, details=Details(**form.cleaned_data))
-        except Refused as refused:
-            show_refusal(form, refused)
-        else:
-            return redirect(f"{reverse('order_plan')}?{urlencode({'plan': plan.code, 'interval': interval})}")
+    if save_details(form, actor, current):
+        return redirect(f"{reverse('order_plan')}?{urlencode({'plan': plan.code, 'interval': interval})}")
     shown = {**_ordered(current, plan, interval), "form": form}
     return render(request, "plan/who_pays.html", shown, status=422 if form.errors else 200)
 
@@ -186,11 +181,10 @@ def _begin(
     held = services.subscribe(
         actor=actor, organization=current, plan_code=plan.code, interval=interval, provider=provider
     )
-    if held.state == Subscription.State.ORDERED:
-        return reverse("plan")
-    messages.success(
-        request, f"Plan {plan.name} has begun. The invoice follows by mail; what was running goes on."
-    )
+    if held.state != Subscription.State.ORDERED:
+        messages.success(
+            request, f"Plan {plan.name} has begun. The invoice follows by mail; what was running goes on."
+        )
     return reverse("plan")
 
 
@@ -259,7 +253,7 @@ def _make_change(request: HttpRequest, actor: Actor, held: Subscription, plan: P
 def _shown_for(current: Organization, held: Subscription | None) -> str:
     """Which contract, and whose VAT, a form was drawn for, as it stood then."""
     contract = f"{held.pk}:{held.plan.code}:{held.interval}:{held.anchor}" if held else "none"
-    return f"{contract}:{prices_for(current).vat_words}"
+    return f"{contract}:{prices_for(current).vat_key}"
 
 
 def _require_as_shown(request: HttpRequest, current: Organization, held: Subscription | None) -> None:

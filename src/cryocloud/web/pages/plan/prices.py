@@ -32,7 +32,7 @@ class Prices:
         return f"{spoken(net_cents + vat_cents)}, of which {spoken(vat_cents)} VAT"
 
     @property
-    def vat_words(self) -> str:
+    def vat_key(self) -> str:
         """Whose VAT is in them, for a form that must not be sent after it has changed."""
         return "" if self.vat is None else f"{self.vat.treatment}:{self.vat.country}:{self.vat.rate_bp}"
 
